@@ -1,0 +1,41 @@
+"""Give it a movie or TV poster, get its plot."""
+
+from poster2plot.errors import (
+    CheckpointError,
+    DamagedImageError,
+    ImageError,
+    ImageTooLargeError,
+    InputError,
+    InvalidTitleError,
+    Poster2PlotError,
+    PosterLookupError,
+    PosterNotFoundError,
+    PosterServiceError,
+    SettingsError,
+    UnsupportedImageError,
+)
+from poster2plot.images import read_image
+from poster2plot.lookup import Poster, PosterFinder
+from poster2plot.pipeline import Candidate, Poster2Plot
+from poster2plot.settings import GenerationSettings
+
+__all__ = [
+    "Candidate",
+    "CheckpointError",
+    "DamagedImageError",
+    "GenerationSettings",
+    "ImageError",
+    "ImageTooLargeError",
+    "InputError",
+    "InvalidTitleError",
+    "Poster",
+    "Poster2Plot",
+    "Poster2PlotError",
+    "PosterFinder",
+    "PosterLookupError",
+    "PosterNotFoundError",
+    "PosterServiceError",
+    "SettingsError",
+    "UnsupportedImageError",
+    "read_image",
+]

@@ -1,0 +1,149 @@
+"""The command line: `python -m poster2plot poster.jpg folder/ tt1375666`."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from poster2plot.errors import Poster2PlotError
+from poster2plot.inputs import expand, load
+from poster2plot.lookup import PosterFinder
+from poster2plot.pipeline import Poster2Plot
+from poster2plot.records import error_record, plot_record
+from poster2plot.settings import GenerationSettings
+
+_DEFAULTS = GenerationSettings()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's options; `--help` prints them."""
+    command = argparse.ArgumentParser(
+        prog="python -m poster2plot",
+        description="Write a plot for each movie or TV poster. The plots are invented.",
+        epilog="Exit status: 0 when every input has its plot, 1 when some have not, "
+        "2 when nothing could start.",
+    )
+    add = command.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="image file, folder, IMDb id or IMDb URL")
+    add("--model", metavar="NAME", help="folder or Hub id of a checkpoint (default: bundled)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add("--json", action="store_true", help="print one JSON object a line")
+
+    decoding = command.add_argument_group("decoding")
+
+    def setting(flag: str, kind: type, text: str) -> None:
+        name = flag.removeprefix("--").replace("-", "_")
+        default = getattr(_DEFAULTS, name)
+        shown = "the model's own" if default is None else default
+        decoding.add_argument(
+            flag, type=kind, default=default, metavar="N", help=f"{text} (default: {shown})"
+        )
+
+    setting("--num-beams", int, "hypotheses of beam search")
+    setting("--max-length", int, "longest plot in tokens")
+    setting("--num-candidates", int, "plots for each poster")
+    setting("--guidance", float, "how closely to follow the poster; 1 is the plain model")
+    setting("--length-penalty", float, "above 0 favours longer plots in beam search")
+    setting("--no-repeat-ngram-size", int, "no N tokens in a row occur twice; 0 allows all")
+    decoding.add_argument("--sample", action="store_true", help="draw tokens instead of searching")
+    setting("--temperature", float, "of sampling; lower is safer")
+    setting("--top-p", float, "sample among the likeliest tokens of this total probability")
+    setting("--seed", int, "of sampling")
+    return command
+
+
+def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    `finder` looks up IMDb titles; without one the environment configures it.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return _run(options, finder or PosterFinder.from_environment())
+    except Poster2PlotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe went away; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
+    settings = GenerationSettings(
+        **{name: getattr(options, name) for name in vars(_DEFAULTS)},
+    )
+    sources = list(expand(options.inputs))
+    if sys.stderr.isatty():
+        print("Loading the model …", file=sys.stderr)
+    p2p = Poster2Plot.from_pretrained(options.model, options.device)
+    settings = p2p.resolve(settings)
+
+    failed = False
+    for number, source in enumerate(sources, 1):
+        if options.json:
+            if sys.stderr.isatty() and len(sources) > 1:
+                print(f"[{number}/{len(sources)}] {source}", file=sys.stderr)
+        else:
+            count = f"[{number}/{len(sources)}] " if len(sources) > 1 else ""
+            print(f"{count}{source}", flush=True)
+        record = _caption(p2p, finder, source, settings)
+        failed |= "error" in record
+        print(json.dumps(record, ensure_ascii=False) if options.json else _plain(record))
+        sys.stdout.flush()
+    return int(failed)
+
+
+def _caption(
+    p2p: Poster2Plot, finder: PosterFinder, source: str, settings: GenerationSettings
+) -> dict[str, Any]:
+    """The record of one input; what is wrong with it does not stop the others."""
+    started = time.perf_counter()
+    try:
+        loaded = load(source, finder)
+        [candidates] = p2p.generate([loaded.image], settings)
+    except Poster2PlotError as error:
+        return error_record(source, error)
+    return plot_record(
+        source,
+        candidates,
+        model=p2p.name,
+        device=str(p2p.device),
+        settings=settings,
+        seconds=time.perf_counter() - started,
+        poster=loaded.poster,
+    )
+
+
+def _plain(record: dict[str, Any]) -> str:
+    """A record as an indented paragraph, or one for each candidate."""
+
+    def paragraph(text: str, mark: str = "") -> str:
+        width = min(shutil.get_terminal_size().columns, 100)
+        first = f"    {mark}"
+        return textwrap.fill(text, width, initial_indent=first, subsequent_indent=" " * len(first))
+
+    if "error" in record:
+        return paragraph(record["error"], "error: ") + "\n"
+    parts = []
+    if title := record.get("title"):
+        year = f" ({title['year']})" if title["year"] else ""
+        parts.append(paragraph(f"{title['title'] or title['title_id']}{year}"))
+    if len(record["candidates"]) > 1:
+        parts += [
+            paragraph(candidate["text"], f"{rank}. ")
+            for rank, candidate in enumerate(record["candidates"], 1)
+        ]
+    else:
+        parts.append(paragraph(record["plot"]))
+    if title and title["synopsis"]:
+        parts.append(paragraph(title["synopsis"], f"{title['service']} says: "))
+        parts.append(paragraph(title["attribution"]))
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,63 @@
+"""Every error a user can cause. Each message is one sentence, shown as it is.
+
+Poster2PlotError
+├── SettingsError             a generation setting out of range
+├── InputError                a path that is missing or holds no poster
+├── ImageError
+│   ├── UnsupportedImageError not a picture, or a format that is not accepted
+│   ├── ImageTooLargeError    too many bytes or pixels
+│   └── DamagedImageError     truncated or corrupt
+├── PosterLookupError
+│   ├── InvalidTitleError     not the id or URL of an IMDb title
+│   ├── PosterNotFoundError   no service knows a poster for the title
+│   └── PosterServiceError    every service failed to answer
+└── CheckpointError           a model that cannot be found, downloaded or used
+"""
+
+
+class Poster2PlotError(Exception):
+    """Base of the package's errors; its message is meant for the user."""
+
+
+class SettingsError(Poster2PlotError, ValueError):
+    """A generation setting is out of range."""
+
+
+class InputError(Poster2PlotError):
+    """A path is missing or holds no poster."""
+
+
+class ImageError(Poster2PlotError):
+    """A picture cannot be used."""
+
+
+class UnsupportedImageError(ImageError):
+    """The bytes are no picture, or one of a format that is not accepted."""
+
+
+class ImageTooLargeError(ImageError):
+    """The picture has too many bytes or pixels."""
+
+
+class DamagedImageError(ImageError):
+    """The picture is truncated or corrupt."""
+
+
+class PosterLookupError(Poster2PlotError):
+    """No poster could be had for an IMDb title."""
+
+
+class InvalidTitleError(PosterLookupError):
+    """The text is not the id or the URL of an IMDb title."""
+
+
+class PosterNotFoundError(PosterLookupError):
+    """No service has a poster for the title."""
+
+
+class PosterServiceError(PosterLookupError):
+    """Every service failed to answer."""
+
+
+class CheckpointError(Poster2PlotError):
+    """A model cannot be found, downloaded or used."""

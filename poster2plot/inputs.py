@@ -1,0 +1,55 @@
+"""What a user can name as an input: an image file, a folder of them, an IMDb id or URL."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from poster2plot.errors import InputError
+from poster2plot.images import image_files, read_image
+from poster2plot.lookup import Poster, PosterFinder
+from poster2plot.titles import looks_like_title
+
+
+@dataclass(frozen=True)
+class LoadedPoster:
+    """An upright RGB image and, where it came by IMDb title, what the service tells of it."""
+
+    image: Image.Image
+    poster: Poster | None = None
+
+
+def expand(inputs: Iterable[str]) -> Iterator[str]:
+    """The inputs with every folder replaced by the image files in it.
+
+    A folder without any stays itself: it is `load` that explains what is wrong with an input.
+    """
+    for source in inputs:
+        path = Path(source)
+        if not looks_like_title(source) and path.is_dir():
+            try:
+                yield from map(str, image_files(path))
+            except InputError:
+                yield source
+        else:
+            yield source
+
+
+def load(source: str, finder: PosterFinder) -> LoadedPoster:
+    """The poster that an input of `expand` names.
+
+    Raises `InputError`, `ImageError` or `PosterLookupError`.
+    """
+    path = Path(source)
+    if looks_like_title(source) and not path.exists():
+        return from_title(source, finder)
+    if path.is_dir():
+        image_files(path)  # raises: there is no poster in it
+    return LoadedPoster(read_image(path))
+
+
+def from_title(title: str, finder: PosterFinder) -> LoadedPoster:
+    """The poster of an IMDb id or URL. Raises `PosterLookupError` or `ImageError`."""
+    poster = finder.find(title)
+    return LoadedPoster(read_image(poster.image_bytes, name=poster.title_id), poster)

@@ -1,0 +1,62 @@
+"""How a plot is decoded."""
+
+from dataclasses import dataclass, fields
+
+from poster2plot.errors import SettingsError
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_beams": (1, 16),
+    "max_length": (8, 512),
+    "num_candidates": (1, 16),
+    "guidance": (1, 10),
+    "length_penalty": (-5, 5),
+    "no_repeat_ngram_size": (0, 10),
+    "temperature": (0.05, 5),
+    "top_p": (0.01, 1),
+    "seed": (0, 2**32 - 1),
+}
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """Settings of one decoding, named as in `transformers`; checked when made.
+
+    * `num_beams`: hypotheses kept at each step of beam search; 1 is greedy search.
+    * `max_length`: longest plot, in tokens, the start token included.
+    * `num_candidates`: plots to return; in beam search no more than `num_beams`.
+    * `guidance`: how closely to follow the poster (`poster2plot.guidance`); 1 is the plain model,
+      None the value that the checkpoint recommends.
+    * `length_penalty`: above 0 favours longer plots in beam search.
+    * `no_repeat_ngram_size`: no sequence of so many tokens occurs twice; 0 allows all.
+    * `sample`: draw each token instead of searching, by `temperature` and `top_p`, reproducibly
+      from `seed`.
+
+    Raises `SettingsError` for a value out of range.
+    """
+
+    num_beams: int = 4
+    max_length: int = 64
+    num_candidates: int = 1
+    guidance: float | None = None
+    length_penalty: float = 1.0
+    no_repeat_ngram_size: int = 3
+    sample: bool = False
+    temperature: float = 0.8
+    top_p: float = 0.9
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in _RANGES or (field.name == "guidance" and value is None):
+                continue
+            low, high = _RANGES[field.name]
+            # NaN compares false with everything, so it is refused too.
+            if not low <= value <= high:
+                name = field.name.replace("_", " ")
+                raise SettingsError(f"The {name} must lie between {low} and {high}, not {value}.")
+        if not self.sample and self.num_candidates > self.num_beams:
+            raise SettingsError(
+                f"Beam search with {self.num_beams} beams cannot give {self.num_candidates} "
+                "candidates; use more beams, or sample."
+            )

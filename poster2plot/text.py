@@ -1,0 +1,22 @@
+"""From decoded tokens to a plot fit for reading."""
+
+import re
+
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?=\s|$)")
+
+
+def tidy(text: str, *, finished: bool) -> str:
+    """Plain spaces, and no half sentence at the end.
+
+    A hypothesis that met the maximum length before its end token (`finished` is False) is cut
+    after its last whole sentence, if it has one. Models that never learnt to stop write `..` where
+    the plot is over, as in the demo of deepklarity/poster2plot: there it is cut too.
+    """
+    text = " ".join(text.split())
+    if finished:
+        return text
+    head, over, _ = text.partition("..")
+    if over:
+        return f"{head.rstrip()}." if head.strip() else text
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text

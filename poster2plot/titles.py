@@ -1,0 +1,93 @@
+"""IMDb title ids: read one out of an id or any IMDb title URL, without the network."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from poster2plot.errors import InvalidTitleError
+
+MAX_TEXT = 2048  # characters; longer text is neither an id nor a URL anyone pastes
+
+_HINT = "give an IMDb title id such as tt0133093 or its URL"
+_KINDS = {
+    "nm": "a person",
+    "co": "a company",
+    "ls": "a list",
+    "rm": "a single image",
+    "vi": "a video",
+    "ev": "an event",
+    "ur": "a user",
+}
+_ID = re.compile(r"([a-z]{2})([0-9]+)(?![a-z0-9])", re.IGNORECASE | re.ASCII)
+_BARE_ID = re.compile(rf"(?:tt|{'|'.join(_KINDS)})[0-9]{{5,}}", re.IGNORECASE | re.ASCII)
+_WEB = re.compile(r"https?://", re.IGNORECASE | re.ASCII)
+# A host written without a scheme; it has a dot, and a path, query or nothing after it.
+_BARE_HOST = re.compile(
+    r"(?://)?(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?(?=[/?#]|$)", re.I | re.ASCII
+)
+_IMDB_HOST = re.compile(r"(?:[a-z0-9-]+\.)*imdb\.com\.?(?::[0-9]*)?", re.IGNORECASE | re.ASCII)
+
+
+def parse_title_id(text: str) -> str:
+    """Return the canonical id, `tt` and 7 to 10 digits, of an IMDb title id or title URL.
+
+    Raises:
+        InvalidTitleError: `text` is neither, or is the id or URL of something else.
+    """
+    text = text.strip()
+    if not text:
+        raise InvalidTitleError(f"The title is empty: {_HINT}.")
+    if len(text) > MAX_TEXT:
+        raise InvalidTitleError(f"The text is too long to be an IMDb title: {_HINT}.")
+    bare = _ID.fullmatch(text)
+    if bare:
+        return _title_id(bare, text)
+    for segment in _path_of_imdb_url(text).split("/"):
+        found = _ID.match(segment)
+        if found:
+            return _title_id(found, text)
+    raise InvalidTitleError(f"{_shown(text)} is not the address of an IMDb title: {_HINT}.")
+
+
+def looks_like_title(text: str) -> bool:
+    """Tell what is meant as an IMDb id or a URL, right or wrong, from the path of a file."""
+    text = text.strip()[: MAX_TEXT + 1]
+    if _WEB.match(text) or _BARE_ID.fullmatch(text):
+        return True
+    host = _BARE_HOST.match(text)
+    return host is not None and _IMDB_HOST.fullmatch(host[0].removeprefix("//")) is not None
+
+
+def _title_id(found: re.Match[str], text: str) -> str:
+    kind, digits = found[1].lower(), found[2]
+    if kind in _KINDS:
+        raise InvalidTitleError(f"{_shown(text)} is {_KINDS[kind]} on IMDb, not a title: {_HINT}.")
+    if kind != "tt":
+        raise InvalidTitleError(f"{_shown(text)} is not an IMDb title: {_HINT}.")
+    if not 7 <= len(digits) <= 10:
+        raise InvalidTitleError(
+            f"{_shown(text)} is not an IMDb title id, which is tt and 7 to 10 digits: {_HINT}."
+        )
+    return kind + digits
+
+
+def _path_of_imdb_url(text: str) -> str:
+    if not _WEB.match(text):
+        if not _BARE_HOST.match(text):
+            raise InvalidTitleError(f"{_shown(text)} is not an IMDb title: {_HINT}.")
+        text = f"https://{text.removeprefix('//')}"
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # an unclosed bracket, say
+        raise InvalidTitleError(f"{_shown(text)} is not a valid URL: {_HINT}.") from None
+    # The whole of netloc has to match: a user name or a longer domain is another site.
+    if not _IMDB_HOST.fullmatch(parts.netloc):
+        raise InvalidTitleError(f"{_shown(text)} is not on imdb.com: {_HINT}.")
+    return parts.path
+
+
+def _shown(text: str) -> str:
+    """Quote what was given, short and printable enough for one sentence."""
+    short = text if len(text) <= 60 else f"{text[:59]}…"
+    return "“" + "".join(char if char.isprintable() else "�" for char in short) + "”"

@@ -1,0 +1,122 @@
+"""The two phases of training: the decoder learns the language, then learns to look."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import (
+    GPT2LMHeadModel,
+    GPT2Tokenizer,
+    VisionEncoderDecoderModel,
+)
+
+from poster2plot.training.data import IGNORED, Features, Pair, packed_blocks, pair_batches
+from poster2plot.training.loop import Schedule, optimise
+
+
+def pretrain_decoder(
+    decoder: GPT2LMHeadModel,
+    tokenizer: GPT2Tokenizer,
+    texts: Sequence[str],
+    held_out: Sequence[str],
+    *,
+    schedule: Schedule,
+    state: Path,
+    rate: float = 8e-4,
+    length: int = 96,
+    batch: int = 16,
+) -> None:
+    """Continue the decoder as a language model on plot texts; cross-attention is not run."""
+    valid = packed_blocks(tokenizer, held_out, length=length, seed=0)
+
+    def loss(ids: Tensor) -> Tensor:
+        logits = decoder(ids[:, :-1], use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+
+    def batches(number: int) -> Iterator[Tensor]:
+        yield from packed_blocks(tokenizer, texts, length=length, seed=number).split(batch)
+
+    @torch.inference_mode()
+    def evaluate() -> str:
+        return f"valid loss {torch.stack([loss(ids) for ids in valid.split(batch)]).mean():.3f}"
+
+    parameters = [
+        parameter
+        for name, parameter in decoder.named_parameters()
+        if "crossattention" not in name and "ln_cross_attn" not in name
+    ]
+    optimise(decoder, [(parameters, rate)], batches, loss, evaluate, schedule, state)
+
+
+def train_captioner(
+    model: VisionEncoderDecoderModel,
+    tokenizer: GPT2Tokenizer,
+    features: Features,
+    train: Sequence[Pair],
+    valid: Sequence[Pair],
+    *,
+    schedule: Schedule,
+    state: Path,
+    rate: float = 4e-4,
+    cross_rate: float = 1e-3,
+    batch: int = 32,
+    longest: int = 56,
+    token_dropout: float = 0.12,
+    picture_dropout: float = 0.12,
+) -> None:
+    """Teach a decoder to write from the states of a frozen encoder.
+
+    `token_dropout` replaces that share of the input tokens at random, so that the picture is
+    needed. `picture_dropout` zeroes the encoder states of that share of the samples, which is the
+    unconditional stream of classifier-free guidance (Kornblith et al. 2023, arXiv:2307.16686).
+    """
+    norm, decoder = model.encoder.layernorm, model.decoder
+    vocabulary = decoder.config.vocab_size
+
+    def nll(states: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
+        logits = decoder(inputs, encoder_hidden_states=states, use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+
+    def inputs_for(labels: Tensor) -> Tensor:
+        eos = tokenizer.eos_token_id
+        return F.pad(labels[:, :-1], (1, 0), value=eos).masked_fill(
+            F.pad(labels[:, :-1], (1, 0), value=eos) == IGNORED, eos
+        )
+
+    def loss(item: tuple[list[str], Tensor]) -> Tensor:
+        ids, labels = item
+        states = norm(features[ids])  # (B, patches + 1, width)
+        seen = torch.rand(len(ids), 1, 1) >= picture_dropout
+        inputs = inputs_for(labels)
+        replaced = torch.rand(inputs.shape) < token_dropout
+        replaced[:, 0] = False  # the start token stays
+        noise = torch.randint(vocabulary, inputs.shape)
+        return nll(states * seen, labels, torch.where(replaced, noise, inputs))
+
+    def batches(number: int) -> Iterator[tuple[list[str], Tensor]]:
+        return pair_batches(tokenizer, train, batch=batch, longest=longest, seed=number)
+
+    shuffled = [pair.id for pair in valid]
+    random.Random(0).shuffle(shuffled)
+    stranger = dict(zip((pair.id for pair in valid), shuffled, strict=True))
+
+    @torch.inference_mode()
+    def evaluate() -> str:
+        right, wrong, none = [], [], []
+        for ids, labels in pair_batches(tokenizer, valid, batch=batch, longest=longest, seed=0):
+            states = norm(features[ids])
+            inputs = inputs_for(labels)
+            right.append(nll(states, labels, inputs))
+            wrong.append(nll(norm(features[[stranger[id] for id in ids]]), labels, inputs))
+            none.append(nll(torch.zeros_like(states[:, :1]), labels, inputs))
+        a, b, c = (float(torch.stack(values).mean()) for values in (right, wrong, none))
+        return f"valid loss {a:.3f}, shuffled {b:.3f}, no picture {c:.3f}, gain {b - a:.4f}"
+
+    new = [p for name, p in decoder.named_parameters() if "cross" in name]
+    old = [p for name, p in decoder.named_parameters() if "cross" not in name]
+    trained = torch.nn.ModuleDict({"norm": norm, "decoder": decoder})
+    groups = [([*new, *norm.parameters()], cross_rate), (old, rate)]
+    optimise(trained, groups, batches, loss, evaluate, schedule, state)

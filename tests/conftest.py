@@ -1,0 +1,66 @@
+"""Fixtures shared by the tests: pictures drawn on the spot and tiny checkpoints."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from poster2plot import Poster2Plot
+from tests.tiny import save_tiny_model
+
+
+def draw_poster(color: str = "navy", size: tuple[int, int] = (200, 300)) -> Image.Image:
+    """A poster of sorts: a moon over hills."""
+    image = Image.new("RGB", size, color)
+    draw = ImageDraw.Draw(image)
+    width, height = size
+    draw.ellipse((width * 0.5, height * 0.1, width * 0.8, height * 0.3), fill="lightyellow")
+    draw.polygon([(0, height), (width * 0.4, height * 0.6), (width, height)], fill="black")
+    return image
+
+
+def encode(image: Image.Image, format: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete tiny checkpoint."""
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> Poster2Plot:
+    return Poster2Plot.from_pretrained(tiny_folder, "cpu")
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Poster2Plot:
+    """The model of the repository."""
+    return Poster2Plot.from_pretrained(device="cpu")
+
+
+@pytest.fixture
+def poster_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a poster and returns its path."""
+
+    def write(name: str = "poster.png", color: str = "navy") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(draw_poster(color)))
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key, cache or Hub of the developer's takes part in a test."""
+    for name in ("TMDB_API_KEY", "OMDB_API_KEY", "POSTER2PLOT_IMDB_SUGGESTIONS", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("POSTER2PLOT_MODEL", raising=False)
+    monkeypatch.setenv("POSTER2PLOT_CACHE_DIR", str(tmp_path / "cache"))

@@ -1,0 +1,145 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from poster2plot import GenerationSettings, Poster2Plot
+from poster2plot.cli import main, parser
+from tests.conftest import draw_poster
+
+
+@pytest.fixture
+def run(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs the command line on the tiny model; returns its status and standard output."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        status = main(["--model", str(tiny_folder), "--device", "cpu", *map(str, arguments)])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_json_is_one_object_a_line(run, poster_file, tiny_folder: Path):
+    first, second = poster_file("a.png"), poster_file("b.png", "darkred")
+    status, output = run("--json", "--num-candidates", 2, "--max-length", 20, first, second)
+    records = [json.loads(line) for line in output.splitlines()]
+    assert status == 0
+    assert [record["source"] for record in records] == [str(first), str(second)]
+    for record in records:
+        assert record["plot"] == record["candidates"][0]["text"]
+        assert len(record["candidates"]) == 2
+        assert record["model"] == str(tiny_folder)
+        assert record["device"] == "cpu"
+        assert record["settings"]["num_candidates"] == 2
+        assert record["settings"]["guidance"] == 1
+        assert record["seconds"] > 0
+
+
+def test_a_bad_input_does_not_stop_the_others(run, poster_file, tmp_path: Path):
+    good, broken = poster_file("good.png"), tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff nothing of the kind")
+    missing = tmp_path / "missing.jpg"
+    status, output = run("--json", broken, missing, "nm0000138", good)
+    records = [json.loads(line) for line in output.splitlines()]
+    assert status == 1
+    assert ["error" in record for record in records] == [True, True, True, False]
+    assert "person" in records[2]["error"]
+
+
+def test_a_folder_stands_for_its_posters(run, poster_file, tmp_path: Path):
+    poster_file("folder/b.png")
+    poster_file("folder/deeper/a.png")
+    (tmp_path / "folder" / "notes.txt").write_text("not a poster")
+    status, output = run("--json", "--max-length", 12, tmp_path / "folder")
+    assert status == 0
+    names = [Path(json.loads(line)["source"]).name for line in output.splitlines()]
+    assert sorted(names) == ["a.png", "b.png"]
+
+
+def test_an_empty_folder_is_an_error(run, tmp_path: Path):
+    status, output = run("--json", tmp_path)
+    assert status == 1
+    assert str(tmp_path) in json.loads(output)["source"]
+    assert json.loads(output)["error"]
+
+
+def test_plain_output_counts_and_indents(run, poster_file, tmp_path: Path):
+    status, output = run(poster_file("a.png"), tmp_path / "missing.png")
+    lines = output.splitlines()
+    assert status == 1
+    assert lines[0] == f"[1/2] {tmp_path / 'a.png'}"
+    assert lines[1].startswith("    ")
+    assert f"[2/2] {tmp_path / 'missing.png'}" in lines
+    assert "    error: " in output
+
+
+def test_candidates_are_numbered(run, poster_file):
+    _, output = run("--num-candidates", 3, poster_file())
+    assert [f"    {rank}. " in output for rank in (1, 2, 3, 4)] == [True, True, True, False]
+
+
+def test_settings_reach_the_model(run, poster_file):
+    flags = ["--sample", "--temperature", 1.5, "--top-p", 1, "--max-length", 16]
+    texts = {run(*flags, "--seed", seed, poster_file())[1] for seed in (0, 0, 1)}
+    assert len(texts) == 2
+
+
+@pytest.mark.parametrize("arguments", [["--num-beams", "0"], ["--max-length", "65"]])
+def test_a_bad_setting_is_one_sentence(run, poster_file, capsys, arguments: list[str]):
+    status = run(poster_file(), *arguments)[0]
+    assert status == 2
+
+
+def test_a_missing_model_is_one_sentence(poster_file, capsys: pytest.CaptureFixture[str]):
+    assert main([str(poster_file()), "--model", "./nowhere"]) == 2
+    error = capsys.readouterr().err
+    assert "nowhere" in error
+    assert "Traceback" not in error
+    assert len(error.splitlines()) == 1
+
+
+def test_the_defaults_are_those_of_the_library():
+    options = parser().parse_args(["poster.jpg"])
+    defaults = vars(GenerationSettings())
+    assert {name: getattr(options, name) for name in defaults} == defaults
+
+
+def test_a_reader_that_leaves_is_no_error(poster_file, tiny_folder: Path):
+    command = [sys.executable, "-m", "poster2plot", "--model", str(tiny_folder)]
+    process = subprocess.Popen(
+        [*command, *[str(poster_file())] * 3], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read().decode()
+    process.stderr.close()
+    process.wait()
+    assert "Traceback" not in error
+    assert "BrokenPipe" not in error
+
+
+def test_the_bundled_model_writes_what_stock_generate_writes(
+    bundled: Poster2Plot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
+
+    from poster2plot.checkpoint import BUNDLED_MODEL
+
+    poster = draw_poster()
+    poster.save(tmp_path / "poster.png")
+    assert main([str(tmp_path / "poster.png"), "--guidance", "1", "--json", "--device", "cpu"]) == 0
+    record = json.loads(capsys.readouterr().out)
+
+    model = VisionEncoderDecoderModel.from_pretrained(BUNDLED_MODEL, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
+    processor = AutoImageProcessor.from_pretrained(BUNDLED_MODEL)
+    pixels = processor(poster, return_tensors="pt")["pixel_values"]
+    [ids] = model.generate(pixels, num_beams=4, max_length=64, no_repeat_ngram_size=3)
+    assert record["plot"] == tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+    [[candidate]] = bundled.generate([poster], GenerationSettings(guidance=1))
+    assert candidate.token_ids == tuple(ids.tolist()[1:])

@@ -1,0 +1,118 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from poster2plot import GenerationSettings, Poster2Plot, SettingsError
+from tests.conftest import draw_poster
+
+PLAIN = GenerationSettings(guidance=1, max_length=24)
+
+
+def stock_tokens(p2p: Poster2Plot, image, **settings) -> list[list[int]]:
+    """Tokens of the stock `generate`, from the start token's successor to the end token."""
+    pixels = p2p.image_processor(image, return_tensors="pt")["pixel_values"]
+    sequences = p2p.model.generate(pixel_values=pixels, **settings).tolist()
+    end = p2p.model.generation_config.eos_token_id
+    rows = [ids[1:] for ids in sequences]
+    return [ids[: ids.index(end) + 1] if end in ids else ids for ids in rows]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        PLAIN,
+        replace(PLAIN, num_beams=1),
+        replace(PLAIN, num_beams=5, num_candidates=3, length_penalty=2.0),
+        replace(PLAIN, no_repeat_ngram_size=0),
+    ],
+)
+def test_without_guidance_the_tokens_are_those_of_stock_generate(
+    tiny: Poster2Plot, settings: GenerationSettings
+):
+    image = draw_poster()
+    [candidates] = tiny.generate([image], settings)
+    expected = stock_tokens(
+        tiny,
+        image,
+        num_beams=settings.num_beams,
+        max_length=settings.max_length,
+        num_return_sequences=settings.num_candidates,
+        length_penalty=settings.length_penalty,
+        no_repeat_ngram_size=settings.no_repeat_ngram_size,
+    )
+    assert [list(candidate.token_ids) for candidate in candidates] == expected
+
+
+def test_candidates_come_best_first(tiny: Poster2Plot):
+    for sample in (False, True):
+        settings = replace(PLAIN, num_candidates=4, sample=sample)
+        [candidates] = tiny.generate([draw_poster()], settings)
+        scores = [candidate.score for candidate in candidates]
+        assert len(scores) == 4
+        assert scores == sorted(scores, reverse=True)
+        assert all(score < 0 for score in scores)
+
+
+def test_the_score_is_the_mean_log_probability(tiny: Poster2Plot):
+    image = draw_poster()
+    [[candidate]] = tiny.generate([image], replace(PLAIN, num_beams=1, no_repeat_ngram_size=0))
+    pixels = tiny.image_processor(image, return_tensors="pt")["pixel_values"]
+    start = tiny.model.generation_config.decoder_start_token_id
+    with torch.inference_mode():
+        logits = tiny.model(
+            pixel_values=pixels, decoder_input_ids=torch.tensor([[start, *candidate.token_ids]])
+        ).logits.log_softmax(-1)
+    picked = [float(logits[0, i, token]) for i, token in enumerate(candidate.token_ids)]
+    assert candidate.score == pytest.approx(sum(picked) / len(picked), abs=1e-4)
+
+
+def test_a_poster_is_not_touched_by_its_neighbours(tiny: Poster2Plot):
+    posters = [draw_poster(color) for color in ("navy", "darkred", "white")]
+    for settings in (PLAIN, replace(PLAIN, sample=True, seed=3)):
+        together = tiny.generate(posters, settings)
+        assert together == [tiny.generate([poster], settings)[0] for poster in posters]
+
+
+def test_sampling_follows_its_seed_and_leaves_the_global_one_alone(tiny: Poster2Plot):
+    settings = replace(PLAIN, sample=True, temperature=1.5, top_p=1.0)
+    torch.manual_seed(11)
+    expected = torch.rand(1)
+    torch.manual_seed(11)
+    first = tiny.generate([draw_poster()], settings)
+    assert torch.equal(torch.rand(1), expected)
+    assert tiny.generate([draw_poster()], settings) == first
+    assert tiny.generate([draw_poster()], replace(settings, seed=1)) != first
+
+
+def test_guidance_changes_the_plot(tiny: Poster2Plot):
+    plain = tiny.generate([draw_poster()], PLAIN)
+    assert tiny.generate([draw_poster()], replace(PLAIN, guidance=4)) != plain
+
+
+def test_grey_and_transparent_images_are_read_as_rgb(tiny: Poster2Plot):
+    poster = draw_poster()
+    grey = poster.convert("L")
+    assert tiny.generate([grey], PLAIN) == tiny.generate([grey.convert("RGB")], PLAIN)
+
+
+def test_no_images_no_plots(tiny: Poster2Plot):
+    assert tiny.generate([], PLAIN) == []
+
+
+def test_a_length_beyond_the_positions_is_refused(tiny: Poster2Plot):
+    with pytest.raises(SettingsError, match="at most 64 tokens"):
+        tiny.generate([draw_poster()], GenerationSettings(max_length=65))
+
+
+def test_the_model_recommends_a_guidance(tiny: Poster2Plot, bundled: Poster2Plot):
+    assert tiny.resolve().guidance == 1
+    assert bundled.resolve().guidance > 1
+    assert bundled.resolve(GenerationSettings(guidance=1)).guidance == 1
+
+
+def test_importing_the_package_loads_no_torch():
+    script = "import sys, poster2plot; assert not {'torch', 'transformers'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", script], check=True)
