@@ -26,13 +26,9 @@ def expand(inputs: Iterable[str]) -> Iterator[str]:
     A folder without any stays itself: it is `load` that explains what is wrong with an input.
     """
     for source in inputs:
-        path = Path(source)
-        if not looks_like_title(source) and path.is_dir():
-            try:
-                yield from map(str, image_files(path))
-            except InputError:
-                yield source
-        else:
+        try:
+            yield from map(str, image_files(Path(source)) if _is_folder(source) else [source])
+        except InputError:
             yield source
 
 
@@ -41,12 +37,18 @@ def load(source: str, finder: PosterFinder) -> LoadedPoster:
 
     Raises `InputError`, `ImageError` or `PosterLookupError`.
     """
-    path = Path(source)
-    if looks_like_title(source) and not path.exists():
+    if looks_like_title(source):
         return from_title(source, finder)
-    if path.is_dir():
-        image_files(path)  # raises: there is no poster in it
-    return LoadedPoster(read_image(path))
+    if _is_folder(source):
+        image_files(Path(source))  # raises: there is no poster in it
+    return LoadedPoster(read_image(Path(source)))
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return not looks_like_title(source) and Path(source).is_dir()
+    except OSError:  # longer than a path may be
+        return False
 
 
 def from_title(title: str, finder: PosterFinder) -> LoadedPoster:

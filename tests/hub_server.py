@@ -21,13 +21,15 @@ class Hub:
     """What the server answers; a test may change it at any time.
 
     `repositories` maps the id of a model to its folder, which is its state at `main` and at every
-    commit of 40 digits. `failing` is the status of every answer; `delay`, in seconds, comes before.
+    commit of 40 digits. `failing` is the status of every answer, `failing_after` the number of
+    requests before each is answered with 500, and `delay` the seconds before an answer.
     """
 
     url: str
     repositories: Mapping[str, Path]
     gated: set[str] = field(default_factory=set)
     failing: int | None = None
+    failing_after: int | None = None
     delay: float = 0
     requests: list[str] = field(default_factory=list)
 
@@ -55,6 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(hub.delay)
         repo, _, rest = path[1:].partition("/resolve/")
         revision, _, name = rest.partition("/")
+        if hub.failing_after is not None and len(hub.requests) > hub.failing_after:
+            hub.failing = HTTPStatus.INTERNAL_SERVER_ERROR
         if hub.failing is not None:
             self._answer(hub.failing)
         elif repo not in hub.repositories:
@@ -67,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             commit = hashlib.sha1(repo.encode()).hexdigest() if revision == "main" else revision
             self._send_file(hub.repositories[repo] / name, commit)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def _send_file(self, file: Path, commit: str) -> None:
         headers = {"X-Repo-Commit": commit}

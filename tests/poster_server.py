@@ -9,10 +9,23 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
+from poster2plot import PosterFinder
 from poster2plot.fetch import Fetcher, FetchLimits
 from poster2plot.services import Endpoints, Services
 
-LIMITS = FetchLimits(connect=1, read=1, total=2, retry_pause=0, retry_after=1.5)
+LIMITS = FetchLimits(connect=5, read=5, total=10, retry_pause=0, retry_after=1.5)
+
+# One title, and where each service has it.
+ID = "tt1375666"
+TMDB = f"/tmdb/find/{ID}"
+OMDB = "/omdb"
+MOVIE = f"/cinemeta/meta/movie/{ID}.json"
+SERIES = f"/cinemeta/meta/series/{ID}.json"
+METAHUB = f"/metahub/poster/medium/{ID}/img"
+IMDB = f"/imdb/suggestion/x/{ID}.json"
+PICTURE = "/pictures/poster.jpg"
 
 
 @dataclass
@@ -33,6 +46,44 @@ def as_json(value: object, status: int = 200) -> Answer:
 
 def html(status: int = 200) -> Answer:
     return Answer(b"<!doctype html><title>Just a moment</title>", status)
+
+
+def tmdb(**changes: Any) -> Answer:
+    film = {
+        "title": "Inception",
+        "overview": "A thief enters dreams.",
+        "release_date": "2010-07-15",
+        "poster_path": "/poster.jpg",
+    }
+    return as_json({"movie_results": [film | changes], "tv_results": []})
+
+
+def omdb(server: "PosterServer", **changes: Any) -> Answer:
+    film = {
+        "Response": "True",
+        "Title": "Inception",
+        "Year": "2010",
+        "Plot": "A thief enters dreams.",
+        "Poster": server.url + PICTURE,
+    }
+    return as_json(film | changes)
+
+
+def cinemeta(server: "PosterServer", **changes: Any) -> Answer:
+    meta = {
+        "id": ID,
+        "name": "Inception",
+        "year": "2010",
+        "description": "A thief enters dreams.",
+        "poster": server.url + PICTURE,
+    }
+    return as_json({"meta": meta | changes})
+
+
+def suggestion(server: "PosterServer", **changes: Any) -> Answer:
+    picture = {"imageUrl": server.url + PICTURE, "width": 1, "height": 1}
+    entry = {"id": ID, "l": "Inception", "y": 2010, "i": picture}
+    return as_json({"d": [{"id": "tt0000001", "l": "Another"}, entry | changes]})
 
 
 @dataclass
@@ -78,6 +129,10 @@ class PosterServer:
         )
         return Services(self.fetcher(limits), endpoints)
 
+    def finder(self, **options: Any) -> PosterFinder:
+        """A finder that asks here and keeps no cache, unless told otherwise."""
+        return PosterFinder(**{"cache_dir": None, "services": self.services(), **options})
+
     def answer(self, path: str) -> Answer:
         found = self.answers.get(path, Answer(b"not here", 404))
         if isinstance(found, list):
@@ -87,7 +142,7 @@ class PosterServer:
 
 @contextmanager
 def serve_posters() -> Iterator[PosterServer]:
-    """Serve on a free port of localhost."""
+    """Serve on a free port of localhost, past any proxy of the developer's."""
     state = PosterServer()
 
     class Handler(_Handler):
@@ -98,7 +153,9 @@ def serve_posters() -> Iterator[PosterServer]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield state
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("no_proxy", "127.0.0.1,localhost")
+            yield state
     finally:
         state.closing.set()
         server.shutdown()

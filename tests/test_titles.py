@@ -107,7 +107,7 @@ def test_huge_text_is_turned_down_at_once(text: str) -> None:
     with pytest.raises(InvalidTitleError) as caught:
         parse_title_id(text)
     looks_like_title(text)
-    assert time.perf_counter() - start < 0.2
+    assert time.perf_counter() - start < 1  # second
     assert len(str(caught.value)) < 300
 
 

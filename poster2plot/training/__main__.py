@@ -14,6 +14,8 @@ from transformers import (
     ViTModel,
 )
 
+from poster2plot.pipeline import Poster2Plot
+from poster2plot.settings import GenerationSettings
 from poster2plot.training.convert import decoder_from_ctranslate2, encoder_from_onnx
 from poster2plot.training.data import (
     Features,
@@ -22,6 +24,7 @@ from poster2plot.training.data import (
     read_pairs,
     read_posters,
 )
+from poster2plot.training.evaluate import Diversity, losses
 from poster2plot.training.loop import Schedule
 from poster2plot.training.phases import pretrain_decoder, train_captioner
 
@@ -107,6 +110,8 @@ def export(options: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.run / "captioner")
     end = tokenizer.eos_token_id
     model.config.decoder_start_token_id = model.config.pad_token_id = end
+    # Not a key of GenerationConfig: the stock guidance needs a negative prompt.
+    model.config.recommended_guidance = options.guidance
     model.generation_config = GenerationConfig(
         decoder_start_token_id=end,
         bos_token_id=end,
@@ -121,6 +126,29 @@ def export(options: argparse.Namespace) -> None:
     ViTImageProcessorPil.from_pretrained(options.run / "encoder").save_pretrained(options.out)
 
 
+def evaluate(options: argparse.Namespace) -> None:
+    """Print a checkpoint's losses on a split, and how different its plots are."""
+    p2p = Poster2Plot.from_pretrained(options.checkpoint)
+    pairs = read_pairs(options.data, options.split, longest=LONGEST)
+    posters = dict(read_posters(options.data, {pair.id for pair in pairs}))
+    print(f"{len(pairs)} pairs of the split {options.split!r}")
+    loss = losses(p2p, pairs, posters)
+    print(f"loss with the right posters {loss.right:.3f} nats a token")
+    print(f"loss with shuffled posters  {loss.shuffled:.3f}")
+    print(f"loss without a poster       {loss.nothing:.3f}")
+    print(f"picture gain                {loss.picture_gain:.4f}")
+    chosen = [posters[pair.id] for pair in pairs[: options.plots]]
+    for guidance in options.guidance:
+        settings = p2p.resolve(GenerationSettings(guidance=guidance))
+        plots = [best.text for best, *_ in p2p.generate(chosen, settings)]
+        diversity = Diversity.of(plots)
+        print(
+            f"guidance {settings.guidance}: of {len(plots)} plots {diversity.unique:.1%} unique, "
+            f"{diversity.whole:.1%} end in a full sentence, "
+            f"{diversity.commonest_opening:.1%} begin with {diversity.opening!r}"
+        )
+
+
 def _decoder(folder: Path) -> tuple[GPT2LMHeadModel, GPT2Tokenizer]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return GPT2LMHeadModel.from_pretrained(folder), tokenizer
@@ -130,7 +158,7 @@ def main() -> None:
     """Parse the command line and run one step."""
     parser = argparse.ArgumentParser(prog="python -m poster2plot.training", description=__doc__)
     steps = parser.add_subparsers(required=True, metavar="STEP")
-    for step in (convert, features, pretrain, train, export):
+    for step in (convert, features, pretrain, train, export, evaluate):
         command = steps.add_parser(step.__name__, help=step.__doc__, description=step.__doc__)
         command.set_defaults(step=step)
         command.add_argument("--run", type=Path, default=Path("runs/small"), help="working folder")
@@ -144,6 +172,12 @@ def main() -> None:
             command.add_argument("--steps", type=int, required=True, help="optimiser steps")
         elif step is export:
             command.add_argument("--out", type=Path, default=Path("models/poster2plot-small"))
+            command.add_argument("--guidance", type=float, default=1.0, help="to recommend")
+        elif step is evaluate:
+            command.add_argument("--checkpoint", help="default: the bundled model")
+            command.add_argument("--split", choices=("train", "valid", "test"), default="valid")
+            command.add_argument("--plots", type=int, default=100, help="how many to write")
+            command.add_argument("--guidance", type=float, nargs="*", default=[None])
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)

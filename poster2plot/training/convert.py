@@ -73,7 +73,7 @@ def encoder_from_onnx(path: Path, *, layers: int, image_size: tuple[int, int]) -
         ]
         for i in range(layers):
             state |= _vit_layer(tensors, i, part)
-    _load(model, state)
+    model.load_state_dict(state)
     return model
 
 
@@ -165,7 +165,7 @@ def decoder_from_ctranslate2(
             # GPT-2's Conv1D keeps its weight as (in, out).
             state[f"transformer.h.{i}.{new}.weight"] = tensors[f"layer_{i}/{old}/weight"].T
             state[f"transformer.h.{i}.{new}.bias"] = tensors[f"layer_{i}/{old}/bias"]
-    _load(model, state)
+    model.load_state_dict(state)
     return model, tokenizer
 
 
@@ -201,7 +201,8 @@ def _read_ctranslate2(path: Path) -> dict[str, npt.NDArray[Any]]:
 def _cut_tokenizer(path: Path, texts: Iterable[str], size: int) -> tuple[GPT2Tokenizer, list[int]]:
     """A tokenizer of the commonest tokens, and their ids in the full vocabulary."""
     model = json.loads(path.read_text(encoding="utf-8"))["model"]
-    merges = [tuple(merge.split()) for merge in model["merges"]]
+    # Older tokenizer files write a merge as one string, newer ones as a pair.
+    merges = [tuple(m.split() if isinstance(m, str) else m) for m in model["merges"]]
     full = _byte_level_bpe(model["vocab"], merges)
     counts: Counter[int] = Counter()
     for text in texts:
@@ -218,7 +219,8 @@ def _cut_tokenizer(path: Path, texts: Iterable[str], size: int) -> tuple[GPT2Tok
         if token not in kept:
             kept.add(token)
             queue.extend(parts[token])
-    ids = sorted(model["vocab"][token] for token in kept) + [model["vocab"].get(END, 50256)]
+    end = model["vocab"].get(END, len(tokens))  # Whisper lists it among the added tokens
+    ids = [*sorted(model["vocab"][token] for token in kept - {END}), end]
     vocab = {tokens[i]: new for new, i in enumerate(ids[:-1])} | {END: len(ids) - 1}
     return _byte_level_bpe(vocab, [m for m in merges if {*m, "".join(m)} <= kept]), ids
 
@@ -227,10 +229,3 @@ def _byte_level_bpe(vocab: dict[str, int], merges: list[tuple[str, ...]]) -> GPT
     return GPT2Tokenizer(
         vocab=vocab, merges=merges, bos_token=END, eos_token=END, unk_token=END, pad_token=END
     )
-
-
-def _load(model: torch.nn.Module, state: dict[str, Tensor]) -> None:
-    """Load every parameter of `model`; buffers may stay as they are."""
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    assert not set(missing) & dict(model.named_parameters()).keys(), missing
-    assert not unexpected, unexpected

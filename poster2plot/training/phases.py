@@ -51,6 +51,25 @@ def pretrain_decoder(
     optimise(decoder, [(parameters, rate)], batches, loss, evaluate, schedule, state)
 
 
+def caption_loss(
+    decoder: GPT2LMHeadModel, states: Tensor, labels: Tensor, *, token_dropout: float = 0.0
+) -> Tensor:
+    """Mean loss of plots, in nats a token, given encoder states (B, S, width).
+
+    `labels` (B, T) end in EOS and then IGNORED. EOS also starts each input.
+    """
+    eos = decoder.config.eos_token_id
+    inputs = F.pad(labels[:, :-1], (1, 0), value=eos)
+    inputs = inputs.masked_fill(inputs == IGNORED, eos)
+    if token_dropout:
+        replaced = torch.rand(inputs.shape) < token_dropout
+        replaced[:, 0] = False  # the start token stays
+        noise = torch.randint(decoder.config.vocab_size, inputs.shape)
+        inputs = torch.where(replaced, noise, inputs)
+    logits = decoder(inputs, encoder_hidden_states=states, use_cache=False).logits
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+
+
 def train_captioner(
     model: VisionEncoderDecoderModel,
     tokenizer: GPT2Tokenizer,
@@ -74,27 +93,12 @@ def train_captioner(
     unconditional stream of classifier-free guidance (Kornblith et al. 2023, arXiv:2307.16686).
     """
     norm, decoder = model.encoder.layernorm, model.decoder
-    vocabulary = decoder.config.vocab_size
-
-    def nll(states: Tensor, labels: Tensor, inputs: Tensor) -> Tensor:
-        logits = decoder(inputs, encoder_hidden_states=states, use_cache=False).logits
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
-
-    def inputs_for(labels: Tensor) -> Tensor:
-        eos = tokenizer.eos_token_id
-        return F.pad(labels[:, :-1], (1, 0), value=eos).masked_fill(
-            F.pad(labels[:, :-1], (1, 0), value=eos) == IGNORED, eos
-        )
 
     def loss(item: tuple[list[str], Tensor]) -> Tensor:
         ids, labels = item
         states = norm(features[ids])  # (B, patches + 1, width)
         seen = torch.rand(len(ids), 1, 1) >= picture_dropout
-        inputs = inputs_for(labels)
-        replaced = torch.rand(inputs.shape) < token_dropout
-        replaced[:, 0] = False  # the start token stays
-        noise = torch.randint(vocabulary, inputs.shape)
-        return nll(states * seen, labels, torch.where(replaced, noise, inputs))
+        return caption_loss(decoder, states * seen, labels, token_dropout=token_dropout)
 
     def batches(number: int) -> Iterator[tuple[list[str], Tensor]]:
         return pair_batches(tokenizer, train, batch=batch, longest=longest, seed=number)
@@ -105,15 +109,17 @@ def train_captioner(
 
     @torch.inference_mode()
     def evaluate() -> str:
-        right, wrong, none = [], [], []
+        means = []
         for ids, labels in pair_batches(tokenizer, valid, batch=batch, longest=longest, seed=0):
             states = norm(features[ids])
-            inputs = inputs_for(labels)
-            right.append(nll(states, labels, inputs))
-            wrong.append(nll(norm(features[[stranger[id] for id in ids]]), labels, inputs))
-            none.append(nll(torch.zeros_like(states[:, :1]), labels, inputs))
-        a, b, c = (float(torch.stack(values).mean()) for values in (right, wrong, none))
-        return f"valid loss {a:.3f}, shuffled {b:.3f}, no picture {c:.3f}, gain {b - a:.4f}"
+            strangers = norm(features[[stranger[id] for id in ids]])
+            shown = (states, strangers, torch.zeros_like(states[:, :1]))
+            means.append([float(caption_loss(decoder, s, labels)) for s in shown])
+        right, wrong, none = torch.tensor(means).mean(0).tolist()
+        return (
+            f"valid loss {right:.3f}, shuffled posters {wrong:.3f}, no poster {none:.3f}, "
+            f"picture gain {wrong - right:.4f}"
+        )
 
     new = [p for name, p in decoder.named_parameters() if "cross" in name]
     old = [p for name, p in decoder.named_parameters() if "cross" not in name]

@@ -216,9 +216,7 @@ class Canvas:
                 dots.append(ellipse(x, y, radius, radius))
             self.light(color, self.mask(*dots) * brightness)
 
-    def ridge(
-        self, points: Points, roughness: float = 0, base: float = HEIGHT + 20
-    ) -> list[Point]:
+    def ridge(self, points: Points, roughness: float = 0, base: float = HEIGHT + 20) -> list[Point]:
         """The outline of ground below a smooth line, with random roughness along its edge."""
         line = smooth(points, closed=False, steps=24)
         if roughness:

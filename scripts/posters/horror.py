@@ -54,11 +54,15 @@ def house(x: float, y: float, scale: float) -> tuple[list[Points], list[Points]]
     for post in range(-62, 100, 8):
         walls.append(rectangle(post, -16, 2, 24))
     windows: list[Points] = [
-        smooth([(-37, -84), (-37, -84), (-37, -98), (-30, -106), (-23, -98), (-23, -84), (-23, -84)]),
+        smooth(
+            [(-37, -84), (-37, -84), (-37, -98), (-30, -106), (-23, -98), (-23, -84), (-23, -84)]
+        ),
         rectangle(-50, -62, 13, 22),
         rectangle(-28, -62, 13, 22),
         rectangle(-6, -62, 13, 22),
-        smooth([(33, -122), (33, -122), (33, -134), (39, -141), (45, -134), (45, -122), (45, -122)]),
+        smooth(
+            [(33, -122), (33, -122), (33, -134), (39, -141), (45, -134), (45, -122), (45, -122)]
+        ),
         rectangle(34, -88, 10, 18),
         rectangle(-82, -34, 12, 16),
     ]
@@ -71,7 +75,9 @@ def house(x: float, y: float, scale: float) -> tuple[list[Points], list[Points]]
 def draw() -> Image.Image:
     """A dark house on a hill before a huge moon, and a child with a lantern on the path."""
     canvas = Canvas(seed=13)
-    canvas.sky((0, "#04060b"), (220, "#0c1722"), (480, "#27414a"), (640, "#42595a"), (900, "#10181a"))
+    canvas.sky(
+        (0, "#04060b"), (220, "#0c1722"), (480, "#27414a"), (640, "#42595a"), (900, "#10181a")
+    )
 
     # The moon and the clouds in front of it
     moon = (330, 300)
@@ -83,14 +89,25 @@ def draw() -> Image.Image:
     canvas.shade("#7c8f86", disc * edge)
     cloud = np.clip((canvas.noise(420, 70) - 0.5) * 2.4, 0, 1)
     canvas.fill("#0b141b", cloud * canvas.band(0, 230, 160) * 0.85)
-    canvas.fill("#2c4247", np.clip((canvas.noise(380, 50) - 0.55) * 2.2, 0, 1) * canvas.band(340, 520, 60))
+    canvas.fill(
+        "#2c4247", np.clip((canvas.noise(380, 50) - 0.55) * 2.2, 0, 1) * canvas.band(340, 520, 60)
+    )
     canvas.shape(*[place(BAT, *bat) for bat in BATS], color="#070a0d")
 
     # Far woods, then the hill with the house
     woods = canvas.ridge([(-20, 600), (120, 570), (300, 590), (480, 560), (620, 590)], roughness=7)
     canvas.shape(woods, color="#1f3336", blur=1.5)
     canvas.fill("#4d6765", np.clip(canvas.noise(300, 60), 0, 1) * canvas.band(560, 610, 60) * 0.55)
-    hill = [(-20, 700), (80, 668), (180, 590), (270, 512), (340, 494), (420, 508), (500, 590), (620, 660)]
+    hill = [
+        (-20, 700),
+        (80, 668),
+        (180, 590),
+        (270, 512),
+        (340, 494),
+        (420, 508),
+        (500, 590),
+        (620, 660),
+    ]
     canvas.falling(canvas.ridge(hill, roughness=0.8), stops=[(490, "#0b1214"), (900, "#020304")])
     walls, windows = house(338, 498, 1.02)
     canvas.shape(*walls, color="#070b0d")
@@ -98,11 +115,15 @@ def draw() -> Image.Image:
     canvas.falling(*windows, stops=[(350, "#ffdd83"), (480, "#f59a2c")])
     watcher = [ellipse(338 - 31.5, 498 - 93, 2.6, 3.2), ellipse(338 - 31.5, 498 - 84, 4.6, 6.5)]
     canvas.shape(*watcher, color="#140a04")
-    bars = [[(a[0] / 2 + b[0] / 2, a[1]), (c[0] / 2 + d[0] / 2, c[1])] for a, b, c, d in windows[1:4]]
+    bars = [
+        [(a[0] / 2 + b[0] / 2, a[1]), (c[0] / 2 + d[0] / 2, c[1])] for a, b, c, d in windows[1:4]
+    ]
     canvas.fill("#140a04", canvas.strokes(*bars, width=1.4))
 
     # The path, and the child with a lantern
-    path = smooth([(344, 504), (352, 540), (318, 580), (330, 630), (268, 690), (282, 770), (210, 900)], False)
+    path = smooth(
+        [(344, 504), (352, 540), (318, 580), (330, 630), (268, 690), (282, 770), (210, 900)], False
+    )
     lane = limb(path[::10], [5, 8, 14, 22, 38, 70, 140])
     canvas.fill("#4a5a55", canvas.mask(lane, blur=2.5) * canvas.band(500, 690, 60) * 0.55)
     dead = branches(canvas, 72, 690, 92, -1.35, 21) + branches(canvas, 552, 655, 66, -1.85, 15)
@@ -127,7 +148,15 @@ def draw() -> Image.Image:
     for number in range(25):
         x, tilt = number * 26 - 12, float(canvas.rng.normal(0, 3))
         top = 716 + float(canvas.rng.normal(0, 5))
-        fence.append([(x, 800), (x + tilt, top + 8), (x + 3 + tilt, top), (x + 6 + tilt, top + 8), (x + 7, 800)])
+        fence.append(
+            [
+                (x, 800),
+                (x + tilt, top + 8),
+                (x + 3 + tilt, top),
+                (x + 6 + tilt, top + 8),
+                (x + 7, 800),
+            ]
+        )
     fence.append([(-5, 738), (620, 734), (620, 738), (-5, 742)])
     canvas.shape(*fence, color="#020304")
     canvas.fill("#020304", canvas.band(770, 900, 60))
@@ -135,10 +164,19 @@ def draw() -> Image.Image:
     tagline(canvas, "Some doors were never meant to open", 44, "#c9cfc0")
     style = Style(tracking=0.1, weight=0.03, slab=0.06, slab_height=0.05, worn=0.14)
     red = [(735, "#ff3b2a"), (820, "#a10d0d")]
-    title(canvas, [("THE HOUSE ON", 738, 230, 20), ("HARROW HILL", 768, 500, 58)], style, red, glow="#6b0000")
+    title(
+        canvas,
+        [("THE HOUSE ON", 738, 230, 20), ("HARROW HILL", 768, 500, 58)],
+        style,
+        red,
+        glow="#6b0000",
+    )
     billing(
         canvas,
-        ["A Lantern Yard picture   Odile Marrowby   Tam Vesperlin   and   Greta Holmwick", "Music Isk Orrane   Written by Della Fennimoor   Directed by Corwin Aldergast"],
+        [
+            "A Lantern Yard picture   Odile Marrowby   Tam Vesperlin   and   Greta Holmwick",
+            "Music Isk Orrane   Written by Della Fennimoor   Directed by Corwin Aldergast",
+        ],
         846,
         "#a9aca2",
     )
