@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -65,6 +66,10 @@ def write_plots(
     started = time.perf_counter()
     [candidates] = load_model().generate([_image], settings)
     return candidates, time.perf_counter() - started
+
+
+def read_upload(data: bytes, name: str) -> LoadedPoster:
+    return LoadedPoster(read_image(data, name=name))
 
 
 # Sections of the page.
@@ -204,18 +209,17 @@ def choose_posters() -> list[Entry]:
                 st.session_state.example = name
 
     entries = [
-        Entry(
-            file.name, lambda file=file: LoadedPoster(read_image(file.getvalue(), name=file.name))
-        )
-        for file in uploads
+        Entry(file.name, partial(read_upload, file.getvalue(), file.name)) for file in uploads
     ]
     entries += [
-        Entry(title, lambda title=title: find_poster(title))
+        Entry(title, partial(find_poster, title))
         for title in dict.fromkeys(re.split(r"[\s,;]+", titles.strip()))
         if title
     ]
     if example := st.session_state.get("example"):
-        entries.append(Entry(example, lambda: LoadedPoster(read_image(EXAMPLES[example]))))
+        entries.append(
+            Entry(example, partial(read_upload, EXAMPLES[example].read_bytes(), example))
+        )
     return entries
 
 

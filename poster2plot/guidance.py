@@ -7,7 +7,7 @@ specific captions", arXiv:2307.16686).
 """
 
 import torch
-from torch import FloatTensor, LongTensor, Tensor
+from torch import Tensor
 from transformers import EncoderDecoderCache, LogitsProcessor, VisionEncoderDecoderModel
 
 WINDOW = 4.0  # nats below the conditional best within which a token stays a candidate
@@ -33,7 +33,7 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
         self._cache: EncoderDecoderCache | None = None
         self._previous: Tensor | None = None  # (rows, t) token ids of the last call
 
-    def __call__(self, input_ids: LongTensor, scores: FloatTensor) -> FloatTensor:
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Guided log-probabilities (rows, vocabulary) from the plain model's logits."""
         conditional = scores.log_softmax(-1)
         unconditional = self._unconditional(input_ids).log_softmax(-1)
@@ -56,4 +56,5 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
             use_cache=True,
         )
         self._cache, self._previous = output.past_key_values, input_ids
-        return output.logits[:, -1].float()
+        logits: Tensor = output.logits[:, -1]
+        return logits.float()

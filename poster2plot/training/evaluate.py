@@ -40,14 +40,15 @@ def losses(
     def states(ids: Sequence[str]) -> Tensor:
         images = [posters[id] for id in ids]
         pixels = p2p.image_processor(images, return_tensors="pt")["pixel_values"]
-        return p2p.model.encoder(pixels.to(p2p.device)).last_hidden_state
+        hidden: Tensor = p2p.model.encoder(pixels.to(p2p.device)).last_hidden_state
+        return hidden
 
-    means: list[tuple[float, float, float]] = []
+    means: list[list[float]] = []
     for ids, labels in pair_batches(p2p.tokenizer, pairs, batch=batch, longest=64, seed=0):
         labels = labels.to(p2p.device)
         right = states(ids)
         shown = (right, states([stranger[id] for id in ids]), torch.zeros_like(right[:, :1]))
-        means.append(tuple(float(caption_loss(p2p.model.decoder, s, labels)) for s in shown))
+        means.append([float(caption_loss(p2p.model.decoder, s, labels)) for s in shown])
     return Losses(*(sum(column) / len(column) for column in zip(*means, strict=True)))
 
 
