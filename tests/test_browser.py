@@ -1,5 +1,6 @@
 """The real page on the bundled model in a real browser."""
 
+import base64
 import os
 import shutil
 import socket
@@ -56,11 +57,27 @@ def page(address: str) -> Iterator[Page]:
         browser.close()
 
 
+def drop(page: Page, path: Path) -> None:
+    """Drop a file on the page's uploader, as a mouse would."""
+    transfer = page.evaluate_handle(
+        """([name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0))
+            const transfer = new DataTransfer()
+            transfer.items.add(new File([bytes], name, { type: "image/png" }))
+            return transfer
+        }""",
+        [path.name, base64.b64encode(path.read_bytes()).decode()],
+    )
+    target = page.get_by_test_id("stFileUploaderDropzone")
+    for event in ("dragenter", "dragover", "drop"):
+        target.dispatch_event(event, {"dataTransfer": transfer})
+
+
 def test_a_dropped_poster_gets_a_plot(page: Page, tmp_path: Path):
     poster = tmp_path / "harbour.png"
     draw_poster().save(poster)
     expect(page.get_by_role("heading", name="Poster2Plot")).to_be_visible(timeout=PATIENCE)
-    page.locator("input[type=file]").set_input_files(poster)
+    drop(page, poster)
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_alt_text("Poster: harbour.png")).to_be_visible()
     plot = page.get_by_role("heading", level=4).inner_text()

@@ -8,7 +8,9 @@ import pytest
 
 from poster2plot import GenerationSettings, Poster2Plot
 from poster2plot.cli import main, parser
-from tests.conftest import draw_poster
+from poster2plot.services import CINEMETA_NOTICE
+from tests.conftest import draw_poster, encode
+from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
 
 @pytest.fixture
@@ -87,10 +89,37 @@ def test_settings_reach_the_model(run, poster_file):
     assert len(texts) == 2
 
 
+def test_a_title_brings_what_the_service_knows(tiny_folder: Path, capsys):
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server),
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        arguments = ["--model", str(tiny_folder), "--max-length", "12", ID]
+        assert main([*arguments, "--json"], finder=server.finder()) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert main(arguments, finder=server.finder()) == 0
+        plain = capsys.readouterr().out
+    assert record["source"] == ID
+    assert record["title"] == {
+        "title_id": ID,
+        "title": "Inception",
+        "year": 2010,
+        "synopsis": "A thief enters dreams.",
+        "service": "Cinemeta",
+        "attribution": CINEMETA_NOTICE,
+    }
+    for part in ("Inception (2010)", "Cinemeta says: A thief enters dreams.", CINEMETA_NOTICE):
+        assert part in plain
+
+
 @pytest.mark.parametrize("arguments", [["--num-beams", "0"], ["--max-length", "65"]])
-def test_a_bad_setting_is_one_sentence(run, poster_file, capsys, arguments: list[str]):
-    status = run(poster_file(), *arguments)[0]
-    assert status == 2
+def test_a_bad_setting_is_one_sentence(
+    tiny_folder: Path, poster_file, capsys: pytest.CaptureFixture[str], arguments: list[str]
+):
+    assert main(["--model", str(tiny_folder), str(poster_file()), *arguments]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
 
 
 def test_a_missing_model_is_one_sentence(poster_file, capsys: pytest.CaptureFixture[str]):

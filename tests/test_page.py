@@ -7,7 +7,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from poster2plot import Poster2Plot, PosterFinder
 from tests.conftest import draw_poster, encode
+from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
 SCRIPT = Path(__file__).parent.parent / "streamlit_app.py"
 
@@ -63,10 +65,27 @@ def test_what_is_no_title_is_explained(page: AppTest):
     assert len(page.error) == 2
 
 
+def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: pytest.MonkeyPatch):
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server, description="A *thief* enters $dreams$."),
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        finder = server.finder()
+        monkeypatch.setattr(PosterFinder, "from_environment", lambda *_: finder)
+        page.text_input[0].set_value(ID).run()
+    assert not page.exception
+    assert not page.error
+    assert len(plots(page)) == 1
+    assert any(caption.value == r"Inception \(2010\)" for caption in page.caption)
+    [expander] = page.expander
+    assert "Cinemeta" in expander.label
+    assert expander.markdown[0].value == r"A \*thief\* enters \$dreams\$\."
+    assert "strem" in expander.caption[0].value
+
+
 def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatch):
     calls = []
-    from poster2plot import Poster2Plot
-
     generate = Poster2Plot.generate
     monkeypatch.setattr(
         Poster2Plot, "generate", lambda *args: calls.append(args) or generate(*args)

@@ -110,6 +110,11 @@ def export(options: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.run / "captioner")
     end = tokenizer.eos_token_id
     model.config.decoder_start_token_id = model.config.pad_token_id = end
+    # The stock class has a pooler that nothing reads, and warns if a checkpoint lacks its weights.
+    for parameter in model.encoder.pooler.parameters():
+        torch.nn.init.zeros_(parameter)
+    for config in (model.config, model.config.encoder, model.config.decoder):
+        config._name_or_path = ""  # else the paths of the parts on this machine
     # Not a key of GenerationConfig: the stock guidance needs a negative prompt.
     model.config.recommended_guidance = options.guidance
     model.generation_config = GenerationConfig(

@@ -1,0 +1,82 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from poster2plot import ImageError, InputError, PosterLookupError
+from poster2plot.inputs import expand, load
+from tests.conftest import draw_poster, encode
+from tests.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
+
+
+@pytest.fixture
+def server() -> Iterator[PosterServer]:
+    with serve_posters() as running:
+        running.answers |= {
+            MOVIE: cinemeta(running),
+            PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
+        }
+        yield running
+
+
+def test_a_file_is_read(poster_file: Callable[..., Path], server: PosterServer):
+    loaded = load(str(poster_file()), server.finder())
+    assert loaded.image.mode == "RGB"
+    assert loaded.poster is None
+    assert not server.requests
+
+
+@pytest.mark.parametrize("title", [ID, f"https://m.imdb.com/de/title/{ID}/?ref_=nv"])
+def test_a_title_is_looked_up(title: str, server: PosterServer):
+    loaded = load(title, server.finder())
+    assert loaded.image.size == (200, 300)
+    assert loaded.poster is not None
+    assert loaded.poster.title == "Inception"
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("nowhere.jpg", InputError),
+        ("nm0000138", PosterLookupError),
+        ("https://example.com/poster.jpg", PosterLookupError),
+        ("tt0000009", PosterLookupError),
+        ("x" * 10_000, InputError),
+        ("https://imdb.com/" + "x" * 10_000, PosterLookupError),
+        ("a\0b", InputError),
+        ("", InputError),
+    ],
+)
+def test_what_cannot_be_used_is_an_error(
+    source: str,
+    error: type[Exception],
+    server: PosterServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    monkeypatch.chdir(tmp_path)
+    assert list(expand([source])) == [source]
+    with pytest.raises(error):
+        load(source, server.finder())
+
+
+def test_a_broken_picture_is_an_error(tmp_path: Path, server: PosterServer):
+    (tmp_path / "poster.jpg").write_text("<html>")
+    with pytest.raises(ImageError, match=r"poster\.jpg"):
+        load(str(tmp_path / "poster.jpg"), server.finder())
+
+
+def test_folders_are_walked_in_place(poster_file: Callable[..., Path], tmp_path: Path):
+    first, second = poster_file("many/1.png"), poster_file("many/10.png")
+    poster_file("many/2.png")
+    sources = list(expand(["tt0133093", str(tmp_path / "many"), str(first)]))
+    assert sources[0] == "tt0133093"
+    assert sources[1] == str(first)
+    assert sources[3] == str(second)
+    assert sources[4] == str(first)
+
+
+def test_a_folder_without_pictures_is_left_for_load(tmp_path: Path, server: PosterServer):
+    assert list(expand([str(tmp_path)])) == [str(tmp_path)]
+    with pytest.raises(InputError, match="holds no picture"):
+        load(str(tmp_path), server.finder())
