@@ -200,13 +200,12 @@ def choose_posters() -> list[Entry]:
             help="Several at once are fine, with spaces or commas between them.",
         )
     st.caption("or try an example, drawn for this page:")
-    for column, (name, path) in zip(
-        st.columns(max(len(EXAMPLES), 1)), EXAMPLES.items(), strict=False
-    ):
-        with column:
-            st.image(path, alt=f"Example poster: {name}", width="stretch")
-            if st.button("Try", key=f"example {name}", help=name, width="stretch"):
-                st.session_state.example = name
+    with st.container(horizontal=True):
+        for name, path in EXAMPLES.items():
+            with st.container(width=104, gap="small"):
+                st.image(path, alt=f"Example poster: {name}", width="stretch")
+                if st.button("Try", key=f"example {name}", help=name, width="stretch"):
+                    st.session_state.example = name
 
     entries = [
         Entry(file.name, partial(read_upload, file.getvalue(), file.name)) for file in uploads

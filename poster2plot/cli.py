@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
 
 
 def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
+    # A picture with broken metadata is still a picture; what is wrong with others is an error.
+    warnings.filterwarnings("ignore", module="PIL")
     settings = GenerationSettings(
         **{name: getattr(options, name) for name in vars(_DEFAULTS)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +46,8 @@ class Poster2Plot:
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
         self.device = checkpoint.device
+        # Two decodings side by side fight for the same cores, and the seed is global to torch.
+        self._one_at_a_time = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -81,10 +84,15 @@ class Poster2Plot:
     ) -> list[list[Candidate]]:
         """For each RGB image its candidate plots, best first.
 
-        A poster's plots do not depend on the posters beside it. Raises `SettingsError`.
+        A poster's plots do not depend on the posters beside it. Threads that share a model wait
+        for each other, poster by poster. Raises `SettingsError`.
         """
         settings = self.resolve(settings)
-        return [self._generate(image, settings) for image in images]
+        plots = []
+        for image in images:
+            with self._one_at_a_time:
+                plots.append(self._generate(image, settings))
+        return plots
 
     def _generate(self, image: Image.Image, settings: GenerationSettings) -> list[Candidate]:
         import torch

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -85,6 +86,15 @@ def test_sampling_follows_its_seed_and_leaves_the_global_one_alone(tiny: Poster2
     assert torch.equal(torch.rand(1), expected)
     assert tiny.generate([draw_poster()], settings) == first
     assert tiny.generate([draw_poster()], replace(settings, seed=1)) != first
+
+
+def test_threads_do_not_mix_their_seeds(tiny: Poster2Plot):
+    settings = [replace(PLAIN, sample=True, temperature=1.5, seed=seed) for seed in range(6)]
+    expected = [tiny.generate([draw_poster()], each) for each in settings]
+    with ThreadPoolExecutor(6) as pool:
+        assert (
+            list(pool.map(lambda each: tiny.generate([draw_poster()], each), settings)) == expected
+        )
 
 
 def test_guidance_changes_the_plot(tiny: Poster2Plot):
