@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import EncoderDecoderCache, LogitsProcessor, VisionEncoderDecoderModel
 
-WINDOW = 4.0  # nats below the conditional best within which a token stays a candidate
+WINDOW = 1.5  # nats below the conditional best within which a token stays a candidate
 
 
 class PictureGuidance(LogitsProcessor):  # type: ignore[misc]

@@ -23,7 +23,7 @@ class Schedule:
     steps: int
     warmup: int = 200
     floor: float = 0.05  # last learning rate as a share of the highest
-    evaluate_every: int = 500
+    evaluate_every: int = 250
     save_every: int = 250
     clip: float = 1.0  # gradient norm
 

@@ -79,7 +79,7 @@ def train_captioner(
     *,
     schedule: Schedule,
     state: Path,
-    rate: float = 4e-4,
+    rate: float = 0.0,
     cross_rate: float = 1e-3,
     batch: int = 32,
     longest: int = 56,
@@ -88,6 +88,8 @@ def train_captioner(
 ) -> None:
     """Teach a decoder to write from the states of a frozen encoder.
 
+    `cross_rate` is the learning rate of the cross-attention, `rate` that of the rest of the decoder;
+    at 0 the language model stays as it is, and cannot learn the pairs' texts by heart.
     `token_dropout` replaces that share of the input tokens at random, so that the picture is
     needed. `picture_dropout` zeroes the encoder states of that share of the samples, which is the
     unconditional stream of classifier-free guidance (Kornblith et al. 2023, arXiv:2307.16686).
@@ -124,5 +126,11 @@ def train_captioner(
     new = [p for name, p in decoder.named_parameters() if "cross" in name]
     old = [p for name, p in decoder.named_parameters() if "cross" not in name]
     trained = torch.nn.ModuleDict({"norm": norm, "decoder": decoder})
-    groups = [([*new, *norm.parameters()], cross_rate), (old, rate)]
+    groups = [([*new, *norm.parameters()], cross_rate)]
+    if rate:
+        groups.append((old, rate))
+    else:
+        decoder.requires_grad_(False)
+        for parameter in new:
+            parameter.requires_grad_(True)
     optimise(trained, groups, batches, loss, evaluate, schedule, state)
