@@ -88,8 +88,8 @@ def train_captioner(
 ) -> None:
     """Teach a decoder to write from the states of a frozen encoder.
 
-    `cross_rate` is the learning rate of the cross-attention, `rate` that of the rest of the decoder;
-    at 0 the language model stays as it is, and cannot learn the pairs' texts by heart.
+    `cross_rate` is the learning rate of the cross-attention, `rate` that of the rest of the
+    decoder; at 0 the language model stays as it is, and cannot learn the pairs' texts by heart.
     `token_dropout` replaces that share of the input tokens at random, so that the picture is
     needed. `picture_dropout` zeroes the encoder states of that share of the samples, which is the
     unconditional stream of classifier-free guidance (Kornblith et al. 2023, arXiv:2307.16686).
