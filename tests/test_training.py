@@ -20,7 +20,8 @@ from poster2plot.training.convert import decoder_from_ctranslate2, encoder_from_
 from poster2plot.training.data import IGNORED, Features, Pair
 from poster2plot.training.evaluate import Diversity, losses
 from poster2plot.training.loop import Schedule, optimise
-from poster2plot.training.phases import caption_loss, train_captioner
+from poster2plot.training.losses import caption_loss
+from poster2plot.training.phases import train_captioner
 from tests.conftest import draw_poster, encode
 from tests.tiny import SENTENCES, tiny_model, tiny_tokenizer
 

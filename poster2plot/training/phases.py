@@ -1,6 +1,5 @@
 """The two phases of training: the decoder learns the language, then learns to look."""
 
-import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from transformers import (
     VisionEncoderDecoderModel,
 )
 
-from poster2plot.training.data import IGNORED, Features, Pair, packed_blocks, pair_batches
+from poster2plot.training.data import Features, Pair, packed_blocks, pair_batches
 from poster2plot.training.loop import Schedule, optimise
+from poster2plot.training.losses import caption_loss, measure_losses
 
 
 def pretrain_decoder(
@@ -51,25 +51,6 @@ def pretrain_decoder(
     optimise(decoder, [(parameters, rate)], batches, loss, evaluate, schedule, state)
 
 
-def caption_loss(
-    decoder: GPT2LMHeadModel, states: Tensor, labels: Tensor, *, token_dropout: float = 0.0
-) -> Tensor:
-    """Mean loss of plots, in nats a token, given encoder states (B, S, width).
-
-    `labels` (B, T) end in EOS and then IGNORED. EOS also starts each input.
-    """
-    eos = decoder.config.eos_token_id
-    inputs = F.pad(labels[:, :-1], (1, 0), value=eos)
-    inputs = inputs.masked_fill(inputs == IGNORED, eos)
-    if token_dropout:
-        replaced = torch.rand(inputs.shape) < token_dropout
-        replaced[:, 0] = False  # the start token stays
-        noise = torch.randint(decoder.config.vocab_size, inputs.shape)
-        inputs = torch.where(replaced, noise, inputs)
-    logits = decoder(inputs, encoder_hidden_states=states, use_cache=False).logits
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
-
-
 def train_captioner(
     model: VisionEncoderDecoderModel,
     tokenizer: GPT2Tokenizer,
@@ -96,31 +77,23 @@ def train_captioner(
     """
     norm, decoder = model.encoder.layernorm, model.decoder
 
+    def states(ids: Sequence[str]) -> Tensor:
+        normed: Tensor = norm(features[ids])  # (B, patches + 1, width)
+        return normed
+
     def loss(item: tuple[list[str], Tensor]) -> Tensor:
         ids, labels = item
-        states = norm(features[ids])  # (B, patches + 1, width)
         seen = torch.rand(len(ids), 1, 1) >= picture_dropout
-        return caption_loss(decoder, states * seen, labels, token_dropout=token_dropout)
+        return caption_loss(decoder, states(ids) * seen, labels, token_dropout=token_dropout)
 
     def batches(number: int) -> Iterator[tuple[list[str], Tensor]]:
         return pair_batches(tokenizer, train, batch=batch, longest=longest, seed=number)
 
-    shuffled = [pair.id for pair in valid]
-    random.Random(0).shuffle(shuffled)
-    stranger = dict(zip((pair.id for pair in valid), shuffled, strict=True))
-
-    @torch.inference_mode()
     def evaluate() -> str:
-        means = []
-        for ids, labels in pair_batches(tokenizer, valid, batch=batch, longest=longest, seed=0):
-            states = norm(features[ids])
-            strangers = norm(features[[stranger[id] for id in ids]])
-            shown = (states, strangers, torch.zeros_like(states[:, :1]))
-            means.append([float(caption_loss(decoder, s, labels)) for s in shown])
-        right, wrong, none = torch.tensor(means).mean(0).tolist()
+        found = measure_losses(decoder, tokenizer, states, valid, batch=batch, longest=longest)
         return (
-            f"valid loss {right:.3f}, shuffled posters {wrong:.3f}, no poster {none:.3f}, "
-            f"picture gain {wrong - right:.4f}"
+            f"valid loss {found.right:.3f}, shuffled posters {found.shuffled:.3f}, "
+            f"no poster {found.nothing:.3f}, picture gain {found.picture_gain:.4f}"
         )
 
     new = [p for name, p in decoder.named_parameters() if "cross" in name]
@@ -129,8 +102,6 @@ def train_captioner(
     groups = [([*new, *norm.parameters()], cross_rate)]
     if rate:
         groups.append((old, rate))
-    else:
-        decoder.requires_grad_(False)
-        for parameter in new:
-            parameter.requires_grad_(True)
+    for parameter in old:
+        parameter.requires_grad_(rate > 0)
     optimise(trained, groups, batches, loss, evaluate, schedule, state)
