@@ -27,6 +27,11 @@ METAHUB = f"/metahub/poster/medium/{ID}/img"
 IMDB = f"/imdb/suggestion/x/{ID}.json"
 PICTURE = "/pictures/poster.jpg"
 
+# Planted keys, of the shapes that the services give out.
+V3_KEY = "0123456789abcdef0123456789abcdef"
+V4_KEY = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJwbGFudGVkIn0.c2lnbmF0dXJl"
+OMDB_KEY = "deadbeef"
+
 
 @dataclass
 class Answer:

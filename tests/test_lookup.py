@@ -31,9 +31,12 @@ from tests.poster_server import (
     METAHUB,
     MOVIE,
     OMDB,
+    OMDB_KEY,
     PICTURE,
     SERIES,
     TMDB,
+    V3_KEY,
+    V4_KEY,
     Answer,
     PosterServer,
     as_json,
@@ -44,10 +47,6 @@ from tests.poster_server import (
     suggestion,
     tmdb,
 )
-
-V3_KEY = "0123456789abcdef0123456789abcdef"
-V4_KEY = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJwbGFudGVkIn0.c2lnbmF0dXJl"
-OMDB_KEY = "deadbeef"
 
 POSTER = encode(draw_poster(), "JPEG")
 

@@ -11,9 +11,12 @@ from tests.poster_server import (
     IMDB,
     MOVIE,
     OMDB,
+    OMDB_KEY,
     PICTURE,
     SERIES,
     TMDB,
+    V3_KEY,
+    V4_KEY,
     Answer,
     PosterServer,
     as_json,
@@ -24,10 +27,6 @@ from tests.poster_server import (
     suggestion,
     tmdb,
 )
-
-V3_KEY = "0123456789abcdef0123456789abcdef"
-V4_KEY = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJwbGFudGVkIn0.c2lnbmF0dXJl"
-OMDB_KEY = "deadbeef"
 
 
 @pytest.fixture
