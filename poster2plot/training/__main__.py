@@ -1,192 +1,230 @@
-"""The steps from public packages to a bundled model; run them in the order of `--help`."""
+"""Fine-tune a vision encoder and a language model into a captioner of posters.
+
+  dataset    clean a source of posters and plots, split it by id
+  train      fine-tune on it: --preset original, or --preset small
+  evaluate   measure a checkpoint: does it look at the poster, does it fit?
+  export     write the bundled format with a model card
+
+The bundled model also takes convert, pretrain, align and match before `train`;
+models/poster2plot-small/README.md shows its run. `COMMAND --help` explains each. For several GPUs
+put `accelerate launch -m` in place of `python -m`.
+"""
 
 import argparse
+import dataclasses
+import sys
+import typing
 from pathlib import Path
 
-import torch
-from transformers import (
-    AutoTokenizer,
-    GenerationConfig,
-    GPT2LMHeadModel,
-    GPT2Tokenizer,
-    VisionEncoderDecoderModel,
-    ViTImageProcessorPil,
-    ViTModel,
-)
-
-from poster2plot.pipeline import Poster2Plot
-from poster2plot.settings import GenerationSettings
-from poster2plot.training.convert import decoder_from_ctranslate2, encoder_from_onnx
-from poster2plot.training.data import (
-    Features,
-    compute_features,
-    read_corpus,
-    read_pairs,
-    read_posters,
-)
-from poster2plot.training.evaluate import Diversity, losses
-from poster2plot.training.loop import Schedule
-from poster2plot.training.phases import pretrain_decoder, train_captioner
-
-IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
-LONGEST = 230  # characters of a target plot
-IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+from poster2plot.errors import Poster2PlotError
+from poster2plot.training import small
+from poster2plot.training.recipe import PRESETS, Recipe
 
 
-def convert(options: argparse.Namespace) -> None:
-    """Turn the public weights into an encoder and a decoder of the stock classes."""
-    encoder = encoder_from_onnx(options.onnx, layers=8, image_size=IMAGE_SIZE)
-    encoder.save_pretrained(options.run / "encoder")
-    processor = ViTImageProcessorPil(
-        size={"height": IMAGE_SIZE[0], "width": IMAGE_SIZE[1]},
-        resample=3,  # bicubic, as in DINOv2's training
-        image_mean=IMAGENET_MEAN,
-        image_std=IMAGENET_STD,
+def _add_dataset(commands: typing.Any) -> None:
+    command = commands.add_parser(
+        "dataset",
+        help="clean a source of posters and plots, split it by id",
+        description="Clean posters and plots into a folder that the other commands read. The "
+        "Kaggle layout ('IMDb movies.csv' and a tree of <id>.jpg) and any CSV with an id and a "
+        "text column will do. The same source and seed give the same split.",
     )
-    processor.save_pretrained(options.run / "encoder")
-    texts = read_corpus(options.data, longest=LONGEST)
-    decoder, tokenizer = decoder_from_ctranslate2(
-        options.whisper / "model.bin",
-        options.whisper / "tokenizer.json",
-        texts,
-        vocabulary=options.vocabulary,
-        positions=128,
+    command.add_argument("table", type=Path, help="CSV with an id and a plot a row")
+    command.add_argument("pictures", type=Path, help="folder or tar of <id>.jpg, at any depth")
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    command.add_argument("--references", type=Path, help="CSV (id, text) of further plots")
+    command.add_argument("--id-column", help="default: imdb_title_id, id or tconst")
+    command.add_argument("--text-column", help="default: description, text, plot or overview")
+    command.add_argument("--valid", type=float, default=0.1, help="share (default: %(default)s)")
+    command.add_argument("--test", type=float, default=0.0, help="share (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=42, help="of the split (default: %(default)s)")
+    command.set_defaults(run=_dataset)
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from poster2plot.training.dataset import prepare
+
+    report = prepare(
+        options.table,
+        options.pictures,
+        options.out,
+        references=options.references,
+        id_column=options.id_column,
+        text_column=options.text_column,
+        shares=(options.valid, options.test),
+        seed=options.seed,
     )
-    decoder.save_pretrained(options.run / "decoder")
-    tokenizer.save_pretrained(options.run / "decoder")
-    for name, part in (("encoder", encoder), ("decoder", decoder)):
-        print(f"{name}: {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M parameters")
+    print(report)
 
 
-def features(options: argparse.Namespace) -> None:
-    """Compute the frozen encoder's states of every usable poster, once."""
-    encoder = ViTModel.from_pretrained(options.run / "encoder", add_pooling_layer=False).eval()
-    processor = ViTImageProcessorPil.from_pretrained(options.run / "encoder")
-    splits = (read_pairs(options.data, s, longest=LONGEST) for s in ("train", "valid", "test"))
-    ids = {pair.id for split in splits for pair in split}
-    posters = read_posters(options.data, ids)
-    compute_features(encoder, processor, posters, options.run / "features.npy", count=len(ids))
-
-
-def pretrain(options: argparse.Namespace) -> None:
-    """Continue the decoder as a language model on plot texts."""
-    decoder, tokenizer = _decoder(options.run / "decoder")
-    pretrain_decoder(
-        decoder,
-        tokenizer,
-        [
-            *read_corpus(options.data, longest=LONGEST),
-            *(pair.text for pair in read_pairs(options.data, "train", longest=LONGEST)),
-        ],
-        [pair.text for pair in read_pairs(options.data, "valid", longest=LONGEST)],
-        schedule=Schedule(steps=options.steps),
-        state=options.run / "pretrain.pt",
+def _add_train(commands: typing.Any) -> None:
+    command = commands.add_parser(
+        "train",
+        help="fine-tune on a dataset: --preset original, or --preset small",
+        description="Fine-tune a recipe. Started again after a kill it goes on from its last "
+        "checkpoint. The original, on a GPU with 8 GB: train --preset original --data DATA "
+        "--out runs/original",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    decoder.save_pretrained(options.run / "language-model")
-    tokenizer.save_pretrained(options.run / "language-model")
+    command.add_argument("--preset", choices=PRESETS, default="original", help="the recipe")
+    command.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    command.add_argument("--out", type=Path, required=True, help="folder of checkpoints and model")
+    command.add_argument(
+        "--to-the-letter",
+        action="store_true",
+        help="like the original, never teach the end token; such a model cannot stop",
+    )
+    command.add_argument("--states", type=Path, nargs="*", help="saved encoder states")
+    command.add_argument("--matched", type=Path, help="CSV (id, text) of further plots to learn")
+    command.add_argument("--evaluate-every", type=int, help="steps; default: once an epoch")
+    command.add_argument("--samples", type=int, default=6, help="posters in each samples-*.png")
+    recipe = command.add_argument_group("to change the recipe", "defaults are the preset's")
+    types = typing.get_type_hints(Recipe)
+    for field in dataclasses.fields(Recipe):
+        if field.name == "append_eos":
+            continue
+        flag, kind = "--" + field.name.replace("_", "-"), types[field.name]
+        if kind is bool:
+            recipe.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS
+            )
+        elif typing.get_origin(kind) is typing.Literal:
+            recipe.add_argument(flag, choices=typing.get_args(kind), default=argparse.SUPPRESS)
+        else:
+            parse = next(k for k in (typing.get_args(kind) or (kind,)) if k is not type(None))
+            recipe.add_argument(
+                flag, type=parse, metavar=parse.__name__.upper(), default=argparse.SUPPRESS
+            )
+    command.set_defaults(run=_train)
 
 
-def train(options: argparse.Namespace) -> None:
-    """Teach the decoder to write from the frozen encoder's states."""
-    decoder, tokenizer = _decoder(options.run / "language-model")
-    encoder = ViTModel.from_pretrained(options.run / "encoder", add_pooling_layer=False)
-    model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
+def _train(options: argparse.Namespace) -> None:
+    from poster2plot.training.batches import Captions, to_examples
+    from poster2plot.training.compose import compose
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.match import read_matches
+    from poster2plot.training.progress import LossCurve, SamplePlots
+    from poster2plot.training.states import States
+    from poster2plot.training.train import train_captioner
+
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    changes = {name: value for name, value in vars(options).items() if name in names}
+    if options.to_the_letter:
+        changes["append_eos"] = False
+    recipe = dataclasses.replace(PRESETS[options.preset], **changes)
+    dataset = Dataset.read(options.data)
+    captioner = compose(recipe)
+    states = States(*options.states) if options.states else None
+    train = to_examples(dataset.split("train"), recipe)
+    if options.matched:
+        train += read_matches(options.matched, dataset)
+    valid = to_examples(dataset.split("valid"), recipe)
+    options.out.mkdir(parents=True, exist_ok=True)
     train_captioner(
-        model,
-        tokenizer,
-        Features(options.run / "features.npy"),
-        read_pairs(options.data, "train", longest=LONGEST),
-        read_pairs(options.data, "valid", longest=LONGEST),
-        schedule=Schedule(steps=options.steps),
-        state=options.run / "train.pt",
+        captioner,
+        recipe,
+        Captions(train, captioner.tokenizer, recipe, states),
+        Captions(valid, captioner.tokenizer, recipe, states),
+        options.out,
+        evaluate_every=options.evaluate_every,
+        callbacks=[
+            LossCurve(options.out),
+            SamplePlots(options.out, captioner, dataset.split("valid")[: options.samples]),
+        ],
     )
-    model.save_pretrained(options.run / "captioner")
-    tokenizer.save_pretrained(options.run / "captioner")
 
 
-def export(options: argparse.Namespace) -> None:
-    """Write the trained captioner as a checkpoint that the stock classes load: fp16 safetensors."""
-    model = VisionEncoderDecoderModel.from_pretrained(options.run / "captioner").half()
-    tokenizer = AutoTokenizer.from_pretrained(options.run / "captioner")
-    end = tokenizer.eos_token_id
-    model.config.decoder_start_token_id = model.config.pad_token_id = end
-    # The stock class has a pooler that nothing reads, and warns if a checkpoint lacks its weights.
-    for parameter in model.encoder.pooler.parameters():
-        torch.nn.init.zeros_(parameter)
-    for config in (model.config, model.config.encoder, model.config.decoder):
-        config._name_or_path = ""  # else the paths of the parts on this machine
-    # Not a key of GenerationConfig: the stock guidance needs a negative prompt.
-    model.config.recommended_guidance = options.guidance
-    model.generation_config = GenerationConfig(
-        decoder_start_token_id=end,
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=end,
-        max_length=64,
-        num_beams=4,
-        no_repeat_ngram_size=3,
+def _add_evaluate(commands: typing.Any) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="measure a checkpoint: does it look at the poster, does it fit?",
+        description="Loss, picture gain, similarity to references, retrieval and diversity, beside "
+        "baselines and by kind and language. Prints a Markdown table and writes it to "
+        "evaluation.md, with plots.csv and contact-sheet.png.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    model.save_pretrained(options.out)
-    tokenizer.save_pretrained(options.out)
-    ViTImageProcessorPil.from_pretrained(options.run / "encoder").save_pretrained(options.out)
+    command.add_argument("--checkpoint", help="folder or Hub name; without it the bundled model")
+    command.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    command.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder")
+    command.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    command.add_argument("--most", type=int, help="pairs to draw; without it all")
+    command.add_argument(
+        "--embedder",
+        default="sentence-transformers/all-MiniLM-L6-v2",
+        help="sentence embedding model",
+    )
+    command.add_argument("--guidance", type=float, help="without it the model's own")
+    command.add_argument("--sheet", type=int, default=30, help="posters on the contact sheet")
+    command.set_defaults(run=_evaluate)
 
 
-def evaluate(options: argparse.Namespace) -> None:
-    """Print a checkpoint's losses on a split, and how different its plots are."""
+def _evaluate(options: argparse.Namespace) -> None:
+    from poster2plot.pipeline import Poster2Plot
+    from poster2plot.settings import GenerationSettings
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.evaluate import evaluate
+    from poster2plot.training.similarity import Embedder
+
     p2p = Poster2Plot.from_pretrained(options.checkpoint)
-    pairs = read_pairs(options.data, options.split, longest=LONGEST)
-    posters = dict(read_posters(options.data, {pair.id for pair in pairs}))
-    print(f"{len(pairs)} pairs of the split {options.split!r}")
-    loss = losses(p2p, pairs, posters)
-    print(f"loss with the right posters {loss.right:.3f} nats a token")
-    print(f"loss with shuffled posters  {loss.shuffled:.3f}")
-    print(f"loss without a poster       {loss.nothing:.3f}")
-    print(f"picture gain                {loss.picture_gain:.4f}")
-    chosen = [posters[pair.id] for pair in pairs[: options.plots]]
-    for guidance in options.guidance:
-        settings = p2p.resolve(GenerationSettings(guidance=guidance))
-        plots = [best.text for best, *_ in p2p.generate(chosen, settings)]
-        diversity = Diversity.of(plots)
-        print(
-            f"guidance {settings.guidance}: of {len(plots)} plots {diversity.unique:.1%} unique, "
-            f"{diversity.whole:.1%} end in a full sentence, "
-            f"{diversity.commonest_opening:.1%} begin with {diversity.opening!r}"
-        )
+    found = evaluate(
+        p2p,
+        Dataset.read(options.data),
+        options.split,
+        Embedder(options.embedder, device=str(p2p.device)),
+        settings=GenerationSettings(guidance=options.guidance),
+        cache=options.out,
+        most=options.most,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    found.save(options.out, shown=options.sheet)
+    print(found.markdown())
 
 
-def _decoder(folder: Path) -> tuple[GPT2LMHeadModel, GPT2Tokenizer]:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    return GPT2LMHeadModel.from_pretrained(folder), tokenizer
+def _add_export(commands: typing.Any) -> None:
+    command = commands.add_parser(
+        "export",
+        help="write the bundled format with a model card",
+        description="Write a trained model as fp16 safetensors that the stock classes load, with "
+        "a model card of its data, recipe, figures and limits.",
+    )
+    command.add_argument("trained", type=Path, help="folder that `train` wrote")
+    command.add_argument("out", type=Path, help="folder to write; its name is the model's")
+    command.add_argument("--data", type=Path, required=True, help="the dataset it learnt from")
+    command.add_argument("--figures", type=Path, help="evaluation.md that `evaluate` wrote")
+    command.add_argument("--licence", default="other", help="the Hub's name for it")
+    command.add_argument("--push-to-hub", metavar="OWNER/NAME", help="upload it as well")
+    command.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from poster2plot.training.export import export, push
+
+    export(
+        options.trained,
+        options.out,
+        data=options.data,
+        figures=options.figures,
+        licence=options.licence,
+    )
+    if options.push_to_hub:
+        print(push(options.out, options.push_to_hub))
 
 
 def main() -> None:
-    """Parse the command line and run one step."""
-    parser = argparse.ArgumentParser(prog="python -m poster2plot.training", description=__doc__)
-    steps = parser.add_subparsers(required=True, metavar="STEP")
-    for step in (convert, features, pretrain, train, export, evaluate):
-        command = steps.add_parser(step.__name__, help=step.__doc__, description=step.__doc__)
-        command.set_defaults(step=step)
-        command.add_argument("--run", type=Path, default=Path("runs/small"), help="working folder")
-        if step is not export:
-            command.add_argument("--data", type=Path, required=True, help="pairs, corpus, posters")
-        if step is convert:
-            command.add_argument("--onnx", type=Path, required=True, help="vit_s_focus.onnx")
-            command.add_argument("--whisper", type=Path, required=True, help="CTranslate2 folder")
-            command.add_argument("--vocabulary", type=int, default=10_000, help="tokens to keep")
-        elif step in (pretrain, train):
-            command.add_argument("--steps", type=int, required=True, help="optimiser steps")
-        elif step is export:
-            command.add_argument("--out", type=Path, default=Path("models/poster2plot-small"))
-            command.add_argument("--guidance", type=float, default=1.0, help="to recommend")
-        elif step is evaluate:
-            command.add_argument("--checkpoint", help="default: the bundled model")
-            command.add_argument("--split", choices=("train", "valid", "test"), default="valid")
-            command.add_argument("--plots", type=int, default=100, help="how many to write")
-            command.add_argument("--guidance", type=float, nargs="*", default=[None])
+    """Parse the command line and run one command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m poster2plot.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_dataset, small.add_commands, _add_train, _add_evaluate, _add_export):
+        add(commands)
     options = parser.parse_args()
-    options.run.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    options.step(options)
+    try:
+        options.run(options)
+    except (Poster2PlotError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

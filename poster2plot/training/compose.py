@@ -1,0 +1,72 @@
+"""One captioner from a vision encoder and a language model, each by name or path."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+    VisionEncoderDecoderModel,
+    set_seed,
+)
+from transformers.image_processing_utils import BaseImageProcessor
+
+from poster2plot.training.recipe import Recipe
+
+# Encoders whose pooler can be left out; the decoder never looks at it.
+_WITH_POOLER = {"vit", "deit", "beit", "swin", "swinv2"}
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """A model to train, and what turns plots and posters into its inputs."""
+
+    model: VisionEncoderDecoderModel
+    tokenizer: PreTrainedTokenizerBase
+    image_processor: BaseImageProcessor
+
+    def save(self, folder: Any) -> None:
+        """Write a checkpoint that the stock classes load."""
+        for part in (self.model, self.tokenizer, self.image_processor):
+            part.save_pretrained(folder)
+
+
+def compose(recipe: Recipe) -> Captioner:
+    """The captioner of a recipe, with new cross-attention where the decoder has none.
+
+    GPT-2 has one special token: it starts, ends and pads a plot. Raises `OSError` for a name or
+    path that cannot be loaded.
+    """
+    set_seed(recipe.seed)  # for the new weights, alike in every process and every run
+    config = AutoConfig.from_pretrained(recipe.encoder)
+    options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
+    encoder = AutoModel.from_pretrained(recipe.encoder, **options)
+    config = AutoConfig.from_pretrained(recipe.decoder)
+    config.is_decoder = config.add_cross_attention = True
+    decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config)
+    model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
+    tokenizer = AutoTokenizer.from_pretrained(recipe.decoder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    end = tokenizer.eos_token_id
+    model.config.decoder_start_token_id = model.config.pad_token_id = end
+    # Not a key of GenerationConfig: the stock guidance needs a negative prompt.
+    model.config.recommended_guidance = recipe.guidance
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=end,
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+        max_length=recipe.max_target_length,
+        num_beams=recipe.num_beams,
+        length_penalty=recipe.length_penalty,
+        no_repeat_ngram_size=recipe.no_repeat_ngram_size,
+    )
+    if not recipe.train_encoder:
+        model.encoder.requires_grad_(False)
+    return Captioner(model, tokenizer, AutoImageProcessor.from_pretrained(recipe.encoder))

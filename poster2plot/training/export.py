@@ -1,0 +1,103 @@
+"""From a trained captioner to the bundled format: half the bytes, and a filled-in model card."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi
+from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
+
+from poster2plot.errors import InputError
+from poster2plot.training.compose import Captioner
+from poster2plot.training.dataset import SPLITS, Dataset
+
+CARD = Path(__file__).with_name("card.md")
+
+
+def export(
+    trained: Path, out: Path, *, data: Path, figures: Path | None = None, licence: str = "other"
+) -> None:
+    """Write what `train` left in `trained` as an fp16 checkpoint of the stock classes, with a card.
+
+    `data` is the prepared dataset it learnt from, `figures` the Markdown that `evaluate` wrote,
+    `licence` an identifier of the Hub. Raises `InputError` where `trained` holds no finished run.
+    """
+    log = trained / "training.json"
+    if not log.is_file():
+        raise InputError(f"{str(trained)!r} holds no finished training run; run `train` first.")
+    run = json.loads(log.read_text(encoding="utf-8"))
+    model = VisionEncoderDecoderModel.from_pretrained(trained, dtype=torch.float16)
+    # The stock class has a pooler that nothing reads, and warns if a checkpoint lacks its weights.
+    pooler = getattr(model.encoder, "pooler", None)
+    if isinstance(pooler, torch.nn.Module):
+        for parameter in pooler.parameters():
+            torch.nn.init.zeros_(parameter)
+    for config in (model.config, model.config.encoder, model.config.decoder):
+        config._name_or_path = ""  # else the paths of the parts on this machine
+    captioner = Captioner(
+        model, AutoTokenizer.from_pretrained(trained), AutoImageProcessor.from_pretrained(trained)
+    )
+    captioner.save(out)
+    measured = figures.read_text(encoding="utf-8") if figures else "Not measured.\n"
+    card = model_card(captioner, out.name, run["recipe"], data, measured, licence)
+    (out / "README.md").write_text(card, encoding="utf-8")
+
+
+def model_card(
+    captioner: Captioner,
+    name: str,
+    recipe: dict[str, Any],
+    data: Path,
+    figures: str,
+    licence: str,
+) -> str:
+    """The card of a captioner, in Markdown with the Hub's metadata."""
+    dataset = Dataset.read(data)
+    report = json.loads((data / "report.json").read_text(encoding="utf-8"))
+    train = dataset.split("train")
+    languages = Counter(pair.language or "unknown" for pair in train).most_common()
+    shown, rest = languages[:12], sum(count for _, count in languages[12:])
+    model = captioner.model
+    encoder, decoder = model.config.encoder, model.config.decoder
+    # Paths on this machine say nothing to a reader; the last part of a name does.
+    parts = {"encoder", "decoder"}
+    return Template(CARD.read_text(encoding="utf-8")).substitute(
+        name=name,
+        licence=licence,
+        parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
+        encoder=f"{encoder.model_type}, {encoder.hidden_size} wide",
+        decoder=f"{decoder.model_type}, {decoder.n_layer} layers × {decoder.n_embd}, "
+        f"{decoder.vocab_size:,} tokens",
+        guidance=f"{model.config.recommended_guidance:g}",
+        recipe=_table(
+            ["setting", "value"],
+            [[key, Path(str(v)).name if key in parts else v] for key, v in recipe.items()],
+        ),
+        splits=_table(["split", "pairs"], [[s, len(dataset.split(s))] for s in SPLITS]),
+        dropped=", ".join(f"{count} {why}" for why, count in sorted(report["dropped"].items()))
+        or "none",
+        kinds=", ".join(
+            f"{count:,} {kind or 'of unknown kind'}"
+            for kind, count in Counter(pair.kind for pair in train).most_common()
+        ),
+        languages=_table(
+            ["language of the title", "training pairs"],
+            [list(row) for row in shown] + ([["others", rest]] if rest else []),
+        ),
+        figures=figures.strip(),
+    )
+
+
+def push(folder: Path, repository: str, *, private: bool = False) -> str:
+    """Upload an exported checkpoint to the Hub; returns the address of its commit."""
+    api = HfApi()
+    api.create_repo(repository, private=private, exist_ok=True)
+    return str(api.upload_folder(repo_id=repository, folder_path=folder).commit_url)
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,76 @@
+"""Recipes: everything that a fine-tune depends on besides its data.
+
+`ORIGINAL` is the notebook of deepklarity/poster2plot (2021); `SMALL` made the bundled model.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Targets = Literal["whole", "premise"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Hyperparameters of a fine-tune; they check themselves and raise `ValueError`."""
+
+    encoder: str  # name or path of a vision encoder
+    decoder: str  # name or path of a GPT-2 language model
+
+    targets: Targets = "whole"  # plots as they are, or their opening premise (`texts.premise`)
+    max_target_length: int = 64  # tokens, the end token among them
+    append_eos: bool = True  # else the model never learns to stop, like the original
+    pad_to_longest: bool = False  # pad to max_target_length always, or to the longest of a batch
+
+    epochs: float = 5
+    batch: int = 32  # pairs a step, over all processes
+    learning_rate: float = 1e-5
+    cross_attention_rate: float | None = None  # its learning rate where it differs
+    scheduler: str = "linear"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    train_encoder: bool = True
+    token_dropout: float = 0.0  # share of decoder inputs replaced at random
+    picture_dropout: float = 0.0  # share of samples that see no picture, for guidance
+    precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
+    seed: int = 42
+
+    num_beams: int = 4
+    length_penalty: float = 1.0
+    no_repeat_ngram_size: int = 3
+    guidance: float = 1.0  # recommended to whoever decodes
+
+    def __post_init__(self) -> None:
+        positive = ("max_target_length", "epochs", "batch", "learning_rate", "num_beams")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0.")
+        for name in ("token_dropout", "picture_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1.")
+
+
+ORIGINAL = Recipe(
+    encoder="google/vit-base-patch16-224-in21k",
+    decoder="gpt2",
+    length_penalty=2.0,
+)
+
+SMALL = Recipe(
+    encoder="runs/small/encoder",
+    decoder="runs/small/language-model",
+    targets="premise",
+    pad_to_longest=True,
+    epochs=1,
+    learning_rate=2e-4,
+    cross_attention_rate=1e-3,
+    scheduler="cosine",
+    warmup_steps=100,
+    weight_decay=0.01,
+    train_encoder=False,
+    token_dropout=0.12,
+    picture_dropout=0.12,
+    guidance=3.0,
+)
+
+PRESETS = {"original": ORIGINAL, "small": SMALL}

@@ -1,0 +1,68 @@
+"""How near a plot comes to what people wrote: sentence embeddings, margin and retrieval."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer
+
+POOL = 100  # titles among which the true one is looked for
+NEAREST = 10
+
+
+class Embedder:
+    """Sentence embeddings by mean pooling (Reimers and Gurevych 2019, arXiv:1908.10084)."""
+
+    def __init__(self, name_or_path: str | Path, device: str = "cpu") -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+        self._model = AutoModel.from_pretrained(name_or_path).eval().to(device)
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str], *, batch: int = 64, longest: int = 128) -> Tensor:
+        """Unit vectors (texts, width); `longest` is in tokens."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        found: Tensor = torch.zeros(len(texts), self._model.config.hidden_size)
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            inputs = self._tokenizer(
+                [texts[i] for i in rows],
+                padding=True,
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
+            ).to(self._model.device)
+            hidden = self._model(**inputs).last_hidden_state  # (B, T, width)
+            mask = inputs["attention_mask"][..., None]
+            mean = (hidden * mask).sum(1) / mask.sum(1)
+            found[rows] = F.normalize(mean, dim=-1).cpu()
+        return found
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How much nearer each title's plot is to its own references than to other titles'."""
+
+    own: Tensor  # (N,) cosine to the title's best reference
+    margin: Tensor  # (N,) `own` minus the mean cosine to other titles' best references
+    found: Tensor  # (N,) 1 where the title is among the `NEAREST` of `POOL` random ones, else 0
+
+
+def similarity(plots: Tensor, references: Sequence[Tensor]) -> Similarity:
+    """Compare the plots (N, width) of N titles with each title's references (k, width).
+
+    The pools are the same in every call. Fewer than `POOL` titles form one pool.
+    """
+    best = torch.stack([(plots @ own.T).amax(-1) for own in references], dim=1)  # (plot, title)
+    count = len(best)
+    own = best.diag()
+    found = torch.zeros(count)
+    generator = random.Random(0)
+    for i in range(count):
+        others = [j for j in range(count) if j != i]
+        pool = generator.sample(others, min(POOL, count) - 1)
+        found[i] = (best[i, pool] > best[i, i]).sum() < NEAREST
+    return Similarity(own, own - (best.sum(1) - own) / (count - 1), found)

@@ -1,0 +1,209 @@
+"""The fine-tune: transformers' `Seq2SeqTrainer`, on one CPU or GPU or many of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Sampler
+from transformers import (
+    PreTrainedModel,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+    VisionEncoderDecoderModel,
+)
+from transformers.modeling_outputs import BaseModelOutput
+
+from poster2plot.training.batches import (
+    IGNORED,
+    Captions,
+    Collator,
+    LengthBucketSampler,
+    corrupt,
+    drop_pictures,
+)
+from poster2plot.training.compose import Captioner
+from poster2plot.training.recipe import Recipe
+
+
+def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:
+    """Cross-entropy in nats a token.
+
+    `num_items_in_batch` counts the tokens of all processes and accumulated batches, so that each
+    token weighs the same on any number of devices. (The loss of `VisionEncoderDecoderModel` itself
+    ignores the count that the Trainer passes it.)
+    """
+    total = F.cross_entropy(
+        outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    return total / count
+
+
+class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
+    """`Seq2SeqTrainer` with the recipe's noise, learning rates and order of batches."""
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        recipe: Recipe,
+        args: Seq2SeqTrainingArguments,
+        train: Captions,
+        valid: Captions,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        self._recipe = recipe
+        super().__init__(
+            model=captioner.model,
+            args=args,
+            data_collator=Collator(captioner.tokenizer, captioner.image_processor, recipe),
+            train_dataset=train,
+            eval_dataset=valid,
+            compute_loss_func=token_loss,
+            callbacks=list(callbacks),
+        )
+        # Its forward passes unknown arguments on to the encoder, which does not want the count.
+        self.model_accepts_loss_kwargs = False
+        if recipe.picture_dropout:
+            captioner.model.encoder.register_forward_hook(self._drop_pictures)
+
+    def _drop_pictures(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
+        if encoder.training:
+            share = self._recipe.picture_dropout
+            output["last_hidden_state"] = drop_pictures(output.last_hidden_state, share)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
+        """The loss on saved encoder states or pictures, with noise where the model trains."""
+        recipe = self._recipe
+        if model.training and recipe.token_dropout:
+            size = self.model.decoder.config.vocab_size
+            noisy = corrupt(inputs["decoder_input_ids"], recipe.token_dropout, size)
+            inputs = inputs | {"decoder_input_ids": noisy}
+        if "states" in inputs:
+            states = inputs["states"]
+            if model.training and recipe.picture_dropout:
+                states = drop_pictures(states, recipe.picture_dropout)
+            inputs = {key: value for key, value in inputs.items() if key != "states"}
+            inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
+        return super().compute_loss(model, inputs, *args, **options)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW; the cross-attention learns at its own rate where the recipe gives one."""
+        recipe = self._recipe
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for name, parameter in (model or self.model).named_parameters():
+            if not parameter.requires_grad:
+                continue
+            new = "cross" in name or "enc_to_dec_proj" in name
+            rate = recipe.cross_attention_rate if new else None
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            key = (rate or recipe.learning_rate, decay)
+            groups.setdefault(key, []).append(parameter)
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            [
+                {"params": parameters, "lr": rate, "weight_decay": decay}
+                for (rate, decay), parameters in groups.items()
+            ],
+        )
+        return self.optimizer
+
+    # The Trainer reads the file of weights by the model's own names and passes over others in
+    # silence, but a ViT is saved under the names of 2021: resuming would lose the encoder.
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        saved = VisionEncoderDecoderModel.from_pretrained(
+            resume_from_checkpoint, dtype=torch.float32
+        ).state_dict()
+        model = model or self.model
+        model.load_state_dict({name: saved[name] for name in model.state_dict()})
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
+        if not self._recipe.pad_to_longest:
+            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return sampler
+        return LengthBucketSampler(
+            self.train_dataset.lengths, self._recipe.batch, self._recipe.seed
+        )
+
+
+def train_captioner(
+    captioner: Captioner,
+    recipe: Recipe,
+    train: Captions,
+    valid: Captions,
+    out: Path,
+    *,
+    evaluate_every: int | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
+    """Fine-tune and leave the best checkpoint in `out`, with the recipe and a log beside it.
+
+    Evaluates and saves every `evaluate_every` steps, else once an epoch. A run that finds its own
+    checkpoints in `out` goes on from the last complete one.
+    """
+    args = training_arguments(recipe, out, evaluate_every=evaluate_every)
+    trainer = CaptionTrainer(captioner, recipe, args, train, valid, callbacks)
+    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    if trainer.is_world_process_zero():
+        captioner.save(out)
+        text = json.dumps({"recipe": asdict(recipe), "log": trainer.state.log_history}, indent=2)
+        (out / "training.json").write_text(text + "\n", encoding="utf-8")
+
+
+def training_arguments(
+    recipe: Recipe, out: Path, *, evaluate_every: int | None
+) -> Seq2SeqTrainingArguments:
+    """The recipe in the Trainer's terms. Raises `ValueError` for a batch that cannot be shared."""
+    processes = PartialState().num_processes
+    if recipe.batch % processes:
+        raise ValueError(f"A batch of {recipe.batch} does not divide among {processes} processes.")
+    cuda = torch.cuda.is_available()
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "fp16" if cuda else "fp32"
+    when = "epoch" if evaluate_every is None else "steps"
+    return Seq2SeqTrainingArguments(
+        output_dir=str(out),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch // processes,
+        per_device_eval_batch_size=recipe.batch,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.scheduler,
+        warmup_steps=recipe.warmup_steps,
+        weight_decay=recipe.weight_decay,
+        fp16=precision == "fp16",
+        bf16=precision == "bf16",
+        seed=recipe.seed,
+        eval_strategy=when,
+        save_strategy=when,
+        eval_steps=evaluate_every,
+        save_steps=evaluate_every or 500,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        prediction_loss_only=True,
+        logging_steps=25,
+        remove_unused_columns=False,
+        dataloader_num_workers=8 if cuda else 0,  # a GPU waits for decoded pictures
+        report_to="none",
+    )
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """The newest checkpoint that was written to its end; the trainer's state is its last file."""
+    complete = []
+    for path in out.glob("checkpoint-*/trainer_state.json"):
+        try:
+            complete.append((json.loads(path.read_text(encoding="utf-8"))["global_step"], path))
+        except (ValueError, KeyError):
+            continue
+    return str(max(complete)[1].parent) if complete else None

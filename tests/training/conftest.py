@@ -1,0 +1,135 @@
+"""A tiny source of posters and plots, and tiny parts in the layouts of the Hub."""
+
+import csv
+import io
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from tests.conftest import draw_poster, encode
+from tests.tiny import SENTENCES, tiny_image_processor, tiny_model, tiny_tokenizer
+
+COLORS = ("navy", "darkred", "white", "green", "orange")
+HEROES = ("The mayor", "A nurse", "An old pilot", "One twin", "A thief", "The baker")
+PLOTS = [f"{hero} is told this: {plot}" for hero in HEROES for plot in SENTENCES]
+
+
+def poster(i: int) -> bytes:
+    """A poster of one of five colours, each of another size."""
+    return encode(draw_poster(COLORS[i % 5], (60 + i, 90 + i)), "JPEG")
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`pairs.csv`, a tar with its posters, and further plots of some titles."""
+    folder = tmp_path_factory.mktemp("source")
+    rows = [
+        {
+            "id": f"tt{i:07}",
+            "kind": ("movie", "tv")[i % 2],
+            "title": f"Title {i}",
+            "language": ("en", "fr", "")[i % 3],
+            "text": plot,
+        }
+        for i, plot in enumerate(PLOTS)
+    ]
+    write_csv(folder / "pairs.csv", rows)
+    with tarfile.open(folder / "posters.tar", "w") as tar:
+        for i, row in enumerate(rows):
+            member = tarfile.TarInfo(f"posters/{row['id']}.jpg")
+            member.size = len(poster(i))
+            tar.addfile(member, io.BytesIO(poster(i)))
+    references = [{"id": row["id"], "text": f"In short: {row['text']}"} for row in rows[::2]]
+    write_csv(folder / "references.csv", references)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source as a prepared dataset."""
+    from poster2plot.training.dataset import prepare
+
+    folder = tmp_path_factory.mktemp("data")
+    prepare(
+        source / "pairs.csv",
+        source,
+        folder,
+        references=source / "references.csv",
+        shares=(0.2, 0.2),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ViT with its image processor."""
+    folder = tmp_path_factory.mktemp("encoder")
+    tiny_model(seed=3).encoder.save_pretrained(folder)
+    tiny_image_processor(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 without cross-attention, with its tokenizer."""
+    from transformers import GPT2LMHeadModel
+
+    folder = tmp_path_factory.mktemp("decoder")
+    config = tiny_model().decoder.config.to_dict() | {
+        "add_cross_attention": False,
+        "is_decoder": False,
+        "initializer_range": 0.1,
+        # Dropout would be drawn in another order on two processes.
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+    }
+    GPT2LMHeadModel(GPT2LMHeadModel.config_class(**config)).save_pretrained(folder)
+    tiny_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence embedding model that knows the words of the plots."""
+    folder = tmp_path_factory.mktemp("embedder")
+    words = sorted({word.strip(".,:").lower() for plot in PLOTS for word in plot.split()})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", ":", *words]
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    BertTokenizer(vocab={word: i for i, word in enumerate(vocabulary)}).save_pretrained(folder)
+    return folder
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def training() -> Command:
+    """Runs `python -m poster2plot.training` with arguments."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "poster2plot.training", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+    return run

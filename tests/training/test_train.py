@@ -1,0 +1,240 @@
+"""Training on tiny parts: the whole road, a kill, two processes, other encoders."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import (
+    BeitConfig,
+    BeitModel,
+    DeiTConfig,
+    DeiTModel,
+    Dinov2Config,
+    Dinov2Model,
+    PreTrainedModel,
+    SwinConfig,
+    SwinModel,
+    VisionEncoderDecoderModel,
+)
+
+from poster2plot import Poster2Plot
+from poster2plot.training.batches import IGNORED, Collator, target_ids
+from poster2plot.training.compose import compose
+from poster2plot.training.dataset import Dataset
+from poster2plot.training.evaluate import measure_losses
+from poster2plot.training.recipe import ORIGINAL, Recipe
+from poster2plot.training.train import last_checkpoint, token_loss
+from tests.conftest import draw_poster
+from tests.tiny import tiny_image_processor, tiny_tokenizer
+from tests.training.conftest import PLOTS, Command
+
+SMALL_BATCH = ("--batch", "4", "--learning-rate", "0.003", "--samples", "2")
+
+
+def parts(encoder: Path, decoder: Path) -> tuple[str, ...]:
+    return ("--encoder", str(encoder), "--decoder", str(decoder))
+
+
+def losses(out: Path) -> list[float]:
+    log = json.loads((out / "training.json").read_text())["log"]
+    return [entry["eval_loss"] for entry in log if "eval_loss" in entry]
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_the_original_from_posters_to_a_model_with_a_card(
+    source: Path, encoder: Path, decoder: Path, embedder: Path, training: Command, tmp_path: Path
+):
+    data, out, model = tmp_path / "data", tmp_path / "run", tmp_path / "poster2plot-tiny"
+    steps = [
+        ("dataset", source / "pairs.csv", source, "--out", data, "--valid", "0.2", "--test", "0.2",
+         "--references", source / "references.csv"),
+        ("train", "--preset", "original", "--data", data, "--out", out, *SMALL_BATCH,
+         "--epochs", "6", *parts(encoder, decoder)),
+        ("evaluate", "--checkpoint", out, "--data", data, "--out", tmp_path / "evaluation",
+         "--embedder", embedder, "--sheet", "4"),
+        ("export", out, model, "--data", data, "--figures",
+         tmp_path / "evaluation" / "evaluation.md"),
+    ]  # fmt: skip
+    for step in steps:
+        done = training(*step)
+        assert done.returncode == 0, done.stderr
+
+    # The decoder learnt, and the run shows how.
+    found = losses(out)
+    assert len(found) == 6
+    assert min(found) < found[0] - 0.5
+    assert picture_size(out / "loss.png")[0] > 500
+    assert len(list(out.glob("samples-*.png"))) == 6
+    # The figures are in the table, in the card, and the plots beside their posters.
+    table = (tmp_path / "evaluation" / "evaluation.md").read_text()
+    for row in ("picture gain", "the model", "nearest neighbour", "random plot", "another human",
+                "| movie |", "| tv |", "not English"):  # fmt: skip
+        assert row in table
+    card = (model / "README.md").read_text()
+    assert table.strip() in card
+    assert "| fr | " in card
+    assert "$" not in card
+    assert str(tmp_path) not in card
+    assert picture_size(tmp_path / "evaluation" / "contact-sheet.png")[1] > 300
+    # What comes out is what the app and the stock classes load.
+    p2p = Poster2Plot.from_pretrained(model, "cpu")
+    [[best]] = p2p.generate([draw_poster("navy")])
+    assert best.text
+    _, report = VisionEncoderDecoderModel.from_pretrained(model, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert load_file(model / "model.safetensors")["decoder.transformer.wpe.weight"].dtype == (
+        torch.float16
+    )
+
+
+def test_the_end_is_a_target_unless_the_letter_is_asked_for():
+    tokenizer = tiny_tokenizer()
+    end = tokenizer.eos_token_id
+    kept = target_ids(tokenizer, PLOTS[0], ORIGINAL)
+    assert kept[-1] == end
+    assert tokenizer.decode(kept[:-1]) == PLOTS[0]
+    letter = Recipe(encoder="", decoder="", append_eos=False)
+    assert end not in target_ids(tokenizer, PLOTS[0], letter)
+    # Too long a plot is cut, and its end is not taught.
+    assert end not in target_ids(tokenizer, PLOTS[0] * 9, ORIGINAL)
+    assert len(target_ids(tokenizer, PLOTS[0] * 9, ORIGINAL)) == 64
+    batch = Collator(tokenizer, tiny_image_processor(), ORIGINAL)(
+        [{"labels": kept, "image": draw_poster()}, {"labels": kept[-3:], "image": draw_poster()}]
+    )
+    assert batch["labels"].shape == batch["decoder_input_ids"].shape == (2, 64)
+    assert (batch["labels"][1] == IGNORED).sum() == 61
+    assert batch["decoder_input_ids"][0, : len(kept) + 1].tolist() == [end, *kept]
+
+
+def test_the_loss_is_the_stock_models(encoder: Path, decoder: Path):
+    captioner = compose(Recipe(encoder=str(encoder), decoder=str(decoder)))
+    model = captioner.model.eval()
+    rows = [
+        {"labels": target_ids(captioner.tokenizer, plot, ORIGINAL), "image": draw_poster()}
+        for plot in PLOTS[:3]
+    ]
+    batch = Collator(captioner.tokenizer, captioner.image_processor, ORIGINAL)(rows)
+    with torch.inference_mode():
+        output = model(
+            pixel_values=batch["pixel_values"], decoder_input_ids=batch["decoder_input_ids"]
+        )
+        expected = model(pixel_values=batch["pixel_values"], labels=batch["labels"]).loss
+        assert token_loss(output, batch["labels"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+NOISY = ("--token-dropout", "0.1", "--picture-dropout", "0.2", "--pad-to-longest",
+         "--epochs", "6", "--evaluate-every", "5", "--scheduler", "cosine")  # fmt: skip
+
+
+def test_a_killed_run_ends_like_an_uninterrupted_one(
+    data: Path, encoder: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    def arguments(out: Path) -> tuple[str | Path, ...]:
+        train = ("train", "--data", data, "--out", out)
+        return (*train, *parts(encoder, decoder), *SMALL_BATCH, *NOISY)
+
+    whole = training(*arguments(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "poster2plot.training", *map(str, arguments(killed))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while last_checkpoint(killed) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert last_checkpoint(killed) is not None
+    assert not (killed / "training.json").exists()
+    # A kill may also strike while a checkpoint is written.
+    (killed / "checkpoint-999").mkdir()
+    (killed / "checkpoint-999" / "trainer_state.json").write_text("{")
+    resumed = training(*arguments(killed))
+    assert resumed.returncode == 0, resumed.stderr
+    expected = load_file(tmp_path / "whole" / "model.safetensors")
+    found = load_file(killed / "model.safetensors")
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_two_processes_learn_what_one_does(
+    data: Path, encoder: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    def arguments(out: Path) -> list[str]:
+        train = ("train", "--data", data, "--out", out, "--epochs", "2")
+        return [str(a) for a in (*train, *parts(encoder, decoder), *SMALL_BATCH)]
+
+    one = training(*arguments(tmp_path / "one"))
+    assert one.returncode == 0, one.stderr
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+              "-m", "poster2plot.training", *arguments(tmp_path / "two")]  # fmt: skip
+    two = subprocess.run(
+        launch,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert two.returncode == 0, two.stderr
+    found, expected = (final_loss(tmp_path / name, data) for name in ("two", "one"))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def final_loss(folder: Path, data: Path) -> float:
+    """Loss of a trained model on the validation pairs."""
+    p2p = Poster2Plot.from_pretrained(folder, "cpu")
+    pairs = Dataset.read(data).split("valid")
+    return measure_losses(p2p, pairs, [pair.picture.read() for pair in pairs]).right
+
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+ENCODERS = {
+    "deit": DeiTModel(DeiTConfig(**SIZES, image_size=32, patch_size=8, intermediate_size=64)),
+    "beit": BeitModel(BeitConfig(**SIZES, image_size=32, patch_size=8, intermediate_size=64)),
+    "dinov2": Dinov2Model(Dinov2Config(**SIZES, image_size=32, patch_size=8)),
+    "swin": SwinModel(
+        SwinConfig(
+            embed_dim=24,
+            depths=[1, 1],
+            num_heads=[2, 2],
+            image_size=32,
+            patch_size=4,
+            window_size=4,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_other_encoders_learn_too(
+    name: str, data: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    model: PreTrainedModel = ENCODERS[name]
+    model.save_pretrained(tmp_path / name)
+    tiny_image_processor(tmp_path / name)
+    done = training("train", "--data", data, "--out", tmp_path / "run", "--epochs", "1",
+                    *SMALL_BATCH, *parts(tmp_path / name, decoder))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(losses(tmp_path / "run")) == 1
+    [[best]] = Poster2Plot.from_pretrained(tmp_path / "run", "cpu").generate([draw_poster()])
+    assert best.token_ids
+
+
+def test_wrong_settings_are_said(data: Path, training: Command, tmp_path: Path):
+    done = training("train", "--data", tmp_path, "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert "no prepared dataset" in done.stderr
+    done = training("train", "--data", data, "--out", tmp_path / "run", "--batch", "0")
+    assert done.returncode == 1
+    assert done.stderr == "error: batch must be above 0.\n"
