@@ -1,5 +1,5 @@
-"""Training of the bundled model, from public packages to a checkpoint of the stock classes.
+"""Fine-tuning: posters and plots in, an evaluated checkpoint of the stock classes with a card out.
 
 Nothing else in the package imports this submodule. `python -m poster2plot.training --help` lists
-the steps; `models/poster2plot-small/README.md` shows the run that made the bundled model.
+the commands; `docs/training.md` shows how to repeat the original and the bundled model.
 """

@@ -6,7 +6,7 @@
   export     write the bundled format with a model card
 
 The bundled model also takes convert, pretrain, align and match before `train`;
-models/poster2plot-small/README.md shows its run. `COMMAND --help` explains each. For several GPUs
+docs/training.md shows its run. `COMMAND --help` explains each. For several GPUs
 put `accelerate launch -m` in place of `python -m`.
 """
 

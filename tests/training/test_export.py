@@ -1,0 +1,109 @@
+"""What `export` writes, and its upload to a stand-in for the Hub on localhost."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from poster2plot.errors import InputError
+from poster2plot.training.export import export
+
+
+@contextmanager
+def uploads() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The address of a Hub that accepts models, and the files it was sent by path."""
+    files: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer: dict[str, object] = {}
+            if self.path == "/api/repos/create":
+                asked = json.loads(body)
+                answer = {"url": f"{url}/{asked['organization']}/{asked['name']}"}
+            elif "/preupload/" in self.path:
+                paths = [file["path"] for file in json.loads(body)["files"]]
+                sent = {"uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                answer = {"files": [sent | {"path": path} for path in paths]}
+            elif "/commit/" in self.path:
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        content = base64.b64decode(line["value"]["content"])
+                        files[line["value"]["path"]] = content
+                answer = {"commitUrl": f"{url}/somebody/my-model/commit/1", "commitOid": "1" * 40}
+            data = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield url, files
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def trained(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A folder as `train` leaves it."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for path in tiny_folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    config = json.loads((folder / "config.json").read_text()) | {"recommended_guidance": 2.5}
+    (folder / "config.json").write_text(json.dumps(config))
+    recipe = {"encoder": "/somebody/parts/vit-tiny", "decoder": "gpt2", "epochs": 5}
+    (folder / "training.json").write_text(json.dumps({"recipe": recipe, "log": []}))
+    return folder
+
+
+def test_the_card_tells_the_model_apart(trained: Path, data: Path, tmp_path: Path):
+    export(trained, tmp_path / "my-model", data=data, licence="mit")
+    card = (tmp_path / "my-model" / "README.md").read_text(encoding="utf-8")
+    expected = ("license: mit", "# my-model", "2 layers × 32, 320 tokens", "guidance 2.5")
+    rows = ("| encoder | vit-tiny |", "| epochs | 5 |", "| fr | ", "Not measured.")
+    for text in (*expected, *rows):
+        assert text in card
+
+
+def test_only_a_finished_run_is_exported(data: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="no finished training run"):
+        export(tmp_path, tmp_path / "model", data=data)
+
+
+def test_push_to_hub_sends_every_file(trained: Path, data: Path, tmp_path: Path):
+    out = tmp_path / "my-model"
+    with uploads() as (url, files):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "poster2plot.training", "export", trained, out),
+                *("--data", data, "--push-to-hub", "somebody/my-model"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env=os.environ | {"HF_ENDPOINT": url, "HF_TOKEN": "hf_planted"},
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("/commit/1\n")
+    assert "hf_planted" not in done.stdout + done.stderr
+    assert files == {path.name: path.read_bytes() for path in out.iterdir()}
