@@ -57,7 +57,7 @@ ORIGINAL = Recipe(
 )
 
 SMALL = Recipe(
-    encoder="runs/small/encoder",
+    encoder="runs/small/aligned",
     decoder="runs/small/language-model",
     targets="premise",
     pad_to_longest=True,
