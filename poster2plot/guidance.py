@@ -13,11 +13,21 @@ from transformers import EncoderDecoderCache, LogitsProcessor, VisionEncoderDeco
 WINDOW = 1.5  # nats below the conditional best within which a token stays a candidate
 
 
-class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
-    """log p ∝ uncond + scale (cond − uncond), over the tokens near the conditional best.
+def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
+    """Guided log-probabilities from those with and without a poster, all (..., vocabulary).
 
-    Far tokens are removed because a ratio of two tiny probabilities means nothing. The
-    unconditional stream reads one encoder state of zeros, which is what training shows where it
+    log p ∝ uncond + scale (cond − uncond), over the tokens near the conditional best. Far tokens
+    are removed because a ratio of two tiny probabilities means nothing.
+    """
+    guided = unconditional + scale * (conditional - unconditional)
+    near = conditional >= conditional.amax(-1, keepdim=True) - WINDOW
+    return guided.masked_fill(~near, -torch.inf).log_softmax(-1)
+
+
+class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
+    """`guide` as a processor of the stock `generate`.
+
+    The unconditional stream reads one encoder state of zeros, which is what training shows where it
     drops the picture (attention over equal states does not depend on their number). It depends on
     the tokens alone, so its cache follows beam reordering by looking up each row's prefix.
     """
@@ -37,9 +47,7 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
         """Guided log-probabilities (rows, vocabulary) from the plain model's logits."""
         conditional = scores.log_softmax(-1)
         unconditional = self._unconditional(input_ids).log_softmax(-1)
-        guided = unconditional + self._scale * (conditional - unconditional)
-        near = conditional >= conditional.amax(-1, keepdim=True) - WINDOW
-        return guided.masked_fill(~near, -torch.inf).log_softmax(-1)
+        return guide(conditional, unconditional, self._scale)
 
     def _unconditional(self, input_ids: Tensor) -> Tensor:
         """Next-token logits (rows, vocabulary) without a poster."""

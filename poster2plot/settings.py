@@ -1,12 +1,14 @@
 """How a plot is decoded."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from poster2plot.errors import SettingsError
 
 _RANGES: dict[str, tuple[float, float]] = {
     "num_beams": (1, 16),
     "max_length": (8, 512),
+    "min_length": (0, 512),
     "num_candidates": (1, 16),
     "guidance": (1, 10),
     "length_penalty": (-5, 5),
@@ -22,11 +24,14 @@ class GenerationSettings:
     """Settings of one decoding, named as in `transformers`; checked when made.
 
     * `num_beams`: hypotheses kept at each step of beam search; 1 is greedy search.
-    * `max_length`: longest plot, in tokens, the start token included.
+    * `max_length`: longest plot, in tokens, the start token included; none ends before
+      `min_length`.
     * `num_candidates`: plots to return; in beam search no more than `num_beams`.
     * `guidance`: how closely to follow the poster (`poster2plot.guidance`); 1 is the plain model,
       None the value that the checkpoint recommends.
     * `length_penalty`: above 0 favours longer plots in beam search.
+    * `early_stopping`: end beam search with as many plots as beams (True), or only once no running
+      hypothesis can beat them, by a guess (False) or surely ("never").
     * `no_repeat_ngram_size`: no sequence of so many tokens occurs twice; 0 allows all.
     * `sample`: draw each token instead of searching, by `temperature` and `top_p`, reproducibly
       from `seed`.
@@ -36,9 +41,11 @@ class GenerationSettings:
 
     num_beams: int = 4
     max_length: int = 64
+    min_length: int = 0
     num_candidates: int = 1
     guidance: float | None = None
     length_penalty: float = 1.0
+    early_stopping: bool | Literal["never"] = False
     no_repeat_ngram_size: int = 3
     sample: bool = False
     temperature: float = 0.8
@@ -55,6 +62,11 @@ class GenerationSettings:
             if not low <= value <= high:
                 name = field.name.replace("_", " ")
                 raise SettingsError(f"The {name} must lie between {low} and {high}, not {value}.")
+        if self.min_length > self.max_length:
+            raise SettingsError(
+                f"The minimum length of {self.min_length} lies above the maximum length of "
+                f"{self.max_length}."
+            )
         if not self.sample and self.num_candidates > self.num_beams:
             raise SettingsError(
                 f"Beam search with {self.num_beams} beams cannot give {self.num_candidates} "

@@ -1,0 +1,111 @@
+"""Encoder and decoder of one model, and posters being decoded together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import VisionEncoderDecoderModel
+
+from poster2plot.engine.decoder import Cache, Decoder
+from poster2plot.engine.linear import Precision, lay_out_for
+from poster2plot.engine.processing import process
+from poster2plot.engine.search import BeamSearch, Hypothesis, Sampling, Search
+from poster2plot.settings import GenerationSettings
+
+
+class Engine:
+    """A `VisionEncoderDecoderModel` laid out for inference."""
+
+    def __init__(self, model: VisionEncoderDecoderModel, precision: Precision = "fp32") -> None:
+        end = model.generation_config.eos_token_id
+        self.end = int(end[0] if isinstance(end, list) else end)
+        self.start = int(model.generation_config.decoder_start_token_id)
+        self._encoder = model.encoder
+        with torch.inference_mode():
+            self.decoder = Decoder(model, lay_out_for(precision))
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """The encoder's last hidden states (B, S, width) of pictures (B, 3, height, width)."""
+        states: Tensor = self._encoder(pixels).last_hidden_state
+        return states
+
+    @torch.inference_mode()
+    def decode(self, states: Tensor, settings: GenerationSettings) -> list[list[Hypothesis]]:
+        """The plots of each poster, best first, from encoder states (B, S, width)."""
+        decoding = Decoding(self, states, settings)
+        while decoding.running:
+            decoding.step()
+        return [decoding.results[poster] for poster in range(len(states))]
+
+    @torch.inference_mode()
+    def attention(self, states: Tensor, token_ids: Sequence[int]) -> Tensor:
+        """How much the choice of each token looked at each encoder state of a poster.
+
+        Weights (T, S), each row of sum 1: the mean of the cross-attention over heads and layers at
+        the step that chose the token. `states` are (1, S, width), `token_ids` a hypothesis's.
+        """
+        inputs = torch.tensor([self.start, *token_ids[:-1]], device=self.decoder.device)
+        return self.decoder.attend(inputs, self.decoder.read(states))
+
+
+class Decoding:
+    """Posters that are decoded together; those that are finished leave.
+
+    A poster's plots do not depend on the others.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, engine: Engine, states: Tensor, settings: GenerationSettings) -> None:
+        decoder, count = engine.decoder, len(states)
+        self._engine, self._settings = engine, settings
+        self.running = list(range(count))
+        self.results: dict[int, list[Hypothesis]] = {}
+        kind = BeamSearch if settings.num_beams > 1 and not settings.sample else Sampling
+        self._search: Search = kind(
+            count, settings, engine.start, engine.end, device=decoder.device
+        )
+        guided = settings.guidance not in (None, 1)
+        self._memory = decoder.read(states)
+        self._cache = Cache(
+            decoder,
+            posters=count,
+            streams=2 if guided else 1,
+            beams=self._search.tokens.shape[1],
+            steps=settings.max_length - 1,
+        )
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Write one more token of each plot. Call it while there are `running` posters."""
+        search = self._search
+        logits = self._engine.decoder.step(search.tokens[..., -1], self._memory, self._cache)
+        log_probs = process(logits, search.tokens, self._settings, self._engine.end)
+        parents = search.advance(log_probs)
+        if parents is not None:
+            self._cache.reorder(parents)
+        over = search.over().tolist()
+        for row, poster in enumerate(self.running):
+            if over[row]:
+                self.results[poster] = search.results(row)
+        if any(over):
+            self._keep([row for row, is_over in enumerate(over) if not is_over])
+
+    def best(self, poster: int) -> Hypothesis:
+        """The most promising plot so far of a running poster, after the first step."""
+        return self._search.best(self.running.index(poster))
+
+    @torch.inference_mode()
+    def drop(self, posters: Sequence[int]) -> None:
+        """Let these running posters leave without results."""
+        self._keep([row for row, poster in enumerate(self.running) if poster not in posters])
+
+    def _keep(self, rows: list[int]) -> None:
+        self.running = [self.running[row] for row in rows]
+        if self.running:
+            index = torch.tensor(rows, device=self._engine.decoder.device)
+            self._memory = self._memory[index]
+            self._cache.keep(index)
+            self._search.keep(index)

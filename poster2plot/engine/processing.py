@@ -1,0 +1,36 @@
+"""From a decoder's logits to the log-probabilities that a search goes by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from poster2plot.guidance import guide
+from poster2plot.settings import GenerationSettings
+
+
+def process(logits: Tensor, tokens: Tensor, settings: GenerationSettings, end: int) -> Tensor:
+    """Log-probabilities (B, N, V) from logits (B, G, N, V) after tokens (B, N, length).
+
+    G is 2 where guidance compares with the stream without a poster, else 1. As in
+    `transformers`, guidance comes after minimum length and n-gram ban.
+    """
+    log_probs = logits.float().log_softmax(-1)
+    seen = log_probs[:, 0]
+    if tokens.shape[-1] < settings.min_length:
+        seen[..., end] = -torch.inf
+    if settings.no_repeat_ngram_size:
+        _ban_repeats(seen, tokens, settings.no_repeat_ngram_size)
+    if logits.shape[1] == 1:
+        return seen
+    return guide(seen.log_softmax(-1), log_probs[:, 1], settings.guidance or 1)
+
+
+def _ban_repeats(log_probs: Tensor, tokens: Tensor, size: int) -> None:
+    """Forbid whatever would complete an n-gram of this size that a row already has."""
+    if tokens.shape[-1] < size:
+        return
+    ngrams = tokens.unfold(-1, size, 1)  # (B, N, how many, size)
+    prefix = tokens[..., None, tokens.shape[-1] - size + 1 :]
+    poster, row, place = (ngrams[..., :-1] == prefix).all(-1).nonzero(as_tuple=True)
+    log_probs[poster, row, ngrams[poster, row, place, -1]] = -torch.inf
