@@ -2,15 +2,18 @@
 
 import hashlib
 import os
+import queue
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import streamlit as st
 from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import (
     Candidate,
@@ -57,15 +60,40 @@ def find_poster(title: str) -> LoadedPoster:
     return from_title(title, poster_finder())
 
 
-@st.cache_data(max_entries=1000, show_spinner=False)
+@dataclass(frozen=True)
+class Plots:
+    """Candidates for one poster, and how many seconds they took."""
+
+    candidates: list[Candidate]
+    seconds: float
+
+
 def write_plots(
-    _image: Image.Image, digest: str, settings: GenerationSettings, model: str
-) -> tuple[list[Candidate], float]:
-    """Candidates and seconds; `digest` stands for the image in the cache's key."""
-    del digest, model
-    started = time.perf_counter()
-    [candidates] = load_model().generate([_image], settings)
-    return candidates, time.perf_counter() - started
+    p2p: Poster2Plot, image: Image.Image, settings: GenerationSettings, live: DeltaGenerator
+) -> Plots:
+    """The plots of an image; `live` shows the best one growing.
+
+    What this visitor has seen already is there at once. Streamlit ends a script at its next call
+    when the visitor presses Stop or moves a slider; the request is then cancelled.
+    """
+    written = st.session_state.setdefault("written", {})
+    key = (hashlib.sha256(image.tobytes()).digest(), image.size, settings, p2p.name)
+    if key not in written:
+        texts: queue.SimpleQueue[str] = queue.SimpleQueue()
+        started = time.perf_counter()
+        [request] = p2p.submit([image], settings, on_step=lambda _, text: texts.put(text))
+        shown = ""
+        try:
+            while not request.done():
+                with suppress(queue.Empty):
+                    shown = f"#### {plain(texts.get(timeout=0.05))} …"
+                live.markdown(shown)
+            written[key] = Plots(request.result(), time.perf_counter() - started)
+        finally:
+            request.cancel()
+        live.empty()
+    plots: Plots = written[key]
+    return plots
 
 
 def read_upload(data: bytes, name: str) -> LoadedPoster:
@@ -231,16 +259,15 @@ def show_entry(entry: Entry, p2p: Poster2Plot, settings: GenerationSettings) -> 
                 loaded = entry.load()
             picture.image(loaded.image, alt=f"Poster: {entry.label}", width="stretch")
             with words, st.spinner("Looking at the poster and writing …", show_time=True):
-                digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
-                candidates, seconds = write_plots(loaded.image, digest, settings, p2p.name)
+                plots = write_plots(p2p, loaded.image, settings, st.empty())
         except Poster2PlotError as error:
             words.caption(plain(entry.label))
             words.error(plain(str(error)))
             return
         with words:
-            show_plots(entry.label, loaded.poster, candidates)
+            show_plots(entry.label, loaded.poster, plots.candidates)
             st.caption(
-                f":material/auto_awesome: Invented by {plain(p2p.name)} in {seconds:.1f} s. "
+                f":material/auto_awesome: Invented by {plain(p2p.name)} in {plots.seconds:.1f} s. "
                 "It is not the title’s real plot."
             )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,13 @@ from poster2plot.text import tidy
 
 if TYPE_CHECKING:
     from PIL import Image
-    from transformers import GenerationConfig, VisionEncoderDecoderModel
+    from torch import Tensor
+    from transformers import VisionEncoderDecoderModel
+
+    from poster2plot.engine import Hypothesis
+    from poster2plot.queueing import Request
+
+_KEPT_STATES = 64  # posters whose encoder states are kept; 0.6 MB each at the size of ViT-B/16
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,29 @@ class Candidate:
     token_ids: tuple[int, ...]
 
 
+class PlotRequest:
+    """A poster whose plots are being written."""
+
+    def __init__(self, request: Request, read: Callable[[Hypothesis], Candidate]) -> None:
+        self._request, self._read = request, read
+
+    def result(self, timeout: float | None = None) -> list[Candidate]:
+        """Wait for the candidates, best first.
+
+        Raises `TimeoutError` after `timeout` seconds, and `CancelledError` (both of
+        `concurrent.futures`) where the request was cancelled.
+        """
+        return [self._read(each) for each in self._request.future.result(timeout)]
+
+    def done(self) -> bool:
+        """Whether `result` would return or raise at once."""
+        return self._request.future.done()
+
+    def cancel(self) -> None:
+        """Stop before the next token; nothing happens to a request that is done."""
+        self._request.future.cancel()
+
+
 class Poster2Plot:
     """A captioner for posters around a stock `VisionEncoderDecoderModel`.
 
@@ -41,13 +73,18 @@ class Poster2Plot:
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
+        from poster2plot.engine import Engine
+        from poster2plot.queueing import DecodingQueue
+
         self.name = checkpoint.name
         self.model: VisionEncoderDecoderModel = checkpoint.model
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
         self.device = checkpoint.device
-        # Two decodings side by side fight for the same cores, and the seed is global to torch.
-        self._one_at_a_time = threading.Lock()
+        self.engine = Engine(self.model)
+        self._queue = DecodingQueue(self.engine)
+        self._states: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._states_lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -82,85 +119,61 @@ class Poster2Plot:
     def generate(
         self, images: Sequence[Image.Image], settings: GenerationSettings | None = None
     ) -> list[list[Candidate]]:
-        """For each RGB image its candidate plots, best first.
+        """For each image its candidate plots, best first.
 
-        A poster's plots do not depend on the posters beside it. Threads that share a model wait
-        for each other, poster by poster. Raises `SettingsError`.
+        A poster's plots do not depend on the posters beside it. Raises `SettingsError`.
         """
+        return [request.result() for request in self.submit(images, settings)]
+
+    def submit(
+        self,
+        images: Sequence[Image.Image],
+        settings: GenerationSettings | None = None,
+        *,
+        on_step: Callable[[int, str], None] | None = None,
+    ) -> list[PlotRequest]:
+        """Queue images and return at once; what waits with the same settings is decoded together.
+
+        `on_step` gets the index of an image and its most promising plot so far, in another thread.
+        Raises `SettingsError`.
+        """
+        from poster2plot.queueing import Request
+
         settings = self.resolve(settings)
-        plots = []
-        for image in images:
-            with self._one_at_a_time:
-                plots.append(self._generate(image, settings))
-        return plots
-
-    def _generate(self, image: Image.Image, settings: GenerationSettings) -> list[Candidate]:
-        import torch
-        from transformers import LogitsProcessorList
-
-        from poster2plot.guidance import PictureGuidance
-
-        pixels = self.image_processor(image.convert("RGB"), return_tensors="pt")["pixel_values"]
-        processors = LogitsProcessorList()
-        if settings.guidance is not None and settings.guidance != 1:
-            processors.append(PictureGuidance(self.model, settings.guidance))
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.inference_mode():
-            torch.manual_seed(settings.seed)
-            output = self.model.generate(
-                pixel_values=pixels.to(self.device),
-                generation_config=self._generation_config(settings),
-                logits_processor=processors,
+        requests = [
+            Request(
+                partial(self._encoded, image),
+                settings,
+                on_step and partial(self._tell, on_step, i),
             )
-            # Row by row: the tokens after the start token, up to the end token where there is one.
-            rows = [self._until_end(ids) for ids in output.sequences[:, 1:].tolist()]
-            if "sequences_scores" in output:
-                scores = output.sequences_scores.tolist()
-            else:
-                steps = self.model.compute_transition_scores(
-                    output.sequences, output.scores, normalize_logits=True
-                )  # (candidates, steps)
-                scores = [
-                    float(row[: len(ids)].mean()) for row, ids in zip(steps, rows, strict=True)
-                ]
-        candidates = [
-            Candidate(self._decode(ids), score, tuple(ids))
-            for ids, score in zip(rows, scores, strict=True)
+            for i, image in enumerate(images)
         ]
-        return sorted(candidates, key=lambda candidate: -candidate.score)
+        self._queue.submit(requests)
+        return [PlotRequest(request, self._candidate) for request in requests]
 
-    @property
-    def _end(self) -> int:
-        """The token that closes a plot."""
-        end = self.model.generation_config.eos_token_id
-        return int(end[0] if isinstance(end, list) else end)
+    def _encoded(self, image: Image.Image) -> Tensor:
+        """Encoder states (1, S, width) of an image, from the last ones made where it is there."""
+        image = image.convert("RGB")
+        key = hashlib.blake2b(image.tobytes(), salt=b"%dx%d" % image.size).digest()
+        with self._states_lock:
+            if key in self._states:
+                self._states.move_to_end(key)
+                return self._states[key]
+        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
+        states = self.engine.encode(pixels.to(self.device))
+        with self._states_lock:
+            self._states[key] = states
+            if len(self._states) > _KEPT_STATES:
+                self._states.popitem(last=False)
+        return states
 
-    def _until_end(self, ids: list[int]) -> list[int]:
-        return ids[: ids.index(self._end) + 1] if self._end in ids else ids
+    def _tell(
+        self, on_step: Callable[[int, str], None], image: int, hypothesis: Hypothesis
+    ) -> None:
+        on_step(image, self.tokenizer.decode(hypothesis.token_ids, skip_special_tokens=True))
 
-    def _decode(self, ids: list[int]) -> str:
+    def _candidate(self, hypothesis: Hypothesis) -> Candidate:
+        ids = hypothesis.token_ids
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return tidy(text, finished=ids[-1] == self._end)
-
-    def _generation_config(self, settings: GenerationSettings) -> GenerationConfig:
-        from transformers import GenerationConfig
-
-        own = self.model.generation_config
-        choice = (
-            {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p}
-            | {"top_k": 0, "num_beams": 1}
-            if settings.sample
-            else {"num_beams": settings.num_beams, "length_penalty": settings.length_penalty}
-        )
-        return GenerationConfig(
-            max_length=settings.max_length,
-            num_return_sequences=settings.num_candidates,
-            no_repeat_ngram_size=settings.no_repeat_ngram_size,
-            decoder_start_token_id=own.decoder_start_token_id,
-            bos_token_id=own.bos_token_id,
-            eos_token_id=own.eos_token_id,
-            pad_token_id=own.pad_token_id,
-            return_dict_in_generate=True,
-            output_scores=True,
-            **choice,
-        )
+        text = tidy(text, finished=ids[-1] == self.engine.end)
+        return Candidate(text, hypothesis.score, ids)
