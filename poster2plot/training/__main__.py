@@ -75,7 +75,12 @@ def _add_train(commands: typing.Any) -> None:
         help="like the original, never teach the end token; such a model cannot stop",
     )
     command.add_argument("--states", type=Path, nargs="*", help="saved encoder states")
-    command.add_argument("--matched", type=Path, help="CSV (id, text) of further plots to learn")
+    command.add_argument(
+        "--matched", type=Path, nargs="*", default=[], help="CSV (id, text) of further plots"
+    )
+    command.add_argument(
+        "--only-matched", action="store_true", help="learn those alone, not the dataset's pairs"
+    )
     command.add_argument("--evaluate-every", type=int, help="steps; default: once an epoch")
     command.add_argument("--samples", type=int, default=6, help="posters in each samples-*.png")
     recipe = command.add_argument_group("to change the recipe", "defaults are the preset's")
@@ -115,9 +120,9 @@ def _train(options: argparse.Namespace) -> None:
     dataset = Dataset.read(options.data)
     captioner = compose(recipe)
     states = States(*options.states) if options.states else None
-    train = to_examples(dataset.split("train"), recipe)
-    if options.matched:
-        train += read_matches(options.matched, dataset)
+    train = [] if options.only_matched else to_examples(dataset.split("train"), recipe)
+    for path in options.matched:
+        train += read_matches(path, dataset)
     valid = to_examples(dataset.split("valid"), recipe)
     options.out.mkdir(parents=True, exist_ok=True)
     train_captioner(
@@ -191,6 +196,7 @@ def _add_export(commands: typing.Any) -> None:
     command.add_argument("out", type=Path, help="folder to write; its name is the model's")
     command.add_argument("--data", type=Path, required=True, help="the dataset it learnt from")
     command.add_argument("--figures", type=Path, help="evaluation.md that `evaluate` wrote")
+    command.add_argument("--notes", type=Path, help="further Markdown for the card")
     command.add_argument("--licence", default="other", help="the Hub's name for it")
     command.add_argument("--push-to-hub", metavar="OWNER/NAME", help="upload it as well")
     command.set_defaults(run=_export)
@@ -204,6 +210,7 @@ def _export(options: argparse.Namespace) -> None:
         options.out,
         data=options.data,
         figures=options.figures,
+        notes=options.notes,
         licence=options.licence,
     )
     if options.push_to_hub:

@@ -152,3 +152,14 @@ def drop_pictures(states: Tensor, share: float) -> Tensor:
     That is the unconditional stream of classifier-free guidance (`poster2plot.guidance`).
     """
     return states * (torch.rand(len(states), 1, 1, device=states.device) >= share)
+
+
+def drop_patches(states: Tensor, share: float) -> Tensor:
+    """Encoder states (B, S, width) less a random share of the patches; the CLS state stays.
+
+    All posters lose the same ones. It is cheaper, and posters are not learnt by heart
+    (PatchDropout, Liu et al. 2022, arXiv:2208.07220).
+    """
+    patches = states.shape[1] - 1
+    kept = torch.randperm(patches, device=states.device)[: round(patches * (1 - share))]
+    return torch.cat([states[:, :1], states[:, 1 + kept]], dim=1)

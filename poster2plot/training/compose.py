@@ -39,6 +39,8 @@ class Captioner:
 def compose(recipe: Recipe) -> Captioner:
     """The captioner of a recipe, with new cross-attention where the decoder has none.
 
+    The decoder may be that of another captioner, to train it further.
+
     GPT-2 has one special token: it starts, ends and pads a plot. Raises `OSError` for a name or
     path that cannot be loaded.
     """
@@ -47,8 +49,11 @@ def compose(recipe: Recipe) -> Captioner:
     options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
     encoder = AutoModel.from_pretrained(recipe.encoder, **options)
     config = AutoConfig.from_pretrained(recipe.decoder)
-    config.is_decoder = config.add_cross_attention = True
-    decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config)
+    if config.model_type == "vision-encoder-decoder":
+        decoder = VisionEncoderDecoderModel.from_pretrained(recipe.decoder).decoder
+    else:
+        config.is_decoder = config.add_cross_attention = True
+        decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config)
     model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
     tokenizer = AutoTokenizer.from_pretrained(recipe.decoder)
     if tokenizer.pad_token_id is None:

@@ -169,12 +169,11 @@ def evaluate(
         pairs = random.Random(0).sample(pairs, most)
     settings = p2p.resolve(settings)
     images = [pair.picture.read() for pair in pairs]
-    plots = []
-    for i, image in enumerate(images, 1):
-        [[best, *_]] = p2p.generate([image], settings)
-        plots.append(best.text)
-        if i % 50 == 0 or i == len(images):
-            print(f"{i} of {len(images)} plots", flush=True)
+    plots: list[str] = []
+    for start in range(0, len(images), 64):
+        found = p2p.generate(images[start : start + 64], settings)
+        plots += [best.text for best, *_ in found]
+        print(f"{len(plots)} of {len(images)} plots", flush=True)
     references = [
         embed(list(dict.fromkeys([pair.text, *dataset.references.get(pair.id, ())])))
         for pair in pairs

@@ -18,12 +18,19 @@ CARD = Path(__file__).with_name("card.md")
 
 
 def export(
-    trained: Path, out: Path, *, data: Path, figures: Path | None = None, licence: str = "other"
+    trained: Path,
+    out: Path,
+    *,
+    data: Path,
+    figures: Path | None = None,
+    notes: Path | None = None,
+    licence: str = "other",
 ) -> None:
     """Write what `train` left in `trained` as an fp16 checkpoint of the stock classes, with a card.
 
     `data` is the prepared dataset it learnt from, `figures` the Markdown that `evaluate` wrote,
-    `licence` an identifier of the Hub. Raises `InputError` where `trained` holds no finished run.
+    `notes` further Markdown on how the model came about, `licence` an identifier of the Hub.
+    Raises `InputError` where `trained` holds no finished run.
     """
     log = trained / "training.json"
     if not log.is_file():
@@ -42,7 +49,8 @@ def export(
     )
     captioner.save(out)
     measured = figures.read_text(encoding="utf-8") if figures else "Not measured.\n"
-    card = model_card(captioner, out.name, run["recipe"], data, measured, licence)
+    more = notes.read_text(encoding="utf-8") if notes else ""
+    card = model_card(captioner, out.name, run["recipe"], data, measured, more, licence)
     (out / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -52,6 +60,7 @@ def model_card(
     recipe: dict[str, Any],
     data: Path,
     figures: str,
+    notes: str,
     licence: str,
 ) -> str:
     """The card of a captioner, in Markdown with the Hub's metadata."""
@@ -88,6 +97,7 @@ def model_card(
             [list(row) for row in shown] + ([["others", rest]] if rest else []),
         ),
         figures=figures.strip(),
+        notes=f"\n{notes.strip()}\n" if notes else "",
     )
 
 

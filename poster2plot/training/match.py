@@ -1,41 +1,101 @@
-"""More plots for the posters there are: each text without a picture joins the likeliest poster.
+"""Plots for posters that suit them: each text joins a poster that looks like it.
 
-A decoder that sees one plot a poster soon knows these plots by heart. Thousands of further plots
-have no poster; each is shown with the training poster whose own plot means nearly the same, by the
-cosine of sentence embeddings.
+A poster tells little of its own plot, so that a decoder trained on true pairs soon leans on the
+language alone, and a few thousand pairs it knows by heart. Here each text, most of which never had
+a poster, is shown with a training poster that the aligned encoder takes for one of its kind. Such
+pairs agree far better than true ones, and the decoder learns to follow what it sees.
 """
 
 import csv
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from poster2plot.training.batches import Example
-from poster2plot.training.dataset import Dataset, Pair
+from poster2plot.training.dataset import Dataset
 
-CHUNK = 1024  # texts compared at once
+CHUNK = 2048  # rows compared at once
+_HUB = 50  # texts that tell how near a poster is to everything
+
+# Beam search would begin every plot with these.
+_STOCK_OPENING = re.compile(
+    r"^(this is |it is |it's )?(the|a|an)? ?(\w+ )?(story|stories|tale|film|movie|series|show)\b"
+    r"|^(this|based on)\b",
+    re.IGNORECASE,
+)
 
 
-def match_texts(
-    texts: Sequence[str],
-    pairs: Sequence[Pair],
-    embed: Callable[[Sequence[str]], Tensor],
-    *,
-    least: float,
-) -> list[tuple[str, str]]:
-    """(id of a poster, text) for every text whose nearest plot has a cosine of at least `least`."""
-    plots = embed([pair.text for pair in pairs])
-    found = []
-    for start in range(0, len(texts), CHUNK):
-        chunk = texts[start : start + CHUNK]
-        nearest = (embed(chunk) @ plots.T).max(-1)
-        for text, cosine, row in zip(
-            chunk, nearest.values.tolist(), nearest.indices.tolist(), strict=True
-        ):
-            if cosine >= least:
-                found.append((pairs[row].id, text))
+def has_stock_opening(text: str) -> bool:
+    """Whether a plot begins by speaking of itself, as in "The story of a ..."."""
+    return _STOCK_OPENING.search(text) is not None
+
+
+def match_texts(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
+    """For each text one of the `nearest` posters, at random: its row.
+
+    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Posters that are
+    near to everything are held back by cross-domain similarity local scaling (Conneau et al.
+    2018, arXiv:1710.04087).
+    """
+    hub = torch.cat(
+        [
+            (chunk @ texts.T).topk(min(_HUB, len(texts)), -1).values.mean(-1)
+            for chunk in posters.split(CHUNK)
+        ]
+    )
+    generator = torch.Generator().manual_seed(seed)
+    found: list[int] = []
+    for chunk in texts.split(CHUNK):
+        best = (2 * chunk @ posters.T - hub).topk(min(nearest, len(posters)), -1).indices
+        choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
+        found += best.gather(1, choice)[:, 0].tolist()
     return found
+
+
+def typical_meanings(posters: Tensor, texts: Tensor, *, nearest: int = 64) -> tuple[Tensor, Tensor]:
+    """What people write for posters like these: unit means (M, E), and the rows (M, nearest).
+
+    A single plot near to a poster is special in its own way; the mean of many is what they share.
+    """
+    means, rows = [], []
+    for chunk in posters.split(CHUNK):
+        found = (chunk @ texts.T).topk(min(nearest, len(texts)), -1).indices
+        means.append(F.normalize(texts[found].mean(1), dim=-1))
+        rows.append(found)
+    return torch.cat(means), torch.cat(rows)
+
+
+def typical_texts(
+    texts: Tensor, posters: Tensor, *, most: int, per_poster: int = 2, per_text: int = 5
+) -> list[tuple[int, int]]:
+    """The `most` best (row of a poster, row of a text), by nearness to the typical meaning."""
+    meanings, near = typical_meanings(posters, texts)
+    scores = torch.cat(
+        [
+            (texts[rows] * (meanings[i : i + CHUNK] + posters[i : i + CHUNK] / 2)[:, None]).sum(-1)
+            for i, rows in zip(range(0, len(near), CHUNK), near.split(CHUNK), strict=True)
+        ]
+    )
+    best = scores.topk(min(6 * per_poster, near.shape[1]), -1)
+    pairs = [
+        (score, poster, int(near[poster, column]))
+        for poster, row in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True))
+        for score, column in zip(*row, strict=True)
+    ]
+    posters_used: Counter[int] = Counter()
+    texts_used: Counter[int] = Counter()
+    chosen = []
+    for _, poster, text in sorted(pairs, reverse=True):
+        if posters_used[poster] < per_poster and texts_used[text] < per_text:
+            posters_used[poster] += 1
+            texts_used[text] += 1
+            chosen.append((poster, text))
+    return chosen[:most]
 
 
 def write_matches(path: Path, rows: Sequence[tuple[str, str]]) -> None:

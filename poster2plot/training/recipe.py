@@ -15,7 +15,7 @@ class Recipe:
     """Hyperparameters of a fine-tune; they check themselves and raise `ValueError`."""
 
     encoder: str  # name or path of a vision encoder
-    decoder: str  # name or path of a GPT-2 language model
+    decoder: str  # name or path of a GPT-2 language model, or of a captioner that has one
 
     targets: Targets = "whole"  # plots as they are, or their opening premise (`texts.premise`)
     max_target_length: int = 64  # tokens, the end token among them
@@ -32,6 +32,7 @@ class Recipe:
     train_encoder: bool = True
     token_dropout: float = 0.0  # share of decoder inputs replaced at random
     picture_dropout: float = 0.0  # share of samples that see no picture, for guidance
+    patch_dropout: float = 0.0  # share of the patches that a batch does not see
     precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
     seed: int = 42
 
@@ -45,7 +46,7 @@ class Recipe:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0.")
-        for name in ("token_dropout", "picture_dropout"):
+        for name in ("token_dropout", "picture_dropout", "patch_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1.")
 
@@ -62,6 +63,7 @@ SMALL = Recipe(
     targets="premise",
     pad_to_longest=True,
     epochs=1,
+    batch=64,
     learning_rate=2e-4,
     cross_attention_rate=1e-3,
     scheduler="cosine",
@@ -70,6 +72,7 @@ SMALL = Recipe(
     train_encoder=False,
     token_dropout=0.12,
     picture_dropout=0.12,
+    patch_dropout=0.6,
     guidance=3.0,
 )
 

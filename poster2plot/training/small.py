@@ -2,7 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poster2plot.training.dataset import Dataset
 
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
@@ -49,14 +52,37 @@ def add_commands(commands: Any) -> None:
     align.set_defaults(run=_align)
 
     match = commands.add_parser(
-        "match", help="bundled model, step 4: further plots for the training posters"
+        "match", help="bundled model, step 4: plots for training posters that suit them"
     )
     match.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     match.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    match.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
     match.add_argument("--embedder", required=True, help="sentence embedding model")
-    match.add_argument("--least", type=float, default=0.5, help="cosine (default: %(default)s)")
+    match.add_argument(
+        "--typical",
+        type=int,
+        metavar="N",
+        help="instead the N best of the two most typical texts of each poster",
+    )
+    match.add_argument(
+        "--nearest", type=int, default=10, help="posters to choose among (default: %(default)s)"
+    )
+    match.add_argument("--seed", type=int, default=0, help="another one, other posters")
     match.add_argument("--out", type=Path, required=True, help="CSV to write")
     match.set_defaults(run=_match)
+
+    practise = commands.add_parser(
+        "practise", help="bundled model, step 6: the captioner's own best plots, to learn from"
+    )
+    practise.add_argument("--captioner", required=True, help="what `train` wrote")
+    practise.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    practise.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    practise.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
+    practise.add_argument("--embedder", required=True, help="sentence embedding model")
+    practise.add_argument("--posters", type=int, default=2000, help="default: %(default)s")
+    practise.add_argument("--seed", type=int, default=0, help="another one, other posters")
+    practise.add_argument("--out", type=Path, required=True, help="CSV to write")
+    practise.set_defaults(run=_practise)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -130,22 +156,72 @@ def _align(options: argparse.Namespace) -> None:
     )
 
 
-def _match(options: argparse.Namespace) -> None:
-    from poster2plot.training.dataset import Dataset
-    from poster2plot.training.match import match_texts, write_matches
-    from poster2plot.training.similarity import Embedder
+def _good_texts(dataset: "Dataset", corpus: Path) -> list[str]:
+    """Premises of training pairs and corpus, less those of held-out titles and stock openings."""
+    from poster2plot.training.match import has_stock_opening
     from poster2plot.training.texts import premise, read_corpus
 
+    held_out = [pair.text for pair in dataset.pairs if pair.split != "train"]
+    held_out += [text for texts in dataset.references.values() for text in texts]
+    left_out = {premise(text) for text in held_out}
+    own = [text for pair in dataset.split("train") if (text := premise(pair.text))]
+    return [
+        text
+        for text in dict.fromkeys([*own, *read_corpus(corpus)])
+        if text not in left_out and not has_stock_opening(text)
+    ]
+
+
+def _match(options: argparse.Namespace) -> None:
+    from torch.nn import functional as F
+
+    from poster2plot.training.align import predicted_embeddings
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.match import match_texts, typical_texts, write_matches
+    from poster2plot.training.similarity import Embedder
+
     dataset = Dataset.read(options.data)
-    # A plot that is in the dataset has its own poster, and may belong to the test split.
-    plots = [pair.text for pair in dataset.pairs]
-    plots += [text for texts in dataset.references.values() for text in texts]
-    known = {premise(plot) for plot in plots}
-    matches = match_texts(
-        [text for text in read_corpus(options.corpus) if text not in known],
-        dataset.split("train"),
-        Embedder(options.embedder),
-        least=options.least,
+    pairs = dataset.split("train")
+    texts = _good_texts(dataset, options.corpus)
+    embeddings = Embedder(options.embedder)(texts)
+    embeddings = F.normalize(embeddings - embeddings.mean(0), dim=-1)
+    posters = predicted_embeddings(options.aligned, pairs)
+    if options.typical:
+        chosen = typical_texts(embeddings, posters, most=options.typical)
+    else:
+        rows = match_texts(embeddings, posters, nearest=options.nearest, seed=options.seed)
+        chosen = [(poster, text) for text, poster in enumerate(rows)]
+    write_matches(options.out, [(pairs[poster].id, texts[text]) for poster, text in chosen])
+    print(f"{len(chosen)} pairs of {len({poster for poster, _ in chosen})} posters")
+
+
+def _practise(options: argparse.Namespace) -> None:
+    import random
+
+    from torch.nn import functional as F
+
+    from poster2plot.pipeline import Poster2Plot
+    from poster2plot.training.align import predicted_embeddings
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.match import typical_meanings, write_matches
+    from poster2plot.training.practise import plain_words, practise
+    from poster2plot.training.similarity import Embedder
+
+    dataset = Dataset.read(options.data)
+    train = dataset.split("train")
+    texts = _good_texts(dataset, options.corpus)
+    embedder = Embedder(options.embedder)
+    embeddings = embedder(texts)
+    embeddings = F.normalize(embeddings - embeddings.mean(0), dim=-1)
+    rows = random.Random(options.seed).sample(range(len(train)), min(options.posters, len(train)))
+    posters = predicted_embeddings(options.aligned, train)[rows]
+    best = practise(
+        Poster2Plot.from_pretrained(options.captioner),
+        [train[row] for row in rows],
+        typical_meanings(posters, embeddings)[0],
+        embedder,
+        plain_words(texts),
+        seed=options.seed,
     )
-    write_matches(options.out, matches)
-    print(f"{len(matches)} texts joined {len({id for id, _ in matches})} posters")
+    write_matches(options.out, best)
+    print(f"{len(best)} plots")

@@ -44,14 +44,10 @@ def premise(text: str, *, longest: int = LONGEST, most_names: int = 2) -> str | 
 
 
 def read_corpus(path: Path) -> list[str]:
-    """Distinct premises of a `text` column, in a CSV file that may be gzipped.
-
-    Rows of the source `simatwa_truncated` were cut by a machine and are left out.
-    """
+    """Distinct premises of a `text` column, in a CSV file that may be gzipped."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("source") != "simatwa_truncated"]
-    texts = (premise(row["text"]) for row in rows)
+        texts = [premise(row["text"]) for row in csv.DictReader(file)]
     return list(dict.fromkeys(text for text in texts if text))
 
 

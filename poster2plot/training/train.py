@@ -26,6 +26,7 @@ from poster2plot.training.batches import (
     Collator,
     LengthBucketSampler,
     corrupt,
+    drop_patches,
     drop_pictures,
 )
 from poster2plot.training.compose import Captioner
@@ -70,13 +71,19 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
         # Its forward passes unknown arguments on to the encoder, which does not want the count.
         self.model_accepts_loss_kwargs = False
-        if recipe.picture_dropout:
-            captioner.model.encoder.register_forward_hook(self._drop_pictures)
+        captioner.model.encoder.register_forward_hook(self._hide)
 
-    def _drop_pictures(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
+    def _hide(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
         if encoder.training:
-            share = self._recipe.picture_dropout
-            output["last_hidden_state"] = drop_pictures(output.last_hidden_state, share)
+            output["last_hidden_state"] = self._hidden(output.last_hidden_state)
+
+    def _hidden(self, states: Tensor) -> Tensor:
+        """Encoder states without what the recipe drops in training."""
+        if self._recipe.patch_dropout:
+            states = drop_patches(states, self._recipe.patch_dropout)
+        if self._recipe.picture_dropout:
+            states = drop_pictures(states, self._recipe.picture_dropout)
+        return states
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """The loss on saved encoder states or pictures, with noise where the model trains."""
@@ -86,9 +93,7 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             noisy = corrupt(inputs["decoder_input_ids"], recipe.token_dropout, size)
             inputs = inputs | {"decoder_input_ids": noisy}
         if "states" in inputs:
-            states = inputs["states"]
-            if model.training and recipe.picture_dropout:
-                states = drop_pictures(states, recipe.picture_dropout)
+            states = self._hidden(inputs["states"]) if model.training else inputs["states"]
             inputs = {key: value for key, value in inputs.items() if key != "states"}
             inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
         return super().compute_loss(model, inputs, *args, **options)

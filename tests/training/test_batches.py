@@ -1,6 +1,11 @@
 import torch
 
-from poster2plot.training.batches import LengthBucketSampler, corrupt, drop_pictures
+from poster2plot.training.batches import (
+    LengthBucketSampler,
+    corrupt,
+    drop_patches,
+    drop_pictures,
+)
 
 
 def test_buckets_hold_like_lengths_in_an_order_of_seed_and_epoch():
@@ -31,3 +36,17 @@ def test_pictures_are_dropped_whole():
     kept = drop_pictures(torch.ones(1000, 3, 2), 0.3).mean((1, 2))
     assert set(kept.tolist()) == {0.0, 1.0}
     assert 0.65 < kept.mean() < 0.75
+
+
+def test_of_the_patches_a_share_is_dropped_and_the_cls_state_never():
+    states = torch.arange(21.0).repeat(4, 1)[..., None]  # (4, 21, 1)
+    seen = set()
+    for seed in range(10):
+        torch.manual_seed(seed)
+        kept = drop_patches(states, 0.6)
+        assert kept.shape == (4, 9, 1)
+        assert (kept == kept[:1]).all()
+        assert kept[0, 0] == 0
+        assert len(kept[0].unique()) == 9
+        seen |= set(kept[0, :, 0].tolist())
+    assert len(seen) > 15

@@ -76,10 +76,18 @@ def trained(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_the_card_tells_the_model_apart(trained: Path, data: Path, tmp_path: Path):
-    export(trained, tmp_path / "my-model", data=data, licence="mit")
+    notes = tmp_path / "notes.md"
+    notes.write_text("## How it came about\n\nIn an afternoon.\n", encoding="utf-8")
+    export(trained, tmp_path / "my-model", data=data, notes=notes, licence="mit")
     card = (tmp_path / "my-model" / "README.md").read_text(encoding="utf-8")
     expected = ("license: mit", "# my-model", "2 layers × 32, 320 tokens", "guidance 2.5")
-    rows = ("| encoder | vit-tiny |", "| epochs | 5 |", "| fr | ", "Not measured.")
+    rows = (
+        "| encoder | vit-tiny |",
+        "| epochs | 5 |",
+        "| fr | ",
+        "Not measured.",
+        "In an afternoon.",
+    )
     for text in (*expected, *rows):
         assert text in card
 

@@ -39,9 +39,9 @@ def test_blocks_hold_every_text_between_end_tokens():
     assert sum(sentence in text for sentence in SENTENCES) >= len(SENTENCES) - 1
 
 
-def test_a_corpus_is_read_once_and_without_cut_texts(tmp_path: Path):
+def test_a_corpus_is_read_once_and_without_poor_targets(tmp_path: Path):
     rows = ["source,text", *(f'a,"{text}"' for text in (*SENTENCES, SENTENCES[0]))]
-    rows += ['simatwa_truncated,"A man who is cut off in the middle of his."', "a,short"]
+    rows += ['a,"A man who is cut off in the very middle of his"', "a,short"]
     with gzip.open(tmp_path / "corpus.csv.gz", "wt", encoding="utf-8") as file:
         file.write("\n".join(rows))
     assert read_corpus(tmp_path / "corpus.csv.gz") == list(SENTENCES)
