@@ -8,7 +8,7 @@ rounds: sample, select, fine-tune.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor
@@ -49,22 +49,10 @@ def is_plain(text: str, known: set[str]) -> bool:
     )
 
 
-def practise(
-    p2p: Poster2Plot,
-    pairs: Sequence[Pair],
-    meanings: Tensor,
-    embed: Callable[[Sequence[str]], Tensor],
-    known: set[str],
-    *,
-    samples: int = 6,
-    kept: int = 2,
-    seed: int = 0,
-) -> list[tuple[str, str]]:
-    """(id, plot) of the best `kept` of `samples` plain plots for each poster that has any.
-
-    `meanings` (N, E) are those that the posters' plots should come near. The worst quarter of
-    what is kept that way is left out.
-    """
+def sample_plots(
+    p2p: Poster2Plot, pairs: Sequence[Pair], known: set[str], *, samples: int = 6, seed: int = 0
+) -> list[tuple[int, str]]:
+    """(row of a pair, plot): the plain ones among `samples` plots for each poster."""
     settings = GenerationSettings(
         sample=True, temperature=1, top_p=1, num_candidates=samples, max_length=48, seed=seed
     )
@@ -75,19 +63,30 @@ def practise(
             texts = dict.fromkeys(candidate.text for candidate in candidates)
             written += [(row, text) for text in texts if is_plain(text, known)]
         print(f"{start + len(images)} of {len(pairs)} posters, {len(written)} plots", flush=True)
-    if not written:
-        return []
-    embeddings = embed([text for _, text in written])
-    embeddings = F.normalize(embeddings - embeddings.mean(0), dim=-1)
+    return written
+
+
+def best_plots(
+    written: Sequence[tuple[int, str]], embeddings: Tensor, meanings: Tensor, *, kept: int = 2
+) -> list[tuple[int, str]]:
+    """At most `kept` plots of each poster, those that mean most nearly what they should.
+
+    `embeddings` (N, E) are those of the plots, `meanings` (M, E) those wanted of each poster, all
+    of unit length and without their common mean. Of all that is kept that way the worst quarter
+    is left out.
+    """
     # What is near to the meaning of any poster is half as good.
-    wanted = meanings[[row for row, _ in written]] - F.normalize(meanings.mean(0), dim=-1) / 2
+    wanted = meanings - F.normalize(meanings.mean(0), dim=-1) / 2
+    rows = [row for row, _ in written]
     by_poster: dict[int, list[tuple[float, str]]] = defaultdict(list)
-    for (row, text), score in zip(written, (embeddings * wanted).sum(-1).tolist(), strict=True):
+    for (row, text), score in zip(
+        written, (embeddings * wanted[rows]).sum(-1).tolist(), strict=True
+    ):
         by_poster[row].append((score, text))
     best = [
-        (score, pairs[row].id, text)
+        (score, row, text)
         for row, found in by_poster.items()
         for score, text in sorted(found, reverse=True)[:kept]
     ]
     best.sort(reverse=True)
-    return [(id, text) for _, id, text in best[: -(-len(best) * 3 // 4)]]
+    return [(row, text) for _, row, text in best[: -(-len(best) * 3 // 4)]]

@@ -204,7 +204,7 @@ def _practise(options: argparse.Namespace) -> None:
     from poster2plot.training.align import predicted_embeddings
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.match import typical_meanings, write_matches
-    from poster2plot.training.practise import plain_words, practise
+    from poster2plot.training.practise import best_plots, plain_words, sample_plots
     from poster2plot.training.similarity import Embedder
 
     dataset = Dataset.read(options.data)
@@ -212,16 +212,14 @@ def _practise(options: argparse.Namespace) -> None:
     texts = _good_texts(dataset, options.corpus)
     embedder = Embedder(options.embedder)
     embeddings = embedder(texts)
-    embeddings = F.normalize(embeddings - embeddings.mean(0), dim=-1)
+    mean = embeddings.mean(0)
+    embeddings = F.normalize(embeddings - mean, dim=-1)
     rows = random.Random(options.seed).sample(range(len(train)), min(options.posters, len(train)))
-    posters = predicted_embeddings(options.aligned, train)[rows]
-    best = practise(
-        Poster2Plot.from_pretrained(options.captioner),
-        [train[row] for row in rows],
-        typical_meanings(posters, embeddings)[0],
-        embedder,
-        plain_words(texts),
-        seed=options.seed,
-    )
-    write_matches(options.out, best)
+    pairs = [train[row] for row in rows]
+    meanings, _ = typical_meanings(predicted_embeddings(options.aligned, train)[rows], embeddings)
+    captioner = Poster2Plot.from_pretrained(options.captioner)
+    written = sample_plots(captioner, pairs, plain_words(texts), seed=options.seed)
+    plots = F.normalize(embedder([text for _, text in written]) - mean, dim=-1)
+    best = best_plots(written, plots, meanings)
+    write_matches(options.out, [(pairs[row].id, text) for row, text in best])
     print(f"{len(best)} plots")

@@ -2,14 +2,21 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, GPT2LMHeadModel, ViTModel
+from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
 
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.match import has_stock_opening, match_texts
+from poster2plot.training.match import (
+    has_stock_opening,
+    match_texts,
+    typical_meanings,
+    typical_texts,
+)
+from poster2plot.training.practise import best_plots, is_plain, plain_words
 from poster2plot.training.states import States
 from tests.tiny import LAYERS, tiny_image_processor
 from tests.training.conftest import PLOTS, Command, write_csv
@@ -33,6 +40,16 @@ def test_the_parts_learn_and_fit_together(
          "--decoder", tmp_path / "language-model", "--data", data, "--samples", "1",
          "--states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "captioner",
          "--matched", tmp_path / "matched.csv"),
+        ("match", "--corpus", corpus, "--data", data, "--embedder", embedder, "--typical", "3",
+         "--aligned", tmp_path / "aligned", "--out", tmp_path / "typical.csv"),
+        ("practise", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
+         "--aligned", tmp_path / "aligned", "--embedder", embedder, "--posters", "3",
+         "--out", tmp_path / "practised.csv"),
+        ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "3",
+         "--decoder", tmp_path / "captioner", "--data", data, "--samples", "1",
+         "--states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "practised",
+         "--matched", tmp_path / "typical.csv", tmp_path / "practised.csv", "--only-matched",
+         "--epochs", "2"),
     ]  # fmt: skip
     for step in steps:
         done = training(*step)
@@ -62,7 +79,17 @@ def test_the_parts_learn_and_fit_together(
     with (tmp_path / "matched.csv").open(newline="") as file:
         matches = {row["text"]: row["id"] for row in csv.DictReader(file)}
     assert matches.keys() == {EXTRA, *(pair.text for pair in dataset.split("train"))}
-    assert set(matches.values()) <= {pair.id for pair in dataset.split("train")}
+    training = {pair.id for pair in dataset.split("train")}
+    assert set(matches.values()) <= training
+    with (tmp_path / "typical.csv").open(newline="") as file:
+        typical = list(csv.DictReader(file))
+    assert len(typical) == 3
+    assert {row["id"] for row in typical} <= training
+    # The last stage went on from the captioner.
+    first = VisionEncoderDecoderModel.from_pretrained(tmp_path / "captioner")
+    last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "practised")
+    change = last.decoder.lm_head.weight - first.decoder.lm_head.weight
+    assert 0 < change.abs().max() < 0.05
 
 
 def test_texts_join_the_posters_that_look_like_them():
@@ -77,6 +104,57 @@ def test_texts_join_the_posters_that_look_like_them():
     }
     assert match_texts(texts, posters, nearest=2, seed=0) == chosen
     assert match_texts(texts, posters, nearest=2, seed=1) != chosen
+
+
+def test_typical_texts_lie_amid_what_suits_a_poster():
+    """Of the texts on either side of a poster, the one between the others; none for everybody."""
+    angles = torch.tensor([0.0, 0.2, 0.4, 2.0, 2.2, 2.4])
+    texts = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    posters = texts[[1, 4, 1]]
+    meanings, rows = typical_meanings(posters, texts, nearest=3)
+    assert [sorted(row) for row in rows.tolist()] == [[0, 1, 2], [3, 4, 5], [0, 1, 2]]
+    torch.testing.assert_close(meanings, posters)
+    chosen = typical_texts(texts[[1, 1, 4, 4]], posters, most=9, per_poster=1, per_text=1)
+    assert sorted(poster for poster, _ in chosen) == [0, 1, 2]
+    assert len({text for _, text in chosen}) == 3
+    assert len(typical_texts(texts, posters, most=2)) == 2
+
+
+def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():
+    meanings = torch.eye(3)[:2]
+    written = [(0, "right"), (0, "wrong"), (0, "for all"), (1, "poor"), (1, "worst")]
+    plots = torch.tensor(
+        [[1.0, 0, 0], [0.0, 1, 0], [0.71, 0.71, 0], [0.0, 0.2, 0.98], [0.0, 0.1, 0.99]]
+    )
+    assert best_plots(written, plots, meanings) == [(0, "right"), (0, "for all"), (1, "poor")]
+    assert best_plots(written, plots, meanings, kept=1) == [(0, "right"), (1, "poor")]
+    assert best_plots([], torch.zeros(0, 3), meanings) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("A nurse must find the town before the river does so again.", True),
+        ("A nurse must find the town before the river does so again", False),
+        ("A nurse must find Zorblax before the river does so again.", False),
+        ("A nurse must find a town before the town does so again.", True),
+        ("A nurse must find a stranger before the stranger does so.", False),
+        ("A nurse must must find the town before the river does.", False),
+        ("A nurse must find a town, must find the river.", False),
+        ("A nurse must find the town.", False),
+        ("The story of a nurse who must find the town before the river.", False),
+        ("A nurse must find the town ☃ before the river does so again.", False),
+    ],
+)
+def test_plain_plots_are_short_and_of_known_words(text: str, plain: bool):
+    words = "a nurse must find the town before river stranger does so again story of who"
+    known = set(re.findall("[a-z]+", words))
+    assert is_plain(text, known) == plain
+
+
+def test_plain_words_are_those_of_several_texts_in_small_letters():
+    texts = ["A river and Rome.", "The river of Rome.", "A river, a well-known one.", "Rome. Rome."]
+    assert plain_words(texts) == {"river"}
 
 
 @pytest.mark.parametrize(
