@@ -106,7 +106,7 @@ def read_upload(data: bytes, name: str) -> LoadedPoster:
 def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
     """The sidebar's sliders."""
     default = p2p.resolve()
-    longest = min(p2p.model.decoder.config.n_positions, 256)
+    longest = min(p2p.config.decoder.n_positions, 256)
     st.header("Settings")
     guidance = st.slider(
         "Guidance",

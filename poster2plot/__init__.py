@@ -1,5 +1,6 @@
 """Give it a movie or TV poster, get its plot."""
 
+from poster2plot.attention import WordAttention
 from poster2plot.errors import (
     CheckpointError,
     DamagedImageError,
@@ -37,5 +38,6 @@ __all__ = [
     "PosterServiceError",
     "SettingsError",
     "UnsupportedImageError",
+    "WordAttention",
     "read_image",
 ]

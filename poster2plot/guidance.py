@@ -8,20 +8,45 @@ specific captions", arXiv:2307.16686).
 
 import torch
 from torch import Tensor
-from transformers import EncoderDecoderCache, LogitsProcessor, VisionEncoderDecoderModel
+from transformers import (
+    EncoderDecoderCache,
+    LogitsProcessor,
+    PreTrainedTokenizerBase,
+    VisionEncoderDecoderModel,
+)
 
-WINDOW = 1.5  # nats below the conditional best within which a token stays a candidate
+WINDOW = 2.5  # nats below the conditional best within which a token stays a candidate
 
 
-def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
+def word_starts(tokenizer: PreTrainedTokenizerBase, size: int) -> Tensor:
+    """Which of `size` byte-level tokens can come where a word is over: all but letters.
+
+    Byte-level tokens write a space as Ġ and a line break as Ċ.
+    """
+    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(size))]
+    return torch.tensor([each[:1] in ("Ġ", "Ċ") or not each[:1].isalpha() for each in tokens])
+
+
+def guide(
+    conditional: Tensor, unconditional: Tensor, scale: float, tokens: Tensor, starts: Tensor
+) -> Tensor:
     """Guided log-probabilities from those with and without a poster, all (..., vocabulary).
 
     log p ∝ uncond + scale (cond − uncond), over the tokens near the conditional best. Far tokens
-    are removed because a ratio of two tiny probabilities means nothing.
+    are removed because a ratio of two tiny probabilities means nothing. Unlike Kornblith et al.,
+
+    * inside a word the plain model goes on: it is told from `starts` (vocabulary), which is false
+      for the tokens that go on with a word. Guided, it would put words together that do not exist;
+    * a token of the text so far, `tokens` (..., length), gains nothing from the poster any more.
+      Else a thing on the poster would be named again and again.
     """
-    guided = unconditional + scale * (conditional - unconditional)
-    near = conditional >= conditional.amax(-1, keepdim=True) - WINDOW
-    return guided.masked_fill(~near, -torch.inf).log_softmax(-1)
+    best, likeliest = conditional.max(-1, keepdim=True)
+    inside = ~starts[likeliest]
+    ratio = conditional - unconditional
+    ratio = ratio.scatter(-1, tokens, ratio.gather(-1, tokens).clamp(max=0))
+    guided = torch.where(inside, conditional, conditional + (scale - 1) * ratio)
+    candidate = (conditional >= best - WINDOW) & (inside | starts)
+    return guided.masked_fill(~candidate, -torch.inf).log_softmax(-1)
 
 
 class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
@@ -32,9 +57,10 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
     the tokens alone, so its cache follows beam reordering by looking up each row's prefix.
     """
 
-    def __init__(self, model: VisionEncoderDecoderModel, scale: float) -> None:
+    def __init__(self, model: VisionEncoderDecoderModel, scale: float, starts: Tensor) -> None:
         self._decoder = model.decoder
         self._scale = scale
+        self._starts = starts.to(model.device)
         nothing = torch.zeros(1, 1, model.encoder.config.hidden_size, device=model.device)
         nothing = nothing.to(model.dtype)
         if hasattr(model, "enc_to_dec_proj"):
@@ -47,7 +73,7 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
         """Guided log-probabilities (rows, vocabulary) from the plain model's logits."""
         conditional = scores.log_softmax(-1)
         unconditional = self._unconditional(input_ids).log_softmax(-1)
-        return guide(conditional, unconditional, self._scale)
+        return guide(conditional, unconditional, self._scale, input_ids, self._starts)
 
     def _unconditional(self, input_ids: Tensor) -> Tensor:
         """Next-token logits (rows, vocabulary) without a poster."""

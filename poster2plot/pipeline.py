@@ -11,17 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from poster2plot.attention import WordAttention, by_word, patch_grid
 from poster2plot.checkpoint import Checkpoint, load_checkpoint
-from poster2plot.errors import SettingsError
+from poster2plot.errors import CheckpointError, SettingsError
 from poster2plot.settings import GenerationSettings
 from poster2plot.text import tidy
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
-    from transformers import VisionEncoderDecoderModel
+    from transformers import VisionEncoderDecoderConfig
 
-    from poster2plot.engine import Hypothesis
+    from poster2plot.engine import Hypothesis, Precision
     from poster2plot.queueing import Request
 
 _KEPT_STATES = 64  # posters whose encoder states are kept; 0.6 MB each at the size of ViT-B/16
@@ -72,16 +73,19 @@ class Poster2Plot:
     ```
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, precision: Precision | None = None) -> None:
+        """Take over the checkpoint's model, which is of no use to others afterwards."""
         from poster2plot.engine import Engine
+        from poster2plot.guidance import word_starts
         from poster2plot.queueing import DecodingQueue
 
         self.name = checkpoint.name
-        self.model: VisionEncoderDecoderModel = checkpoint.model
+        self.config: VisionEncoderDecoderConfig = checkpoint.model.config
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
         self.device = checkpoint.device
-        self.engine = Engine(self.model)
+        starts = word_starts(self.tokenizer, self.config.decoder.vocab_size)
+        self.engine = Engine(checkpoint.model, precision, starts)
         self._queue = DecodingQueue(self.engine)
         self._states: OrderedDict[bytes, Tensor] = OrderedDict()
         self._states_lock = threading.Lock()
@@ -93,12 +97,24 @@ class Poster2Plot:
         device: str = "auto",
         *,
         revision: str | None = None,
+        precision: Precision | None = None,
     ) -> Poster2Plot:
         """Load a checkpoint: the bundled one (None), a local folder, or a repository of the Hub.
 
-        `device` is "auto" (CUDA when there is one), "cpu" or "cuda". Raises `CheckpointError`.
+        `device` is "auto" (CUDA when there is one), "cpu" or "cuda"; `precision` one of
+        `poster2plot.engine.precisions(device)`, without it the first of them. Raises
+        `CheckpointError`.
         """
-        return cls(load_checkpoint(name_or_path, device=device, revision=revision))
+        checkpoint = load_checkpoint(name_or_path, device=device, revision=revision)
+        from poster2plot.engine import precisions
+
+        allowed = precisions(checkpoint.device)
+        if precision is not None and precision not in allowed:
+            raise CheckpointError(
+                f"The precision {precision} does not work on {checkpoint.device.type} here; "
+                f"choose {' or '.join(allowed)}."
+            )
+        return cls(checkpoint, precision)
 
     def resolve(self, settings: GenerationSettings | None = None) -> GenerationSettings:
         """The settings with this model's own values where they leave the choice to it.
@@ -107,9 +123,9 @@ class Poster2Plot:
         """
         settings = settings or GenerationSettings()
         if settings.guidance is None:
-            recommended = getattr(self.model.config, "recommended_guidance", 1.0)
+            recommended = getattr(self.config, "recommended_guidance", 1.0)
             settings = replace(settings, guidance=recommended)
-        longest = self.model.decoder.config.n_positions
+        longest = self.config.decoder.n_positions
         if settings.max_length > longest:
             raise SettingsError(
                 f"This model writes at most {longest} tokens; lower the maximum length."
@@ -150,6 +166,17 @@ class Poster2Plot:
         ]
         self._queue.submit(requests)
         return [PlotRequest(request, self._candidate) for request in requests]
+
+    def attention(self, image: Image.Image, candidate: Candidate) -> list[WordAttention]:
+        """Where on the poster the model looked for each word of a plot that it wrote for it."""
+        pixels = self.image_processor(image.convert("RGB"), return_tensors="pt")["pixel_values"]
+        return by_word(
+            candidate.text,
+            candidate.token_ids,
+            self.engine.attention(self._encoded(image), candidate.token_ids).float().cpu(),
+            self.tokenizer,
+            patch_grid(self.config.encoder, *pixels.shape[-2:]),
+        )
 
     def _encoded(self, image: Image.Image) -> Tensor:
         """Encoder states (1, S, width) of an image, from the last ones made where it is there."""

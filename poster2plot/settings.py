@@ -44,9 +44,9 @@ class GenerationSettings:
     min_length: int = 0
     num_candidates: int = 1
     guidance: float | None = None
-    length_penalty: float = 1.0
+    length_penalty: float = 2.0
     early_stopping: bool | Literal["never"] = False
-    no_repeat_ngram_size: int = 3
+    no_repeat_ngram_size: int = 2
     sample: bool = False
     temperature: float = 0.8
     top_p: float = 0.9

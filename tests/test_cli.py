@@ -167,7 +167,7 @@ def test_the_bundled_model_writes_what_stock_generate_writes(
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
     processor = AutoImageProcessor.from_pretrained(BUNDLED_MODEL)
     pixels = processor(poster, return_tensors="pt")["pixel_values"]
-    [ids] = model.generate(pixels, num_beams=4, max_length=64, no_repeat_ngram_size=3)
+    [ids] = model.generate(pixels)  # with the settings of its generation_config.json
     assert record["plot"] == tokenizer.decode(ids, skip_special_tokens=True).strip()
 
     [[candidate]] = bundled.generate([poster], GenerationSettings(guidance=1))

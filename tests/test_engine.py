@@ -1,22 +1,31 @@
 """The engine against the stock `generate`: the same tokens, whatever the settings."""
 
 import random
+from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
-from poster2plot import GenerationSettings
-from poster2plot.engine import Decoding, Engine, Hypothesis
-from poster2plot.guidance import PictureGuidance
+from poster2plot import GenerationSettings, read_image
+from poster2plot.checkpoint import load_checkpoint
+from poster2plot.engine import Decoding, Engine, Hypothesis, precisions
+from poster2plot.guidance import PictureGuidance, word_starts
 from tests.tiny import POSITIONS, tiny_model
+
+POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
+
+STARTS = torch.rand(320, generator=torch.Generator().manual_seed(0)) < 0.6
 
 
 def pictures(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
 
 
-def stock(model, pixels: torch.Tensor, settings: GenerationSettings) -> list[list[Hypothesis]]:
+def stock(
+    model, pixels: torch.Tensor, settings: GenerationSettings, starts: torch.Tensor
+) -> list[list[Hypothesis]]:
     """Each poster's plots by `VisionEncoderDecoderModel.generate`, poster by poster."""
     own = model.generation_config
     search = (
@@ -45,7 +54,7 @@ def stock(model, pixels: torch.Tensor, settings: GenerationSettings) -> list[lis
     plots = []
     for picture in pixels:
         guidance = settings.guidance
-        processors = [] if guidance in (None, 1) else [PictureGuidance(model, guidance)]
+        processors = [] if guidance in (None, 1) else [PictureGuidance(model, guidance, starts)]
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(settings.seed)
             output = model.generate(
@@ -114,13 +123,14 @@ def test_random_settings_give_the_tokens_of_stock_generate(case: int):
     make_ending_likelier(model, rng.choice([-5.0, 0.0, 3.0, 6.0]))
     settings = random_settings(rng)
     pixels = pictures(rng.randint(1, 5), seed=case)
-    engine = Engine(model)
-    assert_same(engine.decode(engine.encode(pixels), settings), stock(model, pixels, settings))
+    expected = stock(model, pixels, settings, STARTS)
+    engine = Engine(model, "fp32", STARTS)
+    assert_same(engine.decode(engine.encode(pixels), settings), expected)
 
 
 def test_attention_is_that_of_the_stock_model():
     model = tiny_model()
-    engine = Engine(model)
+    engine = Engine(deepcopy(model), "fp32")
     states = engine.encode(pictures(1))
     [[plot]] = engine.decode(states, GenerationSettings(max_length=24))
     weights = engine.attention(states, plot.token_ids)
@@ -166,3 +176,34 @@ def test_without_beams_the_best_so_far_grows_into_the_result(sample: bool):
             seen.append(decoding.best(0).token_ids)
     [plot] = decoding.results[0]
     assert seen == [plot.token_ids[:length] for length in range(1, len(plot.token_ids))]
+
+
+@pytest.mark.parametrize("poster", POSTERS[:4], ids=lambda path: path.stem)
+def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path):
+    """At its own guidance, in each precision that keeps its half-precision weights as they are."""
+    checkpoint = load_checkpoint(device="cpu")
+    settings = GenerationSettings(guidance=checkpoint.model.config.recommended_guidance)
+    pixels = checkpoint.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
+    starts = word_starts(checkpoint.tokenizer, checkpoint.model.config.decoder.vocab_size)
+    expected = stock(checkpoint.model, pixels, settings, starts)
+    for precision in ("fp32", "fp16"):
+        if precision in precisions(torch.device("cpu")):
+            engine = Engine(deepcopy(checkpoint.model), precision, starts)
+            assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_the_tokens_are_those_of_stock_generate():
+    model = tiny_model().cuda()
+    pixels = pictures(3).cuda()
+    settings = GenerationSettings(guidance=3, max_length=40)
+    expected = stock(model, pixels, settings, STARTS)
+    engine = Engine(model, "fp32", STARTS)
+    assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+def test_the_engine_leaves_no_second_copy_of_the_weights():
+    model = tiny_model()
+    engine = Engine(model)
+    assert not len(model.decoder.transformer.h)
+    assert not any(type(each) is torch.nn.Linear for each in engine._encoder.modules())

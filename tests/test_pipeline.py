@@ -2,21 +2,23 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from poster2plot import GenerationSettings, Poster2Plot, SettingsError
+from poster2plot.checkpoint import Checkpoint, load_checkpoint
 from tests.conftest import draw_poster
 
 PLAIN = GenerationSettings(guidance=1, max_length=24)
 
 
-def stock_tokens(p2p: Poster2Plot, image, **settings) -> list[list[int]]:
+def stock_tokens(stock: Checkpoint, image, **settings) -> list[list[int]]:
     """Tokens of the stock `generate`, from the start token's successor to the end token."""
-    pixels = p2p.image_processor(image, return_tensors="pt")["pixel_values"]
-    sequences = p2p.model.generate(pixel_values=pixels, **settings).tolist()
-    end = p2p.model.generation_config.eos_token_id
+    pixels = stock.image_processor(image, return_tensors="pt")["pixel_values"]
+    sequences = stock.model.generate(pixel_values=pixels, **settings).tolist()
+    end = stock.model.generation_config.eos_token_id
     rows = [ids[1:] for ids in sequences]
     return [ids[: ids.index(end) + 1] if end in ids else ids for ids in rows]
 
@@ -31,12 +33,13 @@ def stock_tokens(p2p: Poster2Plot, image, **settings) -> list[list[int]]:
     ],
 )
 def test_without_guidance_the_tokens_are_those_of_stock_generate(
-    tiny: Poster2Plot, settings: GenerationSettings
+    tiny_folder: Path, settings: GenerationSettings
 ):
     image = draw_poster()
-    [candidates] = tiny.generate([image], settings)
+    p2p = Poster2Plot.from_pretrained(tiny_folder, "cpu", precision="fp32")
+    [candidates] = p2p.generate([image], settings)
     expected = stock_tokens(
-        tiny,
+        load_checkpoint(tiny_folder, device="cpu"),
         image,
         num_beams=settings.num_beams,
         max_length=settings.max_length,
@@ -57,13 +60,15 @@ def test_candidates_come_best_first(tiny: Poster2Plot):
         assert all(score < 0 for score in scores)
 
 
-def test_the_score_is_the_mean_log_probability(tiny: Poster2Plot):
+def test_the_score_is_the_mean_log_probability(tiny_folder: Path):
     image = draw_poster()
-    [[candidate]] = tiny.generate([image], replace(PLAIN, num_beams=1, no_repeat_ngram_size=0))
-    pixels = tiny.image_processor(image, return_tensors="pt")["pixel_values"]
-    start = tiny.model.generation_config.decoder_start_token_id
+    stock = load_checkpoint(tiny_folder, device="cpu")
+    p2p = Poster2Plot.from_pretrained(tiny_folder, "cpu", precision="fp32")
+    [[candidate]] = p2p.generate([image], replace(PLAIN, num_beams=1, no_repeat_ngram_size=0))
+    pixels = stock.image_processor(image, return_tensors="pt")["pixel_values"]
+    start = stock.model.generation_config.decoder_start_token_id
     with torch.inference_mode():
-        logits = tiny.model(
+        logits = stock.model(
             pixel_values=pixels, decoder_input_ids=torch.tensor([[start, *candidate.token_ids]])
         ).logits.log_softmax(-1)
     picked = [float(logits[0, i, token]) for i, token in enumerate(candidate.token_ids)]

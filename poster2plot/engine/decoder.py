@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from transformers import VisionEncoderDecoderModel
 from transformers.activations import ACT2FN
 
-from poster2plot.engine.linear import LayOut, Linear
+from poster2plot.engine.linear import Linear, Precision
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,19 @@ class Cache:
 
 
 class Decoder:
-    """The decoder of a `VisionEncoderDecoderModel`, with its projection of encoder states."""
+    """The decoder of a `VisionEncoderDecoderModel`, with its projection of encoder states.
 
-    def __init__(self, model: VisionEncoderDecoderModel, lay_out: LayOut) -> None:
+    Blocks leave the model one by one, so that their weights are never there twice.
+    """
+
+    def __init__(self, model: VisionEncoderDecoderModel, precision: Precision) -> None:
         gpt2, config = model.decoder.transformer, model.decoder.config
         self.heads: int = config.n_head
         self.head_width: int = config.n_embd // config.n_head
         self.width: int = config.n_embd
         self.dtype, self.device = gpt2.wte.weight.dtype, gpt2.wte.weight.device
-        self.positions: Tensor = gpt2.wpe.weight
-        self.tokens: Tensor = gpt2.wte.weight
+        self.positions: Tensor = gpt2.wpe.weight.detach()
+        self.tokens: Tensor = gpt2.wte.weight.detach()
         self._project = getattr(model, "enc_to_dec_proj", torch.nn.Identity())
         self._activation = ACT2FN[config.activation_function]
         nothing = torch.zeros(
@@ -115,14 +118,16 @@ class Decoder:
         nothing = self._project(nothing)
 
         def norm(layer: torch.nn.LayerNorm) -> Norm:
-            return Norm(layer.weight, layer.bias, layer.eps)
+            return Norm(layer.weight.detach(), layer.bias.detach(), layer.eps)
 
         def linear(layer: Any) -> Linear:  # GPT-2's Conv1D keeps (in, out)
-            return lay_out(layer.weight.T, layer.bias)
+            return Linear(layer.weight.T, layer.bias, precision)
 
         self.blocks = []
-        for block in gpt2.h:
-            cross = block.crossattention
+        while len(gpt2.h):
+            block = gpt2.h.pop(0)
+            cross: Any = block.crossattention
+            cross_kv = linear(cross.c_attn)
             self.blocks.append(
                 Block(
                     norm=norm(block.ln_1),
@@ -130,9 +135,9 @@ class Decoder:
                     out=linear(block.attn.c_proj),
                     cross_norm=norm(block.ln_cross_attn),
                     cross_q=linear(cross.q_attn),
-                    cross_kv=cross.c_attn,  # once a poster, as it is
+                    cross_kv=cross_kv,
                     cross_out=linear(cross.c_proj),
-                    nothing=cross.c_proj(cross.c_attn(nothing)[:, self.width :])[0],
+                    nothing=cross.c_proj(cross_kv(nothing)[:, self.width :])[0],
                     mlp_norm=norm(block.ln_2),
                     up=linear(block.mlp.c_fc),
                     down=linear(block.mlp.c_proj),
@@ -141,7 +146,7 @@ class Decoder:
             )
         self._norm = norm(gpt2.ln_f)
         head: Any = model.decoder.lm_head
-        self._head = lay_out(head.weight, head.bias)
+        self._head = Linear(head.weight, head.bias, precision)
 
     def read(self, states: Tensor) -> Memory:
         """Take in the encoder's last hidden states (B, S, encoder width)."""

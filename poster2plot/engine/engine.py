@@ -9,27 +9,44 @@ from torch import Tensor
 from transformers import VisionEncoderDecoderModel
 
 from poster2plot.engine.decoder import Cache, Decoder
-from poster2plot.engine.linear import Precision, lay_out_for
+from poster2plot.engine.linear import DTYPES, Precision, lay_out_linears, precisions
 from poster2plot.engine.processing import process
 from poster2plot.engine.search import BeamSearch, Hypothesis, Sampling, Search
 from poster2plot.settings import GenerationSettings
 
 
 class Engine:
-    """A `VisionEncoderDecoderModel` laid out for inference."""
+    """A `VisionEncoderDecoderModel` laid out for inference.
 
-    def __init__(self, model: VisionEncoderDecoderModel, precision: Precision = "fp32") -> None:
+    It takes the model over, which is of no use afterwards: nothing is in memory twice. `precision`
+    is one of `precisions(device)`; the default is the first of them. `starts` (vocabulary) tells
+    guidance which tokens may begin a word; without it all may.
+    """
+
+    def __init__(
+        self,
+        model: VisionEncoderDecoderModel,
+        precision: Precision | None = None,
+        starts: Tensor | None = None,
+    ) -> None:
         end = model.generation_config.eos_token_id
         self.end = int(end[0] if isinstance(end, list) else end)
         self.start = int(model.generation_config.decoder_start_token_id)
+        if starts is None:
+            starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)
+        self.starts = starts.to(model.device)
+        self.precision = precision or precisions(model.device)[0]
+        if model.device.type != "cpu":
+            model.to(DTYPES[self.precision])
         self._encoder = model.encoder
         with torch.inference_mode():
-            self.decoder = Decoder(model, lay_out_for(precision))
+            lay_out_linears(self._encoder, self.precision)
+            self.decoder = Decoder(model, self.precision)
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """The encoder's last hidden states (B, S, width) of pictures (B, 3, height, width)."""
-        states: Tensor = self._encoder(pixels).last_hidden_state
+        states: Tensor = self._encoder(pixels.to(self.decoder.dtype)).last_hidden_state
         return states
 
     @torch.inference_mode()
@@ -80,9 +97,9 @@ class Decoding:
     @torch.inference_mode()
     def step(self) -> None:
         """Write one more token of each plot. Call it while there are `running` posters."""
-        search = self._search
-        logits = self._engine.decoder.step(search.tokens[..., -1], self._memory, self._cache)
-        log_probs = process(logits, search.tokens, self._settings, self._engine.end)
+        engine, search = self._engine, self._search
+        logits = engine.decoder.step(search.tokens[..., -1], self._memory, self._cache)
+        log_probs = process(logits, search.tokens, self._settings, engine.end, engine.starts)
         parents = search.advance(log_probs)
         if parents is not None:
             self._cache.reorder(parents)

@@ -9,9 +9,12 @@ from poster2plot.guidance import guide
 from poster2plot.settings import GenerationSettings
 
 
-def process(logits: Tensor, tokens: Tensor, settings: GenerationSettings, end: int) -> Tensor:
+def process(
+    logits: Tensor, tokens: Tensor, settings: GenerationSettings, end: int, starts: Tensor
+) -> Tensor:
     """Log-probabilities (B, N, V) from logits (B, G, N, V) after tokens (B, N, length).
 
+    `end` is the end token; `starts` (V) tells the tokens that may begin a word from the others.
     G is 2 where guidance compares with the stream without a poster, else 1. As in
     `transformers`, guidance comes after minimum length and n-gram ban.
     """
@@ -23,7 +26,8 @@ def process(logits: Tensor, tokens: Tensor, settings: GenerationSettings, end: i
         _ban_repeats(seen, tokens, settings.no_repeat_ngram_size)
     if logits.shape[1] == 1:
         return seen
-    return guide(seen.log_softmax(-1), log_probs[:, 1], settings.guidance or 1)
+    scale = settings.guidance or 1
+    return guide(seen.log_softmax(-1), log_probs[:, 1], scale, tokens, starts)
 
 
 def _ban_repeats(log_probs: Tensor, tokens: Tensor, size: int) -> None:

@@ -164,18 +164,18 @@ def _add_evaluate(commands: typing.Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from poster2plot.pipeline import Poster2Plot
+    from poster2plot.checkpoint import load_checkpoint
     from poster2plot.settings import GenerationSettings
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluate import evaluate
     from poster2plot.training.similarity import Embedder
 
-    p2p = Poster2Plot.from_pretrained(options.checkpoint)
+    checkpoint = load_checkpoint(options.checkpoint)
     found = evaluate(
-        p2p,
+        checkpoint,
         Dataset.read(options.data),
         options.split,
-        Embedder(options.embedder, device=str(p2p.device)),
+        Embedder(options.embedder, device=str(checkpoint.device)),
         settings=GenerationSettings(guidance=options.guidance),
         cache=options.out,
         most=options.most,

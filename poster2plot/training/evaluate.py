@@ -5,7 +5,8 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
+from poster2plot.checkpoint import Checkpoint
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
 from poster2plot.training.batches import Collator, target_ids
@@ -150,7 +152,7 @@ class Evaluation:
 
 
 def evaluate(
-    p2p: Poster2Plot,
+    checkpoint: Checkpoint,
     dataset: Dataset,
     split: str,
     embed: Embed,
@@ -167,6 +169,7 @@ def evaluate(
     pairs = dataset.split(split)
     if most is not None and most < len(pairs):
         pairs = random.Random(0).sample(pairs, most)
+    p2p = Poster2Plot(replace(checkpoint, model=deepcopy(checkpoint.model)))
     settings = p2p.resolve(settings)
     images = [pair.picture.read() for pair in pairs]
     plots: list[str] = []
@@ -180,8 +183,8 @@ def evaluate(
     ]
 
     train = dataset.split("train")
-    vectors = _mean_states(p2p, images)
-    nearest = (vectors @ _train_vectors(p2p, train, cache).T).argmax(-1).tolist()
+    vectors = _mean_states(checkpoint, images)
+    nearest = (vectors @ _train_vectors(checkpoint, train, cache).T).argmax(-1).tolist()
     chance = random.Random(0)
     sources = {
         "the model": plots,
@@ -198,10 +201,10 @@ def evaluate(
             Diversity.of([pairs[i].text for i in others]),
         )
     return Evaluation(
-        p2p.name,
+        checkpoint.name,
         split,
         settings,
-        measure_losses(p2p, pairs, images),
+        measure_losses(checkpoint, pairs, images),
         tuple(pairs),
         tuple(plots),
         tuple(
@@ -214,53 +217,63 @@ def evaluate(
 
 @torch.inference_mode()
 def measure_losses(
-    p2p: Poster2Plot, pairs: Sequence[Pair], images: Sequence[Image.Image], *, batch: int = 16
+    checkpoint: Checkpoint, pairs: Sequence[Pair], images: Sequence[Image.Image], *, batch: int = 16
 ) -> Losses:
     """Losses on whole plots, cut at 64 tokens: right poster, another title's, none."""
     recipe = Recipe(encoder="", decoder="", pad_to_longest=True)
-    collate = Collator(p2p.tokenizer, p2p.image_processor, recipe)
+    collate = Collator(checkpoint.tokenizer, checkpoint.image_processor, recipe)
     states = torch.cat(
-        [encode(p2p, images[i : i + batch]).half().cpu() for i in range(0, len(images), batch)]
+        [
+            encode(checkpoint, images[i : i + batch]).half().cpu()
+            for i in range(0, len(images), batch)
+        ]
     )
     totals, tokens = [0.0, 0.0, 0.0], 0
     stranger = torch.arange(len(pairs)).roll(1)  # nobody gets its own
     for start in range(0, len(pairs), batch):
         rows = torch.arange(start, min(start + batch, len(pairs)))
         shown = (states[rows], states[stranger[rows]], torch.zeros_like(states[rows, :1]))
-        labels = [target_ids(p2p.tokenizer, pairs[i].text, recipe) for i in rows.tolist()]
+        labels = [target_ids(checkpoint.tokenizer, pairs[i].text, recipe) for i in rows.tolist()]
         inputs = collate(
             [{"labels": ids, "states": s} for ids, s in zip(labels, shown[0], strict=True)]
         )
         count = sum(map(len, labels))
         tokens += count
         for i, seen in enumerate(shown):
-            output = p2p.model(
-                encoder_outputs=BaseModelOutput(last_hidden_state=seen.float().to(p2p.device)),
-                decoder_input_ids=inputs["decoder_input_ids"].to(p2p.device),
+            output = checkpoint.model(
+                encoder_outputs=BaseModelOutput(
+                    last_hidden_state=seen.float().to(checkpoint.device)
+                ),
+                decoder_input_ids=inputs["decoder_input_ids"].to(checkpoint.device),
                 use_cache=False,
             )
-            totals[i] += float(token_loss(output, inputs["labels"].to(p2p.device))) * count
+            totals[i] += float(token_loss(output, inputs["labels"].to(checkpoint.device))) * count
     return Losses(*(total / tokens for total in totals))
 
 
-def encode(p2p: Poster2Plot, images: Sequence[Image.Image]) -> Tensor:
+def encode(checkpoint: Checkpoint, images: Sequence[Image.Image]) -> Tensor:
     """Last hidden states (B, S, width) of the encoder."""
-    pixels = p2p.image_processor(list(images), return_tensors="pt")["pixel_values"]
-    states: Tensor = p2p.model.encoder(pixels.to(p2p.device)).last_hidden_state
+    pixels = checkpoint.image_processor(list(images), return_tensors="pt")["pixel_values"]
+    states: Tensor = checkpoint.model.encoder(pixels.to(checkpoint.device)).last_hidden_state
     return states
 
 
 @torch.inference_mode()
-def _mean_states(p2p: Poster2Plot, images: Sequence[Image.Image], *, batch: int = 32) -> Tensor:
+def _mean_states(
+    checkpoint: Checkpoint, images: Sequence[Image.Image], *, batch: int = 32
+) -> Tensor:
     """Unit mean states (N, width)."""
-    means = [encode(p2p, images[i : i + batch]).mean(1).cpu() for i in range(0, len(images), batch)]
+    means = [
+        encode(checkpoint, images[i : i + batch]).mean(1).cpu()
+        for i in range(0, len(images), batch)
+    ]
     return F.normalize(torch.cat(means), dim=-1)
 
 
-def _train_vectors(p2p: Poster2Plot, train: Sequence[Pair], cache: Path) -> Tensor:
+def _train_vectors(checkpoint: Checkpoint, train: Sequence[Pair], cache: Path) -> Tensor:
     """Mean states of the training posters, kept in `cache` under the encoder's and their digest."""
     digest = hashlib.sha256(repr([pair.id for pair in train]).encode())
-    for parameter in p2p.model.encoder.parameters():
+    for parameter in checkpoint.model.encoder.parameters():
         digest.update(parameter.detach().cpu().numpy().tobytes())
     path = cache / f"neighbours-{digest.hexdigest()[:16]}.npy"
     if not path.exists():
@@ -268,7 +281,7 @@ def _train_vectors(p2p: Poster2Plot, train: Sequence[Pair], cache: Path) -> Tens
         parts = []
         for start in range(0, len(train), 512):
             images = [pair.picture.read() for pair in train[start : start + 512]]
-            parts.append(_mean_states(p2p, images).numpy())
+            parts.append(_mean_states(checkpoint, images).numpy())
             print(f"{start + len(images)} of {len(train)} training posters", flush=True)
         np.save(path, np.concatenate(parts))
     return torch.from_numpy(np.load(path))

@@ -7,7 +7,12 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from transformers import (
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+    VisionEncoderDecoderModel,
+)
 
 from poster2plot.checkpoint import Checkpoint
 from poster2plot.pipeline import Poster2Plot
@@ -50,11 +55,13 @@ class SamplePlots(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         model = self._captioner.model
-        was_training = model.training
+        copy = VisionEncoderDecoderModel(config=model.config).to(model.device).eval()
+        copy.load_state_dict(model.state_dict())
+        copy.generation_config = model.generation_config
         p2p = Poster2Plot(
             Checkpoint(
                 "in training",
-                model.eval(),
+                copy,
                 self._captioner.tokenizer,
                 self._captioner.image_processor,
                 model.device,
@@ -67,5 +74,4 @@ class SamplePlots(TrainerCallback):  # type: ignore[misc]
                 posters, self._pairs, p2p.generate(posters), strict=True
             )
         ]
-        model.train(was_training)
         contact_sheet(entries).save(self._folder / f"samples-{state.global_step}.png")

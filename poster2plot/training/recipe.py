@@ -73,7 +73,9 @@ SMALL = Recipe(
     token_dropout=0.12,
     picture_dropout=0.12,
     patch_dropout=0.6,
-    guidance=3.0,
+    length_penalty=2.0,
+    no_repeat_ngram_size=2,
+    guidance=5.0,
 )
 
 PRESETS = {"original": ORIGINAL, "small": SMALL}

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from poster2plot import Poster2Plot
+from poster2plot.checkpoint import load_checkpoint
 from poster2plot.training.batches import IGNORED, Collator, target_ids
 from poster2plot.training.compose import compose
 from poster2plot.training.dataset import Dataset
@@ -193,9 +194,9 @@ def test_two_processes_learn_what_one_does(
 
 def final_loss(folder: Path, data: Path) -> float:
     """Loss of a trained model on the validation pairs."""
-    p2p = Poster2Plot.from_pretrained(folder, "cpu")
+    checkpoint = load_checkpoint(folder, device="cpu")
     pairs = Dataset.read(data).split("valid")
-    return measure_losses(p2p, pairs, [pair.picture.read() for pair in pairs]).right
+    return measure_losses(checkpoint, pairs, [pair.picture.read() for pair in pairs]).right
 
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
