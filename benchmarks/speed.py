@@ -1,0 +1,245 @@
+"""The engine against stock `generate`: `python -m benchmarks.speed` prints a table of ratios.
+
+Both sides run in the same process with the same threads; each figure is the median of the runs.
+4 beams, 64 tokens forced: the end token comes only at the last place.
+"""
+
+import argparse
+import resource
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+
+import torch
+from transformers import (
+    GenerationConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LogitsProcessorList,
+    VisionEncoderDecoderModel,
+    ViTConfig,
+    ViTModel,
+)
+
+from poster2plot import GenerationSettings
+from poster2plot.checkpoint import load_checkpoint
+from poster2plot.engine import Decoding, Engine, Precision, precisions
+from poster2plot.guidance import PictureGuidance, word_starts
+from poster2plot.queueing import DecodingQueue, Request
+
+CPU = torch.device("cpu")
+LENGTH = 64
+FORCED = GenerationSettings(
+    num_beams=4, max_length=LENGTH, min_length=LENGTH, no_repeat_ngram_size=3, guidance=1
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the pictures to give it."""
+
+    name: str
+    model: VisionEncoderDecoderModel
+    pixels: torch.Tensor  # (B, 3, height, width)
+    starts: torch.Tensor  # (vocabulary) which tokens may begin a word
+    guidance: float = 1
+
+
+def original_size() -> Case:
+    """ViT-B/16 and GPT-2 with random weights: 239 M parameters."""
+    torch.manual_seed(0)
+    config = GPT2Config(is_decoder=True, add_cross_attention=True)
+    model = VisionEncoderDecoderModel(
+        encoder=ViTModel(ViTConfig(), add_pooling_layer=False), decoder=GPT2LMHeadModel(config)
+    )
+    end = config.eos_token_id
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=end, eos_token_id=end, pad_token_id=end
+    )
+    starts = torch.ones(config.vocab_size, dtype=torch.bool)
+    return Case("original size", model.eval(), torch.randn(16, 3, 224, 224), starts)
+
+
+def bundled() -> Case:
+    """The model of this repository, at the guidance that it recommends."""
+    checkpoint = load_checkpoint(device="cpu")
+    model = checkpoint.model
+    starts = word_starts(checkpoint.tokenizer, model.config.decoder.vocab_size)
+    height, width = model.config.encoder.image_size
+    torch.manual_seed(0)
+    pixels = torch.randn(16, 3, height, width)
+    return Case("bundled", model, pixels, starts, model.config.recommended_guidance)
+
+
+def median(run: Callable[[], object], runs: int) -> float:
+    """Seconds of a run, after one to warm up."""
+    run()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+@torch.inference_mode()
+def stock(case: Case) -> list[int]:
+    """Tokens that stock `generate` writes for the first picture."""
+    config = GenerationConfig(
+        num_beams=FORCED.num_beams,
+        max_length=LENGTH,
+        min_length=LENGTH,
+        no_repeat_ngram_size=FORCED.no_repeat_ngram_size,
+        decoder_start_token_id=case.model.generation_config.decoder_start_token_id,
+        eos_token_id=case.model.generation_config.eos_token_id,
+        pad_token_id=case.model.generation_config.pad_token_id,
+    )
+    guidance = (
+        [] if case.guidance == 1 else [PictureGuidance(case.model, case.guidance, case.starts)]
+    )
+    output = case.model.generate(
+        pixel_values=case.pixels[:1],
+        generation_config=config,
+        logits_processor=LogitsProcessorList(guidance),
+    )
+    tokens: list[int] = output[0, 1:].tolist()
+    return tokens
+
+
+def read_bandwidth(runs: int) -> float:
+    """Bytes a second that all threads together read from memory."""
+    data = torch.ones(2**28)  # 1 GiB, far more than any cache
+    return data.nbytes / median(data.sum, runs)
+
+
+def step_bytes(model: VisionEncoderDecoderModel) -> int:
+    """Bytes of float32 weights that a step must read: the decoder's but for the embeddings.
+
+    The keys and values of the poster are computed before the first step.
+    """
+    decoder = model.decoder
+    skipped = {id(decoder.transformer.wpe.weight)}
+    if decoder.lm_head.weight is not decoder.transformer.wte.weight:
+        skipped.add(id(decoder.transformer.wte.weight))
+    for block in decoder.transformer.h:
+        skipped |= {id(each) for each in block.crossattention.c_attn.parameters()}
+    return sum(each.numel() * 4 for each in decoder.parameters() if id(each) not in skipped)
+
+
+def settings_of(case: Case) -> GenerationSettings:
+    return replace(FORCED, guidance=case.guidance)
+
+
+def engine_call(case: Case, engine: Engine, posters: int = 1) -> list[tuple[int, ...]]:
+    """Tokens of the best plots by the engine, from pictures."""
+    plots = engine.decode(engine.encode(case.pixels[:posters]), settings_of(case))
+    return [best.token_ids for best, *_ in plots]
+
+
+def step_seconds(case: Case, engine: Engine, runs: int) -> float:
+    """Median time of a step of the decoder and its search in the middle of a plot."""
+    times = []
+    for _ in range(runs):
+        decoding = Decoding(engine, engine.encode(case.pixels[:1]), settings_of(case))
+        for step in range(LENGTH // 2 + 10):
+            started = time.perf_counter()
+            decoding.step()
+            if step > LENGTH // 2:
+                times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def sessions(case: Case, engine: Engine, *, queued: bool, count: int = 8, each: int = 2) -> None:
+    """`count` threads that ask for `each` plots one after the other, by queue or by lock."""
+    queue, lock = DecodingQueue(engine), threading.Lock()
+    settings = settings_of(case)
+
+    def ask(i: int) -> None:
+        for _ in range(each):
+            states = partial(engine.encode, case.pixels[i : i + 1])
+            if queued:
+                request = Request(states, settings)
+                queue.submit([request])
+                request.future.result()
+            else:
+                with lock:
+                    engine.decode(states(), settings)
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def memory_after(precision: Precision | None, name: str) -> int:
+    """Peak resident bytes of this process, which loads a model and writes a plot (None: stock)."""
+    case = CASES[name]()
+    if precision is None:
+        stock(case)
+    else:
+        engine_call(case, Engine(case.model, precision, case.starts))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def peak_memory(precision: Precision | None, name: str) -> int:
+    """`memory_after` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(memory_after, precision, name).result()
+
+
+def against_stock(case: Case, precision: Precision, runs: int) -> str:
+    """The engine's speed as a multiple of stock's, and whether it writes the same tokens."""
+    engine = Engine(deepcopy(case.model), precision, case.starts)
+    tokens = stock(case)
+    slow = median(partial(stock, case), runs)
+    fast = median(partial(engine_call, case, engine), runs)
+    [ours] = engine_call(case, engine)
+    same = sum(a == b for a, b in zip(ours, tokens, strict=True))
+    return f"{slow / fast:.1f} × | {same} of {len(tokens)} tokens the same"
+
+
+def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tuple[str, str]]:
+    """(what, figure) of each row of the table about a model."""
+    for precision in precisions(CPU):
+        yield f"{precision} against stock `generate`", against_stock(case, precision, runs)
+    engine = Engine(deepcopy(case.model), starts=case.starts)
+    alone = median(partial(engine_call, case, engine), runs)
+    together = median(partial(engine_call, case, engine, len(case.pixels)), runs)
+    count = len(case.pixels)
+    yield f"{count} posters at once against {count} calls", f"{count * alone / together:.1f} × |"
+    locked = median(partial(sessions, case, engine, queued=False), runs)
+    queued = median(partial(sessions, case, engine, queued=True), runs)
+    yield "8 visitors at once, queue against a lock", f"{locked / queued:.1f} × |"
+    step = step_seconds(case, Engine(deepcopy(case.model), "fp32", case.starts), runs)
+    share = step_bytes(case.model) / bandwidth / step
+    yield "fp32, share of the memory-bandwidth limit", f"{share:.0%} |"
+    stock_peak = peak_memory(None, name)
+    for precision in precisions(CPU):
+        ratio = peak_memory(precision, name) / stock_peak
+        yield f"{precision}, peak memory against stock", f"{ratio:.2f} × |"
+
+
+CASES = {"original size": original_size, "bundled": bundled}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="of which the median counts")
+    runs = parser.parse_args().runs
+    bandwidth = read_bandwidth(runs)
+    print(f"{torch.get_num_threads()} threads, {bandwidth / 1e9:.1f} GB/s read\n")
+    print("| model | what | figure | |\n|---|---|---|---|")
+    for name, make in CASES.items():
+        for what, figure in figures(name, make(), runs, bandwidth):
+            print(f"| {name} | {what} | {figure} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
