@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
     setting("--num-beams", int, "hypotheses of beam search")
     setting("--max-length", int, "longest plot in tokens")
+    setting("--min-length", int, "shortest plot in tokens")
     setting("--num-candidates", int, "plots for each poster")
     setting("--guidance", float, "how closely to follow the poster; 1 is the plain model")
     setting("--length-penalty", float, "above 0 favours longer plots in beam search")
@@ -81,9 +82,8 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
 def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
     # A picture with broken metadata is still a picture; what is wrong with others is an error.
     warnings.filterwarnings("ignore", module="PIL")
-    settings = GenerationSettings(
-        **{name: getattr(options, name) for name in vars(_DEFAULTS)},
-    )
+    chosen = vars(options)
+    settings = GenerationSettings(**{key: chosen[key] for key in vars(_DEFAULTS) if key in chosen})
     sources = list(expand(options.inputs))
     if sys.stderr.isatty():
         print("Loading the model …", file=sys.stderr)

@@ -139,7 +139,13 @@ class Poster2Plot:
 
         A poster's plots do not depend on the posters beside it. Raises `SettingsError`.
         """
-        return [request.result() for request in self.submit(images, settings)]
+        requests = self.submit(images, settings)
+        try:
+            return [request.result() for request in requests]
+        finally:
+            # Where one failed or the wait was interrupted, nobody wants the others.
+            for request in requests:
+                request.cancel()
 
     def submit(
         self,

@@ -51,7 +51,8 @@ class DecodingQueue:
         with self._lock:
             self._waiting += requests
             if self._worker is None and self._waiting:
-                self._worker = threading.Thread(target=self._work, name="decoding", daemon=True)
+                # Not a daemon: PyTorch aborts a process that ends while one is in its code.
+                self._worker = threading.Thread(target=self._work, name="decoding")
                 self._worker.start()
 
     def _work(self) -> None:

@@ -56,7 +56,8 @@ class SamplePlots(TrainerCallback):  # type: ignore[misc]
             return
         model = self._captioner.model
         copy = VisionEncoderDecoderModel(config=model.config).to(model.device).eval()
-        copy.load_state_dict(model.state_dict())
+        # Not strict: the stock class has a pooler, which nothing reads.
+        copy.load_state_dict(model.state_dict(), strict=False)
         copy.generation_config = model.generation_config
         p2p = Poster2Plot(
             Checkpoint(
