@@ -27,6 +27,7 @@ def main() -> None:
         column.get_by_role("button").click(timeout=120_000)
         page.get_by_text("Invented by").wait_for(timeout=120_000)
         page.mouse.move(0, 0)
+        page.get_by_role("tooltip").wait_for(state="hidden")
         page.get_by_alt_text(f"Poster: {options.example}", exact=True).wait_for()
         page.screenshot(path=OUT)
         browser.close()
