@@ -194,21 +194,16 @@ def peak_memory(precision: Precision | None, name: str) -> int:
         return process.submit(memory_after, precision, name).result()
 
 
-def against_stock(case: Case, precision: Precision, runs: int) -> str:
-    """The engine's speed as a multiple of stock's, and whether it writes the same tokens."""
-    engine = Engine(deepcopy(case.model), precision, case.starts)
-    tokens = stock(case)
-    slow = median(partial(stock, case), runs)
-    fast = median(partial(engine_call, case, engine), runs)
-    [ours] = engine_call(case, engine)
-    same = sum(a == b for a, b in zip(ours, tokens, strict=True))
-    return f"{slow / fast:.1f} × | {same} of {len(tokens)} tokens the same"
-
-
 def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tuple[str, str]]:
     """(what, figure) of each row of the table about a model."""
+    expected, slow = stock(case), median(partial(stock, case), runs)
     for precision in precisions(CPU):
-        yield f"{precision} against stock `generate`", against_stock(case, precision, runs)
+        engine = Engine(deepcopy(case.model), precision, case.starts)
+        fast = median(partial(engine_call, case, engine), runs)
+        [tokens] = engine_call(case, engine)
+        same = sum(ours == stocks for ours, stocks in zip(tokens, expected, strict=True))
+        figure = f"{slow / fast:.1f} × | {same} of {len(expected)} tokens the same"
+        yield f"{precision} against stock `generate`", figure
     engine = Engine(deepcopy(case.model), starts=case.starts)
     alone = median(partial(engine_call, case, engine), runs)
     together = median(partial(engine_call, case, engine, len(case.pixels)), runs)

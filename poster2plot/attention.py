@@ -36,9 +36,10 @@ def by_word(
 
     The last rows × columns states are the patches, row by row.
     """
+    special = set(tokenizer.all_special_ids)
     words: dict[int, list[int]] = {}  # the places of each word's tokens
     for i, token in enumerate(token_ids):
-        if token not in tokenizer.all_special_ids:
+        if token not in special:
             started = len(tokenizer.decode(token_ids[: i + 1], skip_special_tokens=True).split())
             words.setdefault(max(started - 1, 0), []).append(i)
     rows, columns = grid

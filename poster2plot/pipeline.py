@@ -74,11 +74,20 @@ class Poster2Plot:
     """
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision | None = None) -> None:
-        """Take over the checkpoint's model, which is of no use to others afterwards."""
-        from poster2plot.engine import Engine
+        """Take over the checkpoint's model, which is of no use to others afterwards.
+
+        Raises `CheckpointError` for a precision that the model's device lacks.
+        """
+        from poster2plot.engine import Engine, precisions
         from poster2plot.guidance import word_starts
         from poster2plot.queueing import DecodingQueue
 
+        allowed = precisions(checkpoint.device)
+        if precision is not None and precision not in allowed:
+            raise CheckpointError(
+                f"The precision {precision} does not work on {checkpoint.device.type} here; "
+                f"choose {' or '.join(allowed)}."
+            )
         self.name = checkpoint.name
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
         self.tokenizer = checkpoint.tokenizer
@@ -105,16 +114,7 @@ class Poster2Plot:
         `poster2plot.engine.precisions(device)`, without it the first of them. Raises
         `CheckpointError`.
         """
-        checkpoint = load_checkpoint(name_or_path, device=device, revision=revision)
-        from poster2plot.engine import precisions
-
-        allowed = precisions(checkpoint.device)
-        if precision is not None and precision not in allowed:
-            raise CheckpointError(
-                f"The precision {precision} does not work on {checkpoint.device.type} here; "
-                f"choose {' or '.join(allowed)}."
-            )
-        return cls(checkpoint, precision)
+        return cls(load_checkpoint(name_or_path, device=device, revision=revision), precision)
 
     def resolve(self, settings: GenerationSettings | None = None) -> GenerationSettings:
         """The settings with this model's own values where they leave the choice to it.

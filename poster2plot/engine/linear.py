@@ -88,4 +88,4 @@ def _int8(weight: Tensor, bias: Tensor | None) -> _Product:
 
 
 _ROWS = 8  # 4 beams with and without a poster: what the layout is best for; others work too
-_ON_CPU = {"fp32": _fp32, "bf16": _plain, "fp16": _fp16, "int8": _int8}
+_ON_CPU = {"fp32": _fp32, "fp16": _fp16, "int8": _int8}

@@ -55,6 +55,7 @@ class SamplePlots(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         model = self._captioner.model
+        # Not a deepcopy, which would follow what the Trainer hangs on the model to open files.
         copy = VisionEncoderDecoderModel(config=model.config).to(model.device).eval()
         # Not strict: the stock class has a pooler, which nothing reads.
         copy.load_state_dict(model.state_dict(), strict=False)
