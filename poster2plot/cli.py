@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("inputs", nargs="+", metavar="INPUT", help="image file, folder, IMDb id or IMDb URL")
     add("--model", metavar="NAME", help="folder or Hub id of a checkpoint (default: bundled)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    add("--precision", metavar="NAME", help="fp32, fp16, int8, or bf16 on CUDA (default: fp16)")
+    add("--precision", metavar="NAME", help="fp32 or int8; on CUDA fp32, fp16 or bf16")
     add("--json", action="store_true", help="print one JSON object a line")
 
     decoding = command.add_argument_group("decoding")

@@ -40,13 +40,31 @@ def guide(
     * a token of the text so far, `tokens` (..., length), gains nothing from the poster any more.
       Else a thing on the poster would be named again and again.
     """
-    best, likeliest = conditional.max(-1, keepdim=True)
-    inside = ~starts[likeliest]
-    ratio = conditional - unconditional
-    ratio = ratio.scatter(-1, tokens, ratio.gather(-1, tokens).clamp(max=0))
-    guided = torch.where(inside, conditional, conditional + (scale - 1) * ratio)
-    candidate = (conditional >= best - WINDOW) & (inside | starts)
-    return guided.masked_fill(~candidate, -torch.inf).log_softmax(-1)
+    plain, candidates = _near_the_best(conditional)
+    ratio = plain - unconditional.gather(-1, candidates)
+    written = (candidates[..., None] == tokens[..., None, :]).any(-1)
+    ratio = ratio.where(~written, ratio.clamp(max=0))
+    inside = ~starts[candidates[..., :1]]
+    guided = torch.where(inside, plain, plain + (scale - 1) * ratio)
+    guided = guided.where(plain.isfinite() & (inside | starts[candidates]), -torch.inf)
+    nowhere = torch.full_like(conditional, -torch.inf)
+    return nowhere.scatter(-1, candidates, guided.log_softmax(-1))
+
+
+def _near_the_best(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and ids (..., k) of the tokens within `WINDOW` of the best, best first.
+
+    What lies outside of a row's window is -inf. k is small beside the vocabulary, so that what
+    follows need not go through all of it.
+    """
+    count = 32
+    while True:
+        count = min(count, log_probs.shape[-1])
+        values, tokens = log_probs.topk(count)
+        near = values >= values[..., :1] - WINDOW
+        if count == log_probs.shape[-1] or not near[..., -1].any():
+            return values.where(near, -torch.inf), tokens
+        count *= 8
 
 
 class PictureGuidance(LogitsProcessor):  # type: ignore[misc]

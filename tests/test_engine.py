@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from poster2plot import GenerationSettings, read_image
 from poster2plot.checkpoint import load_checkpoint
-from poster2plot.engine import Decoding, Engine, Hypothesis, precisions
+from poster2plot.engine import Decoding, Engine, Hypothesis, runtime
 from poster2plot.guidance import PictureGuidance, word_starts
 from tests.tiny import POSITIONS, tiny_model
 
@@ -128,8 +128,55 @@ def test_random_settings_give_the_tokens_of_stock_generate(case: int):
     assert_same(engine.decode(engine.encode(pixels), settings), expected)
 
 
-def test_attention_is_that_of_the_stock_model():
-    model = tiny_model()
+@pytest.mark.parametrize("activation", ["gelu", "relu", "silu"])
+def test_other_activations_in_the_runtime_or_in_pytorch(activation: str):
+    """silu is none of the runtime's, so that PyTorch decodes, as on other devices."""
+    model = tiny_model(activation=activation)
+    make_ending_likelier(model, 3.0)
+    pixels = pictures(3)
+    for guidance in (1, 3):
+        settings = GenerationSettings(max_length=POSITIONS, guidance=guidance)
+        expected = stock(model, pixels, settings, STARTS)
+        engine = Engine(deepcopy(model), "fp32", STARTS)
+        assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
+    model, settings = tiny_model(), GenerationSettings(max_length=24, guidance=3)
+    expected = stock(model, pictures(2), settings, STARTS)
+    monkeypatch.setattr(runtime, "_GRAPH_BYTES", 2**12)
+    engine = Engine(model, "fp32", STARTS)
+    assert_same(engine.decode(engine.encode(pictures(2)), settings), expected)
+
+
+def test_in_int8_logits_are_close_and_do_not_depend_on_other_posters(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(runtime, "_SMALL", 0)
+    model, tokens = tiny_model(), torch.tensor([[3], [5], [7]])
+    logits = {}
+    for precision in ("fp32", "int8"):
+        engine = Engine(deepcopy(model), precision)
+        states = engine.encode(pictures(3))
+        with torch.inference_mode():
+            logits[precision] = step(engine, states, tokens)
+            alone = torch.cat([step(engine, states[[i]], tokens[[i]]) for i in range(3)])
+        torch.testing.assert_close(logits[precision], alone)
+        one_by_one = torch.cat([engine.encode(picture[None]) for picture in pictures(3)])
+        torch.testing.assert_close(states, one_by_one)
+    error = (logits["int8"] - logits["fp32"]).norm() / logits["fp32"].norm()
+    assert 0 < error < 0.1
+
+
+def step(engine: Engine, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Logits after a token for each poster, with and without a poster."""
+    cache = engine.decoder.cache(len(states), beams=1, streams=2)
+    return engine.decoder.step(tokens, engine.decoder.read(states), cache)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "silu"])
+def test_attention_is_that_of_the_stock_model(activation: str):
+    model = tiny_model(activation=activation)
     engine = Engine(deepcopy(model), "fp32")
     states = engine.encode(pictures(1))
     [[plot]] = engine.decode(states, GenerationSettings(max_length=24))
@@ -180,16 +227,14 @@ def test_without_beams_the_best_so_far_grows_into_the_result(sample: bool):
 
 @pytest.mark.parametrize("poster", POSTERS[:4], ids=lambda path: path.stem)
 def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path):
-    """At its own guidance, in each precision that keeps its half-precision weights as they are."""
+    """At its own guidance."""
     checkpoint = load_checkpoint(device="cpu")
     settings = GenerationSettings(guidance=checkpoint.model.config.recommended_guidance)
     pixels = checkpoint.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
     starts = word_starts(checkpoint.tokenizer, checkpoint.model.config.decoder.vocab_size)
     expected = stock(checkpoint.model, pixels, settings, starts)
-    for precision in ("fp32", "fp16"):
-        if precision in precisions(torch.device("cpu")):
-            engine = Engine(deepcopy(checkpoint.model), precision, starts)
-            assert_same(engine.decode(engine.encode(pixels), settings), expected)
+    engine = Engine(checkpoint.model, "fp32", starts)
+    assert_same(engine.decode(engine.encode(pixels), settings), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

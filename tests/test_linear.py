@@ -9,7 +9,7 @@ from poster2plot.engine import precisions
 from poster2plot.engine.linear import Linear, lay_out_linears
 
 CPU = torch.device("cpu")
-TOLERANCE = {"fp32": 1e-5, "fp16": 1e-3, "int8": 0.03}
+TOLERANCE = {"fp32": 1e-5, "int8": 0.03}
 
 
 @pytest.mark.parametrize("rows", [(1,), (2, 3, 4), (200,)])
@@ -33,14 +33,6 @@ def test_a_transposed_weight_and_a_transposed_input_are_read_right(precision):
     with torch.inference_mode():
         found, expected = Linear(weight, None, precision)(x), F.linear(x, weight)
     assert (found - expected).norm() / expected.norm() < TOLERANCE[precision]
-
-
-def test_weights_in_half_precision_lose_nothing_that_half_precision_had():
-    torch.manual_seed(0)
-    weight, x = torch.randn(48, 32).half().float(), torch.randn(5, 32)
-    with torch.inference_mode():
-        found = Linear(weight, None, precisions(CPU)[0])(x)
-    torch.testing.assert_close(found, F.linear(x, weight))
 
 
 def test_every_linear_layer_of_a_module_is_replaced():

@@ -76,7 +76,9 @@ def tiny_image_processor(folder: str | Path | None = None) -> ViTImageProcessor:
     return image_processor
 
 
-def tiny_model(*, seed: int = 0, pooler: bool = False) -> VisionEncoderDecoderModel:
+def tiny_model(
+    *, seed: int = 0, pooler: bool = False, activation: str = "gelu_new"
+) -> VisionEncoderDecoderModel:
     """The model alone, with weights large enough that the picture changes the text."""
     torch.manual_seed(seed)
     end = VOCABULARY - 1
@@ -99,6 +101,7 @@ def tiny_model(*, seed: int = 0, pooler: bool = False) -> VisionEncoderDecoderMo
             n_embd=WIDTH,
             n_layer=LAYERS,
             n_head=2,
+            activation_function=activation,
             bos_token_id=end,
             eos_token_id=end,
             is_decoder=True,

@@ -13,226 +13,133 @@ The results are those of the stock modules; the waste is gone:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 from transformers import VisionEncoderDecoderModel
-from transformers.activations import ACT2FN
 
+from poster2plot.engine.blocks import Blocks, Layer, Passed, TorchBlocks
+from poster2plot.engine.cache import Cache, KeysValues
 from poster2plot.engine.linear import Linear, Precision
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A layer normalisation."""
-
-    weight: Tensor
-    bias: Tensor
-    epsilon: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
-
-
-@dataclass(frozen=True)
-class Block:
-    """One layer: self-attention, cross-attention, MLP, each before its residual connection."""
-
-    norm: Norm
-    qkv: Linear
-    out: Linear
-    cross_norm: Norm
-    cross_q: Linear
-    cross_kv: Linear
-    cross_out: Linear
-    nothing: Tensor  # (width) what cross-attention adds where there is no poster
-    mlp_norm: Norm
-    up: Linear
-    down: Linear
-    scale: float  # of attention scores
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What the decoder knows of B posters: keys and values (B, heads, S, d) of each layer."""
-
-    layers: list[tuple[Tensor, Tensor]]
-
-    def __len__(self) -> int:
-        return len(self.layers[0][0])
-
-    def __getitem__(self, posters: Tensor) -> Memory:
-        return Memory([(keys[posters], values[posters]) for keys, values in self.layers])
-
-
-class Cache:
-    """Self-attention keys and values of B posters with K beams each, in G streams.
-
-    A step fills K slots. `visible` (B, K, slots) tells which of them hold a beam's own past.
-    """
-
-    def __init__(self, decoder: Decoder, posters: int, streams: int, beams: int, steps: int):
-        shape = (posters, streams, decoder.heads, beams * steps, decoder.head_width)
-        options = {"dtype": decoder.dtype, "device": decoder.device}
-        self.keys = [torch.zeros(shape, **options) for _ in decoder.blocks]
-        self.values = [torch.zeros(shape, **options) for _ in decoder.blocks]
-        self.visible = torch.zeros(
-            posters, beams, beams * steps, dtype=torch.bool, device=decoder.device
-        )
-        self.steps = 0
-
-    def reorder(self, parents: Tensor) -> None:
-        """Let each beam (B, K) go on from the past of another one."""
-        index = parents[..., None].expand(-1, -1, self.visible.shape[-1])
-        self.visible = self.visible.gather(1, index)
-
-    def keep(self, posters: Tensor) -> None:
-        """Drop all posters but these, (B') indices."""
-        self.keys = [keys[posters] for keys in self.keys]
-        self.values = [values[posters] for values in self.values]
-        self.visible = self.visible[posters]
+from poster2plot.engine.runtime import (
+    ACTIVATIONS,
+    RuntimeBlocks,
+    RuntimeHead,
+    layers_per_graph,
+)
 
 
 class Decoder:
-    """The decoder of a `VisionEncoderDecoderModel`, with its projection of encoder states.
-
-    Blocks leave the model one by one, so that their weights are never there twice.
-    """
+    """The decoder of a `VisionEncoderDecoderModel`, with its projection of encoder states."""
 
     def __init__(self, model: VisionEncoderDecoderModel, precision: Precision) -> None:
         gpt2, config = model.decoder.transformer, model.decoder.config
-        self.heads: int = config.n_head
-        self.head_width: int = config.n_embd // config.n_head
-        self.width: int = config.n_embd
-        self.dtype, self.device = gpt2.wte.weight.dtype, gpt2.wte.weight.device
-        self.positions: Tensor = gpt2.wpe.weight.detach()
-        self.tokens: Tensor = gpt2.wte.weight.detach()
-        self._project = getattr(model, "enc_to_dec_proj", torch.nn.Identity())
-        self._activation = (
-            partial(F.gelu, approximate="tanh")  # the same in one pass over memory instead of eight
-            if config.activation_function == "gelu_new"
-            else ACT2FN[config.activation_function]
-        )
-        nothing = torch.zeros(
-            1, model.encoder.config.hidden_size, dtype=self.dtype, device=self.device
-        )
-        nothing = self._project(nothing)
+        self._heads: int = config.n_head
+        self._positions: Tensor = gpt2.wpe.weight.detach()
+        self._tokens: Tensor = gpt2.wte.weight.detach()
+        self.dtype, self.device = self._tokens.dtype, self._tokens.device
+        self._project = getattr(model, "enc_to_dec_proj", nn.Identity())
+        self._cross_kv: list[Linear] = []
+        self._blocks: list[Blocks] = []
+        nothing = self._project(self._tokens.new_zeros(1, model.encoder.config.hidden_size))
+        head, activation = model.decoder.lm_head, config.activation_function
+        self._head: Callable[[Tensor], Tensor]
+        layers = self._layers(gpt2.h, nothing)
+        if self.device.type == "cpu" and activation in ACTIVATIONS:
+            int8 = precision == "int8"
+            parameters = sum(each.numel() for each in gpt2.h[0].parameters())
+            together = layers_per_graph(parameters, int8=int8)
+            while len(gpt2.h):
+                some = islice(layers, together)
+                self._blocks.append(RuntimeBlocks(some, activation, int8=int8))
+            self._head = RuntimeHead(gpt2.ln_f, head, int8=int8)
+        else:
+            self._blocks.append(TorchBlocks([*layers]))
+            self._head = nn.Sequential(gpt2.ln_f, head)
 
-        def norm(layer: torch.nn.LayerNorm) -> Norm:
-            return Norm(layer.weight.detach(), layer.bias.detach(), layer.eps)
+    def _layers(self, blocks: nn.ModuleList, nothing: Tensor) -> Iterator[Layer]:
+        """The model's blocks, which leave it so that their weights are not there twice.
 
-        def linear(layer: Any) -> Linear:  # GPT-2's Conv1D keeps (in, out)
-            return Linear(layer.weight.T, layer.bias, precision)
-
-        self.blocks = []
-        while len(gpt2.h):
-            block = gpt2.h.pop(0)
+        `nothing` is the state of an absent poster.
+        """
+        while len(blocks):
+            block = blocks.pop(0)
             cross: Any = block.crossattention
-            cross_kv = linear(cross.c_attn)
-            self.blocks.append(
-                Block(
-                    norm=norm(block.ln_1),
-                    qkv=linear(block.attn.c_attn),
-                    out=linear(block.attn.c_proj),
-                    cross_norm=norm(block.ln_cross_attn),
-                    cross_q=linear(cross.q_attn),
-                    cross_kv=cross_kv,
-                    cross_out=linear(cross.c_proj),
-                    nothing=cross.c_proj(cross_kv(nothing)[:, self.width :])[0],
-                    mlp_norm=norm(block.ln_2),
-                    up=linear(block.mlp.c_fc),
-                    down=linear(block.mlp.c_proj),
-                    scale=cross.scaling,
-                )
-            )
-        self._norm = norm(gpt2.ln_f)
-        head: Any = model.decoder.lm_head
-        self._head = Linear(head.weight, head.bias, precision)
+            added = cross.c_proj(cross.c_attn(nothing)[:, cross.embed_dim :])[0]
+            self._cross_kv.append(Linear(cross.c_attn.weight.T, cross.c_attn.bias, "fp32"))
+            yield Layer(block, added)
 
-    def read(self, states: Tensor) -> Memory:
-        """Take in the encoder's last hidden states (B, S, encoder width)."""
+    def read(self, states: Tensor) -> KeysValues:
+        """Keys and values, of one stream, of encoder's last hidden states (B, S, encoder width)."""
         projected = self._project(states)
-        layers = []
-        for block in self.blocks:
-            keys, values = block.cross_kv(projected).split(self.width, -1)
-            layers.append((self._by_head(keys).contiguous(), self._by_head(values).contiguous()))
-        return Memory(layers)
+        both = torch.stack([cross_kv(projected) for cross_kv in self._cross_kv])  # (L, B, S, ...)
+        keys, values = both[:, :, None].unflatten(-1, (2, self._heads, -1)).unbind(-3)
+        keys, values = keys.permute(0, 1, 2, 4, 5, 3), values.transpose(3, 4)
+        return KeysValues(keys.contiguous(), values.contiguous())
 
-    def step(self, tokens: Tensor, memory: Memory, cache: Cache) -> Tensor:
+    def cache(self, posters: int, beams: int, streams: int) -> Cache:
+        """Room for the past of `beams` beams of each poster."""
+        own = torch.full((beams, beams), -torch.inf, dtype=self.dtype, device=self.device)
+        return Cache(self._no_past(posters, streams), own.fill_diagonal_(0))
+
+    def step(self, tokens: Tensor, memory: KeysValues, cache: Cache) -> Tensor:
         """Logits (B, G, K, vocabulary) of the tokens after these (B, K)."""
-        beams = tokens.shape[1]
-        old = cache.steps * beams
-        slots = slice(old, old + beams)
-        own = torch.arange(beams, device=self.device)
-        cache.visible[:, own, old + own] = True
-        hidden = self.tokens[tokens] + self.positions[cache.steps]  # (B, K, width)
-        hidden = hidden[:, None].repeat(1, cache.keys[0].shape[1], 1, 1)  # (B, G, K, width)
-        hidden = self._run(hidden, memory, cache, slots)
-        cache.steps += 1
-        logits: Tensor = self._head(self._norm(hidden))
-        return logits
+        hidden = self._tokens[tokens] + self._positions[cache.steps]  # (B, K, width)
+        streams = cache.past.keys.shape[2]
+        hidden = hidden[:, None].repeat(1, streams, 1, 1)
+        passed = self._pass(hidden, cache.past, cache.mask(), memory)
+        cache.append(KeysValues(torch.stack(passed.keys), torch.stack(passed.values)))
+        return self._head(passed.hidden)
 
-    def attend(self, tokens: Tensor, memory: Memory) -> Tensor:
+    def attend(self, tokens: Tensor, memory: KeysValues) -> Tensor:
         """Cross-attention (T, S) of the tokens (T) of a text over one poster's encoder states.
 
         The mean over all heads and layers; each row sums to 1. All tokens go through at once, as
         beams of a single step that see those before them.
         """
         count = len(tokens)
-        cache = Cache(self, posters=1, streams=1, beams=count, steps=1)
-        cache.visible[0] = torch.ones_like(cache.visible[0]).tril()
-        hidden = (self.tokens[tokens] + self.positions[:count])[None, None]
-        weights: list[Tensor] = []
-        self._run(hidden, memory, cache, slice(0, count), weights)
-        return torch.stack(weights).mean((0, 1, 2))
+        before = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
+        unseen = torch.where(before, 0, -torch.inf).to(self.dtype)
+        hidden = (self._tokens[tokens] + self._positions[:count])[None, None]
+        past = self._no_past(posters=1, streams=1)
+        passed = self._pass(hidden, past, unseen[None, None, None], memory, with_attention=True)
+        return torch.stack(passed.attention).mean((0, 1, 2))
 
-    def _run(
+    def _pass(
         self,
         hidden: Tensor,
-        memory: Memory,
-        cache: Cache,
-        slots: slice,
-        attention: list[Tensor] | None = None,
-    ) -> Tensor:
-        """Hidden states (B, G, K, width) through all blocks, past their keys into `slots`.
+        past: KeysValues,
+        unseen: Tensor,
+        memory: KeysValues,
+        *,
+        with_attention: bool = False,
+    ) -> Passed:
+        """Hidden states (B, G, K, width) through all layers."""
+        passed, done = Passed(hidden, [], [], []), 0
+        for blocks in self._blocks:
+            here = slice(done, done + len(blocks))
+            done = here.stop
+            some = blocks(
+                passed.hidden,
+                past.layers(here),
+                unseen,
+                memory.layers(here),
+                with_attention=with_attention,
+            )
+            passed = Passed(
+                some.hidden,
+                passed.keys + some.keys,
+                passed.values + some.values,
+                passed.attention + some.attention,
+            )
+        return passed
 
-        `attention` gets the cross-attention (B, heads, K, S) of each block.
-        """
-        unseen = ~cache.visible[:, None, None, :, : slots.stop]  # (B, 1, 1, K, slots)
-        for layer, block in enumerate(self.blocks):
-            query, key, value = block.qkv(block.norm(hidden)).split(self.width, -1)
-            keys, values = cache.keys[layer], cache.values[layer]
-            keys[..., slots, :] = self._by_head(key)
-            values[..., slots, :] = self._by_head(value)
-            scores = self._by_head(query) @ keys[..., : slots.stop, :].mT * block.scale
-            weights = scores.masked_fill_(unseen, -torch.inf).softmax(-1)
-            mixed = weights @ values[..., : slots.stop, :]
-            hidden = hidden + block.out(self._joined(mixed))
-
-            seen = hidden[:, 0]
-            query = self._by_head(block.cross_q(block.cross_norm(seen)))  # (B, heads, K, d)
-            keys, values = memory.layers[layer]
-            if attention is not None:
-                attention.append((query @ keys.mT * block.scale).softmax(-1))
-            mixed = F.scaled_dot_product_attention(query, keys, values, scale=block.scale)
-            seen = seen + block.cross_out(self._joined(mixed))
-            if hidden.shape[1] == 1:
-                hidden = seen[:, None]
-            else:
-                hidden = torch.stack([seen, hidden[:, 1] + block.nothing], dim=1)
-
-            hidden = hidden + block.down(self._activation(block.up(block.mlp_norm(hidden))))
-        return hidden
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        """(..., K, width) to (..., heads, K, d)."""
-        heads: Tensor = x.unflatten(-1, (self.heads, self.head_width))
-        return heads.transpose(-3, -2)
-
-    def _joined(self, x: Tensor) -> Tensor:
-        """(..., heads, K, d) to (..., K, width)."""
-        return x.transpose(-3, -2).flatten(-2)
+    def _no_past(self, posters: int, streams: int) -> KeysValues:
+        """Keys and values of no places."""
+        d = self._tokens.shape[1] // self._heads
+        layers = len(self._cross_kv)
+        none = self._tokens.new_empty(layers, posters, streams, self._heads, d, 0)
+        return KeysValues(none, none.mT)

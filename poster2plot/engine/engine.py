@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from transformers import VisionEncoderDecoderModel
 
-from poster2plot.engine.decoder import Cache, Decoder
+from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.linear import DTYPES, Precision, lay_out_linears, precisions
 from poster2plot.engine.processing import process
 from poster2plot.engine.search import BeamSearch, Hypothesis, Sampling, Search
@@ -46,8 +47,10 @@ class Engine:
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """The encoder's last hidden states (B, S, width) of pictures (B, 3, height, width)."""
-        states: Tensor = self._encoder(pixels.to(self.decoder.dtype)).last_hidden_state
-        return states
+        pixels = pixels.to(self.decoder.dtype)
+        # In int8 one by one: the encoder rounds all that goes through together to a common scale.
+        batches = pixels.split(1) if self.precision == "int8" else [pixels]
+        return torch.cat([self._encoder(batch).last_hidden_state for batch in batches])
 
     @torch.inference_mode()
     def decode(self, states: Tensor, settings: GenerationSettings) -> list[list[Hypothesis]]:
@@ -86,17 +89,16 @@ class Decoding:
         )
         guided = settings.guidance not in (None, 1)
         self._memory = decoder.read(states)
-        self._cache = Cache(
-            decoder,
-            posters=count,
-            streams=2 if guided else 1,
-            beams=self._search.tokens.shape[1],
-            steps=settings.max_length - 1,
-        )
+        beams = self._search.tokens.shape[1]
+        self._cache = decoder.cache(count, beams, streams=2 if guided else 1)
 
     @torch.inference_mode()
     def step(self) -> None:
         """Write one more token of each plot. Call it while there are `running` posters."""
+        with _one_thread():
+            self._step()
+
+    def _step(self) -> None:
         engine, search = self._engine, self._search
         logits = engine.decoder.step(search.tokens[..., -1], self._memory, self._cache)
         log_probs = process(logits, search.tokens, self._settings, engine.end, engine.starts)
@@ -123,6 +125,20 @@ class Decoding:
         self.running = [self.running[row] for row in rows]
         if self.running:
             index = torch.tensor(rows, device=self._engine.decoder.device)
-            self._memory = self._memory[index]
+            self._memory = self._memory.posters(index)
             self._cache.keep(index)
             self._search.keep(index)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep PyTorch to this thread: its idle ones wait busily, on the cores that the runtime needs.
+
+    What PyTorch does in a step is too small to share.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

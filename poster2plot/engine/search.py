@@ -92,6 +92,8 @@ class BeamSearch:
         beams, written = self.tokens.shape[1], sequences.shape[-1] - 1
         ends = ends.clone()
         ends[:, beams:] = False  # only the best may end
+        if not ends.any():
+            return
         scores = totals / written**self._settings.length_penalty
         closed = self._has_ended.all(-1, keepdim=True) & (self._settings.early_stopping is True)
         scores = scores + (closed * _NEVER) + (~self._improvable * _NEVER) + (~ends * _NEVER)

@@ -1,0 +1,116 @@
+"""GPT-2 with cross-attention for the beams of many posters at once, in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import NewGELUActivation
+
+from poster2plot.engine.cache import KeysValues
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What leaves some of a decoder's layers."""
+
+    hidden: Tensor  # (B, G, K, width)
+    keys: list[Tensor]  # of each layer (B, G, heads, d, K)
+    values: list[Tensor]  # of each layer (B, G, heads, K, d)
+    attention: list[Tensor]  # of each layer (B, heads, K, S) over encoder states, if asked for
+
+
+class Blocks(Protocol):
+    """Consecutive layers: self-attention, cross-attention, MLP, each before its residual sum."""
+
+    def __len__(self) -> int:
+        """How many layers."""
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        past: KeysValues,
+        unseen: Tensor,
+        memory: KeysValues,
+        *,
+        with_attention: bool = False,
+    ) -> Passed:
+        """Hidden states (B, G, K, width) through the layers.
+
+        `past` and `unseen` are those of `Cache`, `memory` is that of the posters. The first stream
+        alone sees it.
+        """
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A block of GPT-2, and `nothing` (width), what cross-attention adds without a poster."""
+
+    block: Any  # a GPT2Block
+    nothing: Tensor
+
+
+class TorchBlocks:
+    """Layers made of the model's own modules."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        for layer in layers:
+            if isinstance(layer.block.mlp.act, NewGELUActivation):
+                # The same in one pass over memory instead of eight.
+                layer.block.mlp.act = nn.GELU(approximate="tanh")
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __call__(
+        self,
+        hidden: Tensor,
+        past: KeysValues,
+        unseen: Tensor,
+        memory: KeysValues,
+        *,
+        with_attention: bool = False,
+    ) -> Passed:
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        attention: list[Tensor] = []
+        slots = past.keys.shape[-1]
+        for i, layer in enumerate(self._layers):
+            block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
+            query, key, value = (
+                _by_head(each, own.num_heads)
+                for each in own.c_attn(block.ln_1(hidden)).chunk(3, -1)
+            )
+            query, key = query * own.scaling, key.mT
+            scores = torch.cat([query @ past.keys[i], query @ key], dim=-1) + unseen
+            weights = scores.softmax(-1)
+            mixed = weights[..., :slots] @ past.values[i] + weights[..., slots:] @ value
+            hidden = hidden + own.c_proj(_joined(mixed))
+            keys.append(key)
+            values.append(value)
+
+            seen = hidden[:, :1]
+            query = _by_head(cross.q_attn(block.ln_cross_attn(seen)), cross.num_heads)
+            weights = (query * cross.scaling @ memory.keys[i]).softmax(-1)
+            seen = seen + cross.c_proj(_joined(weights @ memory.values[i]))
+            hidden = torch.cat([seen, hidden[:, 1:] + layer.nothing], dim=1)
+            if with_attention:
+                attention.append(weights[:, 0])
+
+            hidden = hidden + block.mlp(block.ln_2(hidden))
+        return Passed(hidden, keys, values, attention)
+
+
+def _by_head(x: Tensor, heads: int) -> Tensor:
+    """(..., K, width) to (..., heads, K, d)."""
+    by_head: Tensor = x.unflatten(-1, (heads, -1))
+    return by_head.transpose(-3, -2)
+
+
+def _joined(x: Tensor) -> Tensor:
+    """(..., heads, K, d) to (..., K, width)."""
+    return x.transpose(-3, -2).flatten(-2)
