@@ -1,11 +1,11 @@
 """The engine against stock `generate`: `python -m benchmarks.speed` prints a table of ratios.
 
-Both sides run in the same process with the same threads; each figure is the median of the runs.
-4 beams, 64 tokens forced: the end token comes only at the last place.
+Both sides run in the same process with the same threads, in turn, so that a busy moment of the
+machine hits both; each figure compares medians. 4 beams, 64 tokens forced: the end token comes
+only at the last place.
 """
 
 import argparse
-import resource
 import statistics
 import threading
 import time
@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -77,15 +78,15 @@ def bundled() -> Case:
     return Case("bundled", model, pixels, starts, model.config.recommended_guidance)
 
 
-def median(run: Callable[[], object], runs: int) -> float:
-    """Seconds of a run, after one to warm up."""
-    run()
-    times = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+def medians(runs: int, *sides: Callable[[], object]) -> list[float]:
+    """Seconds of each side, all of them in turn, after a round to warm up."""
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(runs + 1):
+        for side, seconds in zip(sides, times, strict=True):
+            started = time.perf_counter()
+            side()
+            seconds.append(time.perf_counter() - started)
+    return [statistics.median(seconds[1:]) for seconds in times]
 
 
 @torch.inference_mode()
@@ -115,7 +116,8 @@ def stock(case: Case) -> list[int]:
 def read_bandwidth(runs: int) -> float:
     """Bytes a second that all threads together read from memory."""
     data = torch.ones(2**28)  # 1 GiB, far more than any cache
-    return data.nbytes / median(data.sum, runs)
+    [seconds] = medians(runs, data.sum)
+    return data.nbytes / seconds
 
 
 def step_bytes(model: VisionEncoderDecoderModel) -> int:
@@ -155,7 +157,7 @@ def step_seconds(case: Case, engine: Engine, runs: int) -> float:
     return statistics.median(times)
 
 
-def sessions(case: Case, engine: Engine, *, queued: bool, count: int = 8, each: int = 2) -> None:
+def visitors(case: Case, engine: Engine, *, queued: bool, count: int = 8, each: int = 2) -> None:
     """`count` threads that ask for `each` plots one after the other, by queue or by lock."""
     queue, lock = DecodingQueue(engine), threading.Lock()
     settings = settings_of(case)
@@ -179,13 +181,17 @@ def sessions(case: Case, engine: Engine, *, queued: bool, count: int = 8, each: 
 
 
 def memory_after(precision: Precision | None, name: str) -> int:
-    """Peak resident bytes of this process, which loads a model and writes a plot (None: stock)."""
+    """Peak resident KiB of this process, which loads a model and writes a plot (None: stock).
+
+    Linux alone tells it; `resource.getrusage` would count the peak of the process before it, too.
+    """
     case = CASES[name]()
     if precision is None:
         stock(case)
     else:
         engine_call(case, Engine(case.model, precision, case.starts))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def peak_memory(precision: Precision | None, name: str) -> int:
@@ -196,25 +202,27 @@ def peak_memory(precision: Precision | None, name: str) -> int:
 
 def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tuple[str, str]]:
     """(what, figure) of each row of the table about a model."""
-    expected, slow = stock(case), median(partial(stock, case), runs)
-    for precision in precisions(CPU):
-        engine = Engine(deepcopy(case.model), precision, case.starts)
-        fast = median(partial(engine_call, case, engine), runs)
-        [tokens] = engine_call(case, engine)
+    engines = {each: Engine(deepcopy(case.model), each, case.starts) for each in precisions(CPU)}
+    calls = {each: partial(engine_call, case, engine) for each, engine in engines.items()}
+    slow, *fast = medians(runs, partial(stock, case), *calls.values())
+    expected = stock(case)
+    for (precision, call), seconds in zip(calls.items(), fast, strict=True):
+        [tokens] = call()
         same = sum(ours == stocks for ours, stocks in zip(tokens, expected, strict=True))
-        figure = f"{slow / fast:.1f} × | {same} of {len(expected)} tokens the same"
+        figure = f"{slow / seconds:.1f} × | {same} of {len(expected)} tokens the same"
         yield f"{precision} against stock `generate`", figure
-    engine = Engine(deepcopy(case.model), starts=case.starts)
-    alone = median(partial(engine_call, case, engine), runs)
-    together = median(partial(engine_call, case, engine, len(case.pixels)), runs)
-    count = len(case.pixels)
-    yield f"{count} posters at once against {count} calls", f"{count * alone / together:.1f} × |"
-    locked = median(partial(sessions, case, engine, queued=False), runs)
-    queued = median(partial(sessions, case, engine, queued=True), runs)
-    yield "8 visitors at once, queue against a lock", f"{locked / queued:.1f} × |"
-    step = step_seconds(case, Engine(deepcopy(case.model), "fp32", case.starts), runs)
+    step = step_seconds(case, engines["fp32"], runs)
     share = step_bytes(case.model) / bandwidth / step
     yield "fp32, share of the memory-bandwidth limit", f"{share:.0%} |"
+    default, count = engines[precisions(CPU)[0]], len(case.pixels)
+    alone, together = medians(
+        runs, partial(engine_call, case, default), partial(engine_call, case, default, count)
+    )
+    yield f"{count} posters at once against {count} calls", f"{count * alone / together:.1f} × |"
+    locked, queued = medians(
+        runs, *(partial(visitors, case, default, queued=queued) for queued in (False, True))
+    )
+    yield "8 visitors at once, queue against a lock", f"{locked / queued:.1f} × |"
     stock_peak = peak_memory(None, name)
     for precision in precisions(CPU):
         ratio = peak_memory(precision, name) / stock_peak

@@ -18,8 +18,7 @@ class Passed:
     """What leaves some of a decoder's layers."""
 
     hidden: Tensor  # (B, G, K, width)
-    keys: list[Tensor]  # of each layer (B, G, heads, d, K)
-    values: list[Tensor]  # of each layer (B, G, heads, K, d)
+    past: KeysValues  # that before, and that of the step
     attention: list[Tensor]  # of each layer (B, heads, K, S) over encoder states, if asked for
 
 
@@ -40,8 +39,8 @@ class Blocks(Protocol):
     ) -> Passed:
         """Hidden states (B, G, K, width) through the layers.
 
-        `past` and `unseen` are those of `Cache`, `memory` is that of the posters. The first stream
-        alone sees it.
+        `past` and `unseen` (B, K, T) are those of `Cache`. `memory` is what is known of the
+        posters; the first stream alone sees it.
         """
 
 
@@ -75,34 +74,30 @@ class TorchBlocks:
         *,
         with_attention: bool = False,
     ) -> Passed:
-        keys: list[Tensor] = []
-        values: list[Tensor] = []
+        known: KeysValues = []
         attention: list[Tensor] = []
-        slots = past.keys.shape[-1]
-        for i, layer in enumerate(self._layers):
+        for layer, own_past, poster in zip(self._layers, past, memory, strict=True):
             block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
-            query, key, value = (
+            query, *new = (
                 _by_head(each, own.num_heads)
                 for each in own.c_attn(block.ln_1(hidden)).chunk(3, -1)
             )
-            query, key = query * own.scaling, key.mT
-            scores = torch.cat([query @ past.keys[i], query @ key], dim=-1) + unseen
-            weights = scores.softmax(-1)
-            mixed = weights[..., :slots] @ past.values[i] + weights[..., slots:] @ value
-            hidden = hidden + own.c_proj(_joined(mixed))
-            keys.append(key)
-            values.append(value)
+            keys, values = (torch.cat(both, -2) for both in zip(own_past, new, strict=True))
+            scores = query @ keys.mT * own.scaling + unseen[:, None, None]
+            hidden = hidden + own.c_proj(_joined(scores.softmax(-1) @ values))
+            known.append((keys, values))
 
             seen = hidden[:, :1]
             query = _by_head(cross.q_attn(block.ln_cross_attn(seen)), cross.num_heads)
-            weights = (query * cross.scaling @ memory.keys[i]).softmax(-1)
-            seen = seen + cross.c_proj(_joined(weights @ memory.values[i]))
+            keys, values = poster
+            weights = (query @ keys.mT * cross.scaling).softmax(-1)
+            seen = seen + cross.c_proj(_joined(weights @ values))
             hidden = torch.cat([seen, hidden[:, 1:] + layer.nothing], dim=1)
             if with_attention:
                 attention.append(weights[:, 0])
 
             hidden = hidden + block.mlp(block.ln_2(hidden))
-        return Passed(hidden, keys, values, attention)
+        return Passed(hidden, known, attention)
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:

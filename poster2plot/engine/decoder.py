@@ -73,12 +73,15 @@ class Decoder:
             yield Layer(block, added)
 
     def read(self, states: Tensor) -> KeysValues:
-        """Keys and values, of one stream, of encoder's last hidden states (B, S, encoder width)."""
+        """What the decoder knows of posters from encoder's last hidden states (B, S, ...)."""
         projected = self._project(states)
-        both = torch.stack([cross_kv(projected) for cross_kv in self._cross_kv])  # (L, B, S, ...)
-        keys, values = both[:, :, None].unflatten(-1, (2, self._heads, -1)).unbind(-3)
-        keys, values = keys.permute(0, 1, 2, 4, 5, 3), values.transpose(3, 4)
-        return KeysValues(keys.contiguous(), values.contiguous())
+        known = []
+        for cross_kv in self._cross_kv:
+            keys, values = (
+                cross_kv(projected)[:, None].unflatten(-1, (2, self._heads, -1)).unbind(-3)
+            )
+            known.append((keys.transpose(2, 3).contiguous(), values.transpose(2, 3).contiguous()))
+        return known
 
     def cache(self, posters: int, beams: int, streams: int) -> Cache:
         """Room for the past of `beams` beams of each poster."""
@@ -88,10 +91,10 @@ class Decoder:
     def step(self, tokens: Tensor, memory: KeysValues, cache: Cache) -> Tensor:
         """Logits (B, G, K, vocabulary) of the tokens after these (B, K)."""
         hidden = self._tokens[tokens] + self._positions[cache.steps]  # (B, K, width)
-        streams = cache.past.keys.shape[2]
+        streams = cache.past[0][0].shape[1]
         hidden = hidden[:, None].repeat(1, streams, 1, 1)
         passed = self._pass(hidden, cache.past, cache.mask(), memory)
-        cache.append(KeysValues(torch.stack(passed.keys), torch.stack(passed.values)))
+        cache.advance(passed.past)
         return self._head(passed.hidden)
 
     def attend(self, tokens: Tensor, memory: KeysValues) -> Tensor:
@@ -105,7 +108,7 @@ class Decoder:
         unseen = torch.where(before, 0, -torch.inf).to(self.dtype)
         hidden = (self._tokens[tokens] + self._positions[:count])[None, None]
         past = self._no_past(posters=1, streams=1)
-        passed = self._pass(hidden, past, unseen[None, None, None], memory, with_attention=True)
+        passed = self._pass(hidden, past, unseen[None], memory, with_attention=True)
         return torch.stack(passed.attention).mean((0, 1, 2))
 
     def _pass(
@@ -118,28 +121,18 @@ class Decoder:
         with_attention: bool = False,
     ) -> Passed:
         """Hidden states (B, G, K, width) through all layers."""
-        passed, done = Passed(hidden, [], [], []), 0
+        passed, done = Passed(hidden, [], []), 0
         for blocks in self._blocks:
             here = slice(done, done + len(blocks))
             done = here.stop
             some = blocks(
-                passed.hidden,
-                past.layers(here),
-                unseen,
-                memory.layers(here),
-                with_attention=with_attention,
+                passed.hidden, past[here], unseen, memory[here], with_attention=with_attention
             )
-            passed = Passed(
-                some.hidden,
-                passed.keys + some.keys,
-                passed.values + some.values,
-                passed.attention + some.attention,
-            )
+            passed = Passed(some.hidden, passed.past + some.past, passed.attention + some.attention)
         return passed
 
     def _no_past(self, posters: int, streams: int) -> KeysValues:
         """Keys and values of no places."""
         d = self._tokens.shape[1] // self._heads
-        layers = len(self._cross_kv)
-        none = self._tokens.new_empty(layers, posters, streams, self._heads, d, 0)
-        return KeysValues(none, none.mT)
+        none = self._tokens.new_empty(posters, streams, self._heads, 0, d)
+        return [(none, none) for _ in self._cross_kv]

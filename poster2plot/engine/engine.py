@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import VisionEncoderDecoderModel
 
+from poster2plot.engine.cache import of_posters
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.linear import DTYPES, Precision, lay_out_linears, precisions
 from poster2plot.engine.processing import process
@@ -125,7 +126,7 @@ class Decoding:
         self.running = [self.running[row] for row in rows]
         if self.running:
             index = torch.tensor(rows, device=self._engine.decoder.device)
-            self._memory = self._memory.posters(index)
+            self._memory = of_posters(self._memory, index)
             self._cache.keep(index)
             self._search.keep(index)
 

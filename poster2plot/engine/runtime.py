@@ -23,9 +23,13 @@ ACTIVATIONS = {"gelu": "Gelu", "gelu_new": "FastGelu", "relu": "Relu"}  # by GPT
 
 _MICROSOFT = "com.microsoft"
 _OPERATORS = {"": 20, _MICROSOFT: 1}  # versions of the operator sets
-_FUSED = {"FastGelu", "MatMulIntegerToFloat"}  # of ONNX Runtime, not of ONNX
-_KINDS = {"split": TensorProto.INT64, "shape": TensorProto.INT64, "guided": TensorProto.BOOL}
-_GUIDED = np.array([True, False])[:, None, None]  # which stream sees the poster
+_FUSED = {
+    "FastGelu",
+    "FusedMatMul",
+    "MatMulIntegerToFloat",
+    "MultiHeadAttention",
+}  # of ONNX Runtime, not of ONNX
+_KINDS = {"shape": TensorProto.INT64, "by_head": TensorProto.INT64, "guided": TensorProto.BOOL}
 _LEVELS = 100  # the largest weight: AVX2 adds two products in 16 bits, which 127 overflows at times
 _SMALL = 2**18  # weights up to which to round the inputs takes longer than it saves
 _GRAPH_BYTES = 2**27  # of weights in one graph
@@ -138,20 +142,17 @@ class RuntimeBlocks:
         self._count = len(keys)
         heads, d = own.num_heads, own.head_dim
         inputs: dict[str, list[str | int]] = {
-            "hidden": ["B", "G", "K", own.embed_dim],
-            "unseen": ["B", 1, 1, "K", "slots"],
-            "shape": [4],
-            "split": [2],
-            "guided": ["G", 1, 1],
+            "hidden": ["B*G", "K", own.embed_dim],
+            "unseen": ["B*G", 1, "K", "T"],
+            "guided": ["B*G", 1, 1],
+            "shape": [3],
+            "by_head": [4],
         }
         for i in range(self._count):
-            inputs |= {
-                f"past_keys_{i}": ["B", "G", heads, d, "P"],
-                f"past_values_{i}": ["B", "G", heads, "P", d],
-                f"memory_keys_{i}": ["B", 1, heads, d, "S"],
-                f"memory_values_{i}": ["B", 1, heads, "S", d],
-            }
+            inputs |= {f"past_{name}_{i}": ["B*G", heads, "P", d] for name in ("keys", "values")}
+            inputs |= {f"poster_{name}_{i}": ["B", heads, "S", d] for name in ("keys", "values")}
         self._outputs = [hidden, *keys, *values, *attention]
+        self._by_head = [heads, d]
         self._session = graph.session(inputs, self._outputs)
 
     def __len__(self) -> int:
@@ -166,65 +167,56 @@ class RuntimeBlocks:
         *,
         with_attention: bool = False,
     ) -> Passed:
-        count, slots = self._count, past.keys.shape[-1]
+        count, (posters, streams, beams, width) = self._count, hidden.shape
+        unseen = unseen[:, None].expand(-1, streams, -1, -1).flatten(0, 1)
         feed = {
-            "hidden": hidden.numpy(),
-            "shape": np.array(hidden.shape),
-            "unseen": unseen.numpy(),
-            "split": np.array([slots, unseen.shape[-1] - slots]),
-            "guided": _GUIDED[: hidden.shape[1]],
+            "hidden": hidden.flatten(0, 1).numpy(),
+            "unseen": unseen[:, None].numpy(),
+            "guided": np.tile([True, False][:streams], posters)[:, None, None],
+            "shape": np.array([posters * streams, beams, width]),
+            "by_head": np.array([posters, streams * beams, *self._by_head]),
         }
-        for name, known in (("past", past), ("memory", memory)):
-            feed |= {f"{name}_keys_{i}": keys for i, keys in enumerate(known.keys.numpy())}
-            feed |= {f"{name}_values_{i}": each for i, each in enumerate(known.values.numpy())}
+        for name, known in (("past", past), ("poster", memory)):
+            for i, (keys, values) in enumerate(known):
+                feed[f"{name}_keys_{i}"] = keys.flatten(0, 1).numpy()
+                feed[f"{name}_values_{i}"] = values.flatten(0, 1).numpy()
         wanted = self._outputs if with_attention else self._outputs[: 1 + 2 * count]
         found = [torch.from_numpy(each) for each in self._session.run(wanted, feed)]
-        keys, values, attention = (found[1 + i * count :][:count] for i in range(3))
-        return Passed(found[0], keys, values, [each[:, 0] for each in attention])
+        hidden, *both = (each.unflatten(0, (posters, streams)) for each in found[: 1 + 2 * count])
+        known = list(zip(both[:count], both[count:], strict=True))
+        return Passed(hidden, known, found[1 + 2 * count :])
 
 
 def _add_layer(graph: _Graph, layer: Layer, hidden: str, i: str, activation: str) -> list[str]:
-    """Hidden states, keys and values of the step, and attention of layer `i` of a graph."""
+    """Hidden states, keys and values of all slots, and attention of layer `i` of a graph."""
     block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
-    width, heads, d = own.embed_dim, own.num_heads, own.head_dim
-    apply, constant = graph.apply, graph.constant
+    apply = graph.apply
 
     def linear(x: str, layer: Any) -> str:
         return graph.linear(x, layer.weight, layer.bias)
 
-    def by_head(x: str, heads: int) -> str:
-        """(B, G, K, width) to (B, G, heads, K, d)."""
-        x = apply("Reshape", x, constant([0, 0, 0, heads, d]))
-        return apply("Transpose", x, perm=[0, 1, 3, 2, 4])
+    def norm_linear(x: str, norm: nn.LayerNorm, layer: Any) -> str:
+        return graph.norm_linear(x, norm, layer.weight, layer.bias)
 
-    def joined(x: str) -> str:
-        """(B, G, heads, K, d) to (B, G, K, width)."""
-        x = apply("Transpose", x, perm=[0, 1, 3, 2, 4])
-        return apply("Reshape", x, constant([0, 0, 0, width]))
+    qkv = norm_linear(hidden, block.ln_1, own.c_attn)
+    query, key, value = graph.split("Split", qkv, count=3, axis=-1, num_outputs=3)
+    inputs = [query, key, value, "", "", "unseen", f"past_keys_{i}", f"past_values_{i}"]
+    mixed, keys, values = graph.split(
+        "MultiHeadAttention", *inputs, count=3, num_heads=own.num_heads, scale=own.scaling
+    )
+    hidden = apply("Add", hidden, linear(mixed, own.c_proj))
 
-    scale = torch.ones(3 * width)
-    scale[:width] = own.scaling
-    weight, bias = own.c_attn.weight * scale, own.c_attn.bias * scale
-    qkv = by_head(graph.norm_linear(hidden, block.ln_1, weight, bias), 3 * heads)
-    query, key, value = graph.split("Split", qkv, count=3, axis=2, num_outputs=3)
-    key = apply("Transpose", key, perm=[0, 1, 2, 4, 3])
-    before, now = apply("MatMul", query, f"past_keys_{i}"), apply("MatMul", query, key)
-    scores = apply("Add", apply("Concat", before, now, axis=-1), "unseen")
-    before, now = graph.split("Split", apply("Softmax", scores), "split", count=2, axis=-1)
-    before, now = apply("MatMul", before, f"past_values_{i}"), apply("MatMul", now, value)
-    hidden = apply("Add", hidden, linear(joined(apply("Add", before, now)), own.c_proj))
+    query = norm_linear(hidden, block.ln_cross_attn, cross.q_attn)
+    # All streams in one product, (B, heads, G * K, d).
+    query = apply("Transpose", apply("Reshape", query, "by_head"), perm=[0, 2, 1, 3])
+    scores = apply("FusedMatMul", query, f"poster_keys_{i}", transB=1, alpha=cross.scaling)
+    attention = apply("Softmax", scores)
+    mixed = apply("Transpose", apply("MatMul", attention, f"poster_values_{i}"), perm=[0, 2, 1, 3])
+    seen = linear(apply("Reshape", mixed, "shape"), cross.c_proj)
+    hidden = apply("Add", hidden, apply("Where", "guided", seen, graph.constant(layer.nothing)))
 
-    weight, bias = cross.q_attn.weight * cross.scaling, cross.q_attn.bias * cross.scaling
-    query = graph.norm_linear(hidden, block.ln_cross_attn, weight, bias)
-    query = apply("Reshape", query, constant([0, 1, -1, width]))  # all streams in one product
-    attention = apply("Softmax", apply("MatMul", by_head(query, heads), f"memory_keys_{i}"))
-    seen = linear(joined(apply("MatMul", attention, f"memory_values_{i}")), cross.c_proj)
-    seen = apply("Reshape", seen, "shape")
-    hidden = apply("Add", hidden, apply("Where", "guided", seen, constant(layer.nothing)))
-
-    up = block.mlp.c_fc
-    wide = apply(ACTIVATIONS[activation], graph.norm_linear(hidden, block.ln_2, up.weight, up.bias))
-    return [apply("Add", hidden, linear(wide, block.mlp.c_proj)), key, value, attention]
+    wide = apply(ACTIVATIONS[activation], norm_linear(hidden, block.ln_2, block.mlp.c_fc))
+    return [apply("Add", hidden, linear(wide, block.mlp.c_proj)), keys, values, attention]
 
 
 class RuntimeHead:
