@@ -29,9 +29,10 @@ def word_starts(tokenizer: PreTrainedTokenizerBase, size: int) -> Tensor:
 
 def guide(
     conditional: Tensor, unconditional: Tensor, scale: float, tokens: Tensor, starts: Tensor
-) -> Tensor:
-    """Guided log-probabilities from those with and without a poster, all (..., vocabulary).
+) -> tuple[Tensor, Tensor]:
+    """Guided log-probabilities and ids (..., k) of the tokens that may come next.
 
+    From log-probabilities with and without a poster, both (..., vocabulary):
     log p ∝ uncond + scale (cond − uncond), over the tokens near the conditional best. Far tokens
     are removed because a ratio of two tiny probabilities means nothing. Unlike Kornblith et al.,
 
@@ -47,8 +48,7 @@ def guide(
     inside = ~starts[candidates[..., :1]]
     guided = torch.where(inside, plain, plain + (scale - 1) * ratio)
     guided = guided.where(plain.isfinite() & (inside | starts[candidates]), -torch.inf)
-    nowhere = torch.full_like(conditional, -torch.inf)
-    return nowhere.scatter(-1, candidates, guided.log_softmax(-1))
+    return guided.log_softmax(-1), candidates
 
 
 def _near_the_best(log_probs: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,8 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
         """Guided log-probabilities (rows, vocabulary) from the plain model's logits."""
         conditional = scores.log_softmax(-1)
         unconditional = self._unconditional(input_ids).log_softmax(-1)
-        return guide(conditional, unconditional, self._scale, input_ids, self._starts)
+        guided, tokens = guide(conditional, unconditional, self._scale, input_ids, self._starts)
+        return torch.full_like(scores, -torch.inf).scatter(-1, tokens, guided)
 
     def _unconditional(self, input_ids: Tensor) -> Tensor:
         """Next-token logits (rows, vocabulary) without a poster."""

@@ -83,7 +83,9 @@ def assert_same(ours: list[list[Hypothesis]], theirs: list[list[Hypothesis]]) ->
     for plots, expected in zip(ours, theirs, strict=True):
         assert [plot.token_ids for plot in plots] == [plot.token_ids for plot in expected]
         for plot, other in zip(plots, expected, strict=True):
-            assert plot.score == pytest.approx(other.score, abs=1e-4, rel=1e-4)
+            # Where few tokens may come, some of the plots are there only to fill the number.
+            filler = max(plot.score, other.score) < -1e4
+            assert filler or plot.score == pytest.approx(other.score, abs=1e-4, rel=1e-4)
 
 
 def random_settings(rng: random.Random) -> GenerationSettings:

@@ -70,10 +70,12 @@ def test_inside_a_word_the_plain_model_goes_on():
     starts = torch.tensor([True, True, False, False])
     unconditional = torch.tensor([0.25, 0.25, 0.4, 0.1]).log()
     inside = torch.tensor([0.2, 0.1, 0.6, 0.1]).log()
-    guided = guide(inside, unconditional, 4.0, torch.empty(0, dtype=torch.long), starts)
-    torch.testing.assert_close(guided, inside)
+    nothing_yet = torch.empty(0, dtype=torch.long)
+    guided, ids = guide(inside, unconditional, 4.0, nothing_yet, starts)
+    torch.testing.assert_close(guided, inside[ids])
     between = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
-    guided = guide(between, unconditional, 4.0, torch.empty(0, dtype=torch.long), starts)
+    guided, ids = guide(between, unconditional, 4.0, nothing_yet, starts)
+    assert ids.tolist() == [0, 1, 2, 3]  # best first
     assert guided.isfinite().tolist() == starts.tolist()
     assert guided[0] - guided[1] == pytest.approx(4 * (between[0] - between[1]))
 

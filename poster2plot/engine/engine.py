@@ -102,8 +102,8 @@ class Decoding:
     def _step(self) -> None:
         engine, search = self._engine, self._search
         logits = engine.decoder.step(search.tokens[..., -1], self._memory, self._cache)
-        log_probs = process(logits, search.tokens, self._settings, engine.end, engine.starts)
-        parents = search.advance(log_probs)
+        candidates = process(logits, search.tokens, self._settings, engine.end, engine.starts)
+        parents = search.advance(*candidates)
         if parents is not None:
             self._cache.reorder(parents)
         over = search.over().tolist()

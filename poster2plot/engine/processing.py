@@ -1,4 +1,4 @@
-"""From a decoder's logits to the log-probabilities that a search goes by."""
+"""From a decoder's logits to the candidates that a search chooses from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from poster2plot.settings import GenerationSettings
 
 def process(
     logits: Tensor, tokens: Tensor, settings: GenerationSettings, end: int, starts: Tensor
-) -> Tensor:
-    """Log-probabilities (B, N, V) from logits (B, G, N, V) after tokens (B, N, length).
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and ids (B, N, k) of what may follow tokens (B, N, length).
+
+    `logits` are (B, G, N, V). Whatever is no candidate has the log-probability -inf.
 
     `end` is the end token; `starts` (V) tells the tokens that may begin a word from the others.
     G is 2 where guidance compares with the stream without a poster, else 1. As in
@@ -24,10 +26,16 @@ def process(
         seen[..., end] = -torch.inf
     if settings.no_repeat_ngram_size:
         _ban_repeats(seen, tokens, settings.no_repeat_ngram_size)
+    vocabulary = torch.arange(seen.shape[-1], device=seen.device).expand_as(seen)
     if logits.shape[1] == 1:
-        return seen
+        return seen, vocabulary
     scale = settings.guidance or 1
-    return guide(seen.log_softmax(-1), log_probs[:, 1], scale, tokens, starts)
+    guided, ids = guide(seen.log_softmax(-1), log_probs[:, 1], scale, tokens, starts)
+    if settings.sample:
+        # What is drawn depends on the order and number of the candidates, and these on the others
+        # that are decoded.
+        return torch.full_like(seen, -torch.inf).scatter(-1, ids, guided), vocabulary
+    return guided, ids
 
 
 def _ban_repeats(log_probs: Tensor, tokens: Tensor, size: int) -> None:

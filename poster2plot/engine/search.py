@@ -35,8 +35,11 @@ class Search(Protocol):
 
     tokens: Tensor  # (B, N, length) so far, the start token first
 
-    def advance(self, log_probs: Tensor) -> Tensor | None:
-        """Choose the next tokens; the rows (B, N) they continue, or None where each goes on."""
+    def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor | None:
+        """Choose the next tokens of those with these log-probabilities and ids (B, N, k).
+
+        Returns the rows (B, N) they continue, or None where each row goes on.
+        """
 
     def over(self) -> Tensor:
         """Which posters (B) are finished."""
@@ -67,13 +70,13 @@ class BeamSearch:
         self._has_ended = torch.zeros(posters, beams, dtype=torch.bool, device=device)
         self._improvable = torch.ones(posters, 1, dtype=torch.bool, device=device)
 
-    def advance(self, log_probs: Tensor) -> Tensor:
-        beams, vocabulary = log_probs.shape[1:]
+    def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor:
+        beams, count = log_probs.shape[1:]
         length = self.tokens.shape[-1]
         # Twice as many as beams: even where all beams end, as many go on.
         totals = (log_probs + self._scores[..., None]).flatten(1)
         totals, choices = totals.topk(2 * beams)
-        parents, chosen = choices // vocabulary, choices % vocabulary
+        parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
         sequences = torch.cat([_rows(self.tokens, parents), chosen[..., None]], dim=-1)
         ends = chosen == self._end
         if length + 1 >= self._settings.max_length:
@@ -166,18 +169,19 @@ class Sampling:
             torch.Generator(device).manual_seed(settings.seed) for _ in range(posters)
         ]
 
-    def advance(self, log_probs: Tensor) -> None:
+    def advance(self, log_probs: Tensor, ids: Tensor) -> None:
         if self._settings.sample:
             log_probs = _warp(log_probs, self._settings)
-            chosen = torch.stack(
+            places = torch.stack(
                 [
-                    rows.softmax(-1).multinomial(1, generator=generator)[:, 0]
+                    rows.softmax(-1).multinomial(1, generator=generator)
                     for rows, generator in zip(log_probs, self._generators, strict=True)
                 ]
             )
         else:
-            chosen = log_probs.argmax(-1)
-        picked = log_probs.log_softmax(-1).gather(-1, chosen[..., None])[..., 0]
+            places = log_probs.argmax(-1, keepdim=True)
+        picked = log_probs.log_softmax(-1).gather(-1, places)[..., 0]
+        chosen = ids.gather(-1, places)[..., 0]
         self._sums += picked.where(~self._ended, 0)
         self._counts += ~self._ended
         chosen = chosen.where(~self._ended, self._end)
