@@ -1,130 +1,10 @@
-"""Draw the example posters of the page: `python scripts/draw_posters.py`.
-
-Films that do not exist, in flat shapes and gradients, so that the repository needs nobody else's
-pictures. Coordinates are in poster units, 600 × 900; everything is drawn at twice the size and
-scaled down, for smooth edges.
-"""
+"""Posters of films to be afraid or in awe of."""
 
 import math
-import random
-from collections.abc import Callable
-from pathlib import Path
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image
 
-FOLDER = Path(__file__).parent.parent / "assets" / "posters"
-WIDTH, HEIGHT, SCALE = 600, 900, 2
-
-Point = tuple[float, float]
-
-
-class Poster:
-    """A picture with the few brushes that the posters need."""
-
-    def __init__(self, seed: int) -> None:
-        self.image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE))
-        self.random = random.Random(seed)
-
-    def sky(self, *colors: str) -> None:
-        """A vertical gradient over the whole poster."""
-        strip = Image.new("RGB", (1, len(colors)))
-        for y, color in enumerate(colors):
-            strip.paste(color, (0, y, 1, y + 1))
-        self.image.paste(strip.resize(self.image.size, Image.Resampling.BICUBIC))
-
-    def _layer(self) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-        mask = Image.new("L", self.image.size)
-        return mask, ImageDraw.Draw(mask)
-
-    def _apply(self, mask: Image.Image, color: str, blur: float, opacity: float) -> None:
-        if blur:
-            mask = mask.filter(ImageFilter.GaussianBlur(blur * SCALE))
-        self.image.paste(color, mask=mask.point(lambda value: int(value * opacity)))
-
-    def shape(self, points: list[Point], color: str, blur: float = 0, opacity: float = 1) -> None:
-        """A filled polygon."""
-        mask, draw = self._layer()
-        draw.polygon([(x * SCALE, y * SCALE) for x, y in points], fill=255)
-        self._apply(mask, color, blur, opacity)
-
-    def disc(
-        self, x: float, y: float, r: float, color: str, blur: float = 0, opacity: float = 1
-    ) -> None:
-        """A circle; blurred, it glows."""
-        mask, draw = self._layer()
-        draw.ellipse([(v * SCALE) for v in (x - r, y - r, x + r, y + r)], fill=255)
-        self._apply(mask, color, blur, opacity)
-
-    def line(self, points: list[Point], color: str, width: float, opacity: float = 1) -> None:
-        """A polyline with round joints."""
-        mask, draw = self._layer()
-        scaled = [(x * SCALE, y * SCALE) for x, y in points]
-        draw.line(scaled, fill=255, width=round(width * SCALE), joint="curve")
-        self._apply(mask, color, 0, opacity)
-
-    def ridge(self, y: float, rough: float, color: str, opacity: float = 1) -> None:
-        """Hills from edge to edge, `rough` units high."""
-        waves = [(self.random.uniform(0.005, 0.03), self.random.uniform(0, 6)) for _ in range(4)]
-        top = [
-            (float(x), y + rough / 4 * sum(math.sin(x * f + p) for f, p in waves))
-            for x in range(0, WIDTH + 5, 5)
-        ]
-        self.shape([*top, (WIDTH, HEIGHT), (0, HEIGHT)], color, opacity=opacity)
-
-    def stars(self, count: int, color: str, below: float = HEIGHT) -> None:
-        """Points of light in the upper part."""
-        for _ in range(count):
-            x, y = self.random.uniform(0, WIDTH), self.random.uniform(0, below)
-            self.disc(x, y, self.random.uniform(0.4, 1.6), color, opacity=self.random.random())
-
-    def text(self, text: str, y: float, size: float, color: str, tracking: float = 0.1) -> None:
-        """A centred, letter-spaced line, `y` at its middle; too wide a line shrinks to fit."""
-        font = ImageFont.load_default(size * SCALE)
-        gap = tracking * size * SCALE
-        widths = [font.getlength(letter) + gap for letter in text]
-        if sum(widths) - gap > 540 * SCALE:
-            self.text(text, y, size * 0.95, color, tracking)
-            return
-        x = (WIDTH * SCALE - sum(widths) + gap) / 2
-        draw = ImageDraw.Draw(self.image)
-        for letter, width in zip(text, widths, strict=True):
-            draw.text((x, y * SCALE), letter, fill=color, font=font, anchor="lm")
-            x += width
-
-    def lettering(self, title: list[str], tagline: str, y: float, color: str, faint: str) -> None:
-        """The title over two lines at most, a tagline above, a billing block below."""
-        self.text(tagline.upper(), 46, 13, faint, 0.35)
-        for row, line in enumerate(title):
-            self.text(line, y + row * 62, 60, color, 0.08)
-        self.text("A LANTERN YARD PICTURE", 862, 11, faint, 0.45)
-
-    def finish(self, grain: float = 10) -> Image.Image:
-        """The poster at its final size, darker at the corners, with a little film grain."""
-        image = self.image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-        shade = Image.new("L", (WIDTH, HEIGHT), 120)
-        ImageDraw.Draw(shade).ellipse((-60, -40, WIDTH + 60, HEIGHT + 40), fill=255)
-        shade = shade.filter(ImageFilter.GaussianBlur(110))
-        image = ImageChops.multiply(image, Image.merge("RGB", [shade] * 3))
-        noise = bytes(
-            min(255, max(0, round(128 + self.random.gauss(0, grain))))
-            for _ in range(WIDTH * HEIGHT)
-        )
-        film = Image.frombytes("L", (WIDTH, HEIGHT), noise)
-        return ImageChops.overlay(image, Image.merge("RGB", [film] * 3))
-
-
-def person(
-    poster: Poster, x: float, y: float, size: float, color: str, *, hat: bool = False
-) -> None:
-    """A standing silhouette, feet at (x, y), `size` units tall."""
-    u = size / 100
-    body = [(-13, -78), (13, -78), (17, -40), (11, -38), (9, 0), (2, 0), (0, -34), (-2, 0), (-9, 0)]
-    coat = [*body, (-11, -38), (-17, -40)]
-    poster.shape([(x + px * u, y + py * u) for px, py in coat], color)
-    poster.disc(x, y - 86 * u, 10 * u, color)
-    if hat:
-        brim = [(-18, -91), (18, -91), (11, -95), (9, -106), (-9, -106), (-11, -95)]
-        poster.shape([(x + px * u, y + py * u) for px, py in brim], color)
+from scripts.posters.brushes import Poster, person
 
 
 def horror() -> Image.Image:
@@ -245,37 +125,6 @@ def space() -> Image.Image:
     return p.finish(8)
 
 
-def romance() -> Image.Image:
-    """Two Umbrellas."""
-    p = Poster(4)
-    p.sky("#2a1740", "#7a2f5d", "#d9657a", "#f6a97f", "#f9d3a2")
-    p.disc(300, 430, 170, "#ffe3b5", blur=60, opacity=0.8)
-    for x in range(0, WIDTH, 46):
-        top = 430 + p.random.uniform(-70, 60)
-        p.shape([(x, top), (x + 46, top), (x + 46, 700), (x, 700)], "#5c2a56", opacity=0.75)
-        for wx in range(x + 6, x + 42, 12):
-            for wy in range(int(top) + 14, 640, 22):
-                if p.random.random() < 0.4:
-                    p.shape([(wx, wy), (wx + 6, wy), (wx + 6, wy + 9), (wx, wy + 9)], "#ffd78a")
-    p.shape([(0, 640), (600, 640), (600, 900), (0, 900)], "#31183f")
-    p.shape([(180, 640), (420, 640), (520, 900), (80, 900)], "#f6a97f", blur=30, opacity=0.5)
-    for x, color, lean in ((245, "#e8375a", -1), (355, "#f2c14e", 1)):
-        person(p, x, 742, 185, "#1b0c24")
-        top = [
-            (x + lean * 14 + 96 * math.cos(a / 20), 572 + 74 * math.sin(a / 20))
-            for a in range(-63, 1)
-        ]
-        p.shape(top, color)
-        p.line([(x + lean * 14, 500), (x + lean * 16, 650)], "#1b0c24", 4)
-    p.shape([(228, 742), (262, 742), (278, 640), (214, 640)], "#1b0c24")
-    p.line([(262, 660), (300, 684), (338, 660)], "#1b0c24", 12)
-    for _ in range(160):
-        x, y = p.random.uniform(0, 600), p.random.uniform(60, 760)
-        p.line([(x, y), (x - 4, y + 22)], "#ffe9dd", 1.2, 0.35)
-    p.lettering(["TWO UMBRELLAS"], "It only rains when they meet", 806, "#ffe3d0", "#f6c9b5")
-    return p.finish(8)
-
-
 def shark() -> Image.Image:
     """Undertow Bay."""
     p = Poster(5)
@@ -373,17 +222,62 @@ def noir() -> Image.Image:
     return p.finish(16)
 
 
-POSTERS: dict[str, Callable[[], Image.Image]] = {
-    "the-house-on-harrow-hill": horror,
-    "the-last-water": western,
-    "far-side-of-silence": space,
-    "two-umbrellas": romance,
-    "undertow-bay": shark,
-    "a-quiet-alibi": noir,
-}
+def fantasy() -> Image.Image:
+    """The Ember Crown."""
+    p = Poster(7)
+    p.sky("#1a0b2e", "#43205f", "#8c3a6b", "#e0734f", "#f5b764")
+    p.disc(300, 520, 190, "#ffd48a", blur=80, opacity=0.7)
+    p.ridge(560, 70, "#5b2b58", opacity=0.8)
+    p.ridge(620, 60, "#3a1b42")
+    for x, top, width in ((300, 330, 54), (246, 420, 38), (358, 400, 40), (204, 480, 30)):
+        left, right, tip = x - width / 2, x + width / 2, top - width * 1.5
+        p.shape([(left, 700), (left, top), (right, top), (right, 700)], "#180a20")
+        p.shape([(left - 8, top), (x, tip), (right + 8, top)], "#28102f")
+        p.line([(x, tip), (x, tip - 26)], "#180a20", 3)
+        p.shape([(x, tip - 26), (x + 24, tip - 18), (x, tip - 10)], "#e3452f")
+        window = [(x - 5, top + 40), (x + 5, top + 40), (x + 5, top + 62), (x - 5, top + 62)]
+        p.shape(window, "#ffcf6b")
+    p.shape([(180, 560), (400, 540), (430, 720), (150, 720)], "#180a20")
+    p.ridge(690, 40, "#120717")
+    body = [(84, 250), (150, 214), (206, 222), (250, 200), (286, 214), (262, 226), (214, 246)]
+    body += [(168, 252), (120, 276), (60, 330), (30, 336), (64, 300)]
+    p.shape(body, "#12060f")
+    p.shape([(150, 220), (120, 96), (196, 150), (262, 110), (214, 230)], "#2b0d20")
+    p.shape([(170, 240), (96, 340), (170, 316), (214, 350), (206, 240)], "#1d0918")
+    p.disc(270, 208, 3, "#ffd23e")
+    p.shape([(284, 212), (420, 262), (404, 300), (372, 292)], "#ff8a2b", blur=12, opacity=0.9)
+    p.shape([(284, 212), (380, 256), (362, 276)], "#ffe27a", blur=6)
+    person(p, 452, 742, 118, "#0b0410")
+    p.line([(474, 664), (500, 590)], "#d9d4e6", 4)
+    p.lettering(["THE EMBER CROWN"], "A throne is only warm for one", 806, "#ffd48a", "#e5b9c4")
+    return p.finish(8)
 
 
-if __name__ == "__main__":
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, draw in POSTERS.items():
-        draw().save(FOLDER / f"{name}.jpg", quality=88, optimize=True)
+def war() -> Image.Image:
+    """Iron Meadow."""
+    p = Poster(8)
+    p.sky("#3b4148", "#6d6f6a", "#a89b80", "#d7bd8c", "#8a7350")
+    for x, y, r in ((130, 300, 90), (200, 250, 70), (470, 330, 110), (410, 270, 60)):
+        p.disc(x, y, r, "#4a4a46", blur=34, opacity=0.6)
+    for x, y, size in ((150, 130, 1.0), (300, 90, 0.7), (430, 160, 0.8)):
+        plane = [(-50, 0), (-8, -5), (0, -22), (6, -5), (50, 0), (6, 7), (0, 30), (-6, 7)]
+        p.shape([(x + px * size, y + py * size) for px, py in plane], "#2a2c2e")
+    p.ridge(560, 40, "#6b5b40")
+    p.ridge(620, 30, "#47402f")
+    for x, size in ((150, 150), (235, 178), (330, 196), (430, 170), (505, 140)):
+        foot = 700 + size / 8
+        person(p, x, foot, size, "#14130f")
+        u = size / 100
+        brim, top = foot - 88 * u, foot - 99 * u
+        helmet = [(x - 13 * u, brim), (x + 13 * u, brim), (x + 9 * u, top), (x - 9 * u, top)]
+        p.shape(helmet, "#14130f")
+        p.line([(x + 8 * u, foot - 30 * u), (x + 30 * u, foot - 108 * u)], "#14130f", 3.4 * u)
+    p.ridge(725, 26, "#1a1712")
+    for x in range(-20, 640, 90):
+        p.line([(x, 800), (x + 26, 690)], "#0d0b08", 7)
+        p.line([(x + 26, 800), (x, 690)], "#0d0b08", 7)
+    for y in (716, 748):
+        wire = [(float(x), y + 9 * math.sin(x / 14)) for x in range(0, 605, 5)]
+        p.line(wire, "#0d0b08", 2.4)
+    p.lettering(["IRON MEADOW"], "They were promised a short summer", 812, "#f0dfb8", "#c9b98f")
+    return p.finish(18)
