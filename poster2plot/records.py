@@ -1,5 +1,7 @@
-"""The one JSON shape of a result, for every face of the program."""
+"""The one JSON shape of a result, for every face of the program, and tables made of it."""
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -45,3 +47,27 @@ def plot_record(
 def error_record(source: str, error: Exception) -> dict[str, Any]:
     """What stands in a plot's place when its input could not be used."""
     return {"source": source, "error": str(error)}
+
+
+def to_csv(records: Sequence[dict[str, Any]]) -> str:
+    """A table of `plot_record`s with a row for each candidate, best first.
+
+    A cell that a spreadsheet would run as a formula gets an apostrophe before it (OWASP, CSV
+    injection).
+    """
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["source", "title", "rank", "plot", "score", "model", "seconds"])
+    for record in records:
+        title = (record.get("title") or {}).get("title") or ""
+        for rank, candidate in enumerate(record["candidates"], 1):
+            row = [record["source"], title, rank, candidate["text"], candidate["score"]]
+            writer.writerow(
+                [_harmless(cell) for cell in [*row, record["model"], record["seconds"]]]
+            )
+    return table.getvalue()
+
+
+def _harmless(cell: object) -> object:
+    is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if is_formula else cell

@@ -7,18 +7,19 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from poster2plot import Poster2Plot, PosterFinder
+from page import shared
+from page.inputs import MOST_TITLES
+from poster2plot import Poster2Plot
 from tests.conftest import draw_poster, encode
 from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
-SCRIPT = Path(__file__).parent.parent / "streamlit_app.py"
+SCRIPT = Path(__file__).parent.parent / "page" / "main.py"
 
 
 @pytest.fixture
 def page(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
     yield AppTest.from_file(SCRIPT, default_timeout=60).run()
-    st.cache_resource.clear()
     st.cache_data.clear()
 
 
@@ -28,13 +29,13 @@ def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 
 def plots(page: AppTest) -> list[str]:
-    return [m.value for m in page.markdown if m.value.startswith("#### ")]
+    return [each.record["plot"] for each in page.session_state.written.values()]
 
 
 def test_the_page_opens_without_a_plot(page: AppTest):
     assert not page.exception
     assert page.title[0].value == "Poster2Plot"
-    assert not plots(page)
+    assert "written" not in page.session_state or not plots(page)
     assert any("CPU" in caption.value for caption in page.caption)
 
 
@@ -53,14 +54,8 @@ def test_a_bad_upload_leaves_the_others_alone(page: AppTest):
     assert len(plots(page)) == 1
 
 
-def test_an_example_gives_a_plot_with_one_click(page: AppTest):
-    page.button[0].click().run()
-    assert not page.exception
-    assert len(plots(page)) == 1
-
-
 def test_what_is_no_title_is_explained(page: AppTest):
-    page.text_input[0].set_value("nm0000138, https://example.com/title/tt1375666/").run()
+    page.text_area[0].set_value("nm0000138, https://example.com/title/tt1375666/").run()
     assert not page.exception
     assert len(page.error) == 2
 
@@ -71,17 +66,22 @@ def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: py
             MOVIE: cinemeta(server, description="A *thief* enters $dreams$."),
             PICTURE: Answer(encode(draw_poster(), "JPEG")),
         }
-        finder = server.finder()
-        monkeypatch.setattr(PosterFinder, "from_environment", lambda *_: finder)
-        page.text_input[0].set_value(ID).run()
+        monkeypatch.setattr(shared, "finder", server.finder)
+        page.text_area[0].set_value(ID).run()
     assert not page.exception
     assert not page.error
     assert len(plots(page)) == 1
     assert any(caption.value == r"Inception \(2010\)" for caption in page.caption)
-    [expander] = page.expander
-    assert "Cinemeta" in expander.label
-    assert expander.markdown[0].value == r"A \*thief\* enters \$dreams\$\."
-    assert "strem" in expander.caption[0].value
+    told = [each.value for each in page.markdown]
+    assert "**What Cinemeta says it is about**" in told
+    assert r"A \*thief\* enters \$dreams\$\." in told
+    assert any("strem" in caption.value for caption in page.caption)
+
+
+def test_many_titles_are_too_many(page: AppTest):
+    page.text_area[0].set_value("\n".join(f"nm{i:07}" for i in range(25))).run()
+    assert len(page.error) == MOST_TITLES
+    assert "first 20 of 25" in page.warning[0].value
 
 
 def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatch):
@@ -95,18 +95,20 @@ def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Poster2Plot, "submit", counted)
     poster = ("poster.png", encode(draw_poster()))
     upload(page, poster)
-    first = plots(page)
     page.run()
     upload(page, poster, ("again.png", poster[1]))
     assert len(calls) == 1
-    assert plots(page) == first * 2
+    assert any("same picture" in caption.value for caption in page.caption)
 
 
-def test_candidates_are_listed(page: AppTest):
-    page.slider("num_candidates").set_value(3)
+def test_candidates_are_kept_with_their_attention(page: AppTest):
+    page.slider("candidates").set_value(3)
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
-    assert [m.value[:2] for m in page.markdown if m.value[:1].isdigit()] == ["1.", "2.", "3."]
+    [written] = page.session_state.written.values()
+    assert len(written.candidates) == 3
+    for candidate, words in zip(written.candidates, written.attention, strict=True):
+        assert [each.word for each in words] == candidate.text.split()
 
 
 def test_sampling_has_its_own_settings(page: AppTest):
@@ -117,6 +119,27 @@ def test_sampling_has_its_own_settings(page: AppTest):
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
     assert len(plots(page)) == 1
+
+
+def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
+    before = {slider.key: slider.value for slider in page.slider}
+    page.button("preset Varied").click().run()
+    assert not page.exception
+    assert page.slider("candidates").value == 4
+    assert page.segmented_control("search").value == "Sampling"
+    page.button("preset Reset").click().run()
+    assert {slider.key: slider.value for slider in page.slider} == before
+
+
+def test_what_is_forgotten_stays_forgotten(page: AppTest):
+    upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    forget = next(button for button in page.button if button.label == "Forget")
+    forget.click().run()
+    assert not page.exception
+    assert len(plots(page)) == 1
+    again = next(button for button in page.button if button.label == "Write it")
+    again.click().run()
+    assert len(plots(page)) == 2
 
 
 def test_every_slider_at_its_ends(page: AppTest):

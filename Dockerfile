@@ -1,0 +1,23 @@
+# The page and its model in one image, for a Hugging Face Space or any host: docs/hosting.md.
+
+FROM python:3.11.14-slim-trixie AS packages
+# Which build of PyTorch: cpu, cu130, …
+ARG TORCH_BACKEND=cpu
+RUN pip install --no-cache-dir uv==0.13.9
+COPY requirements.txt /
+RUN uv venv /venv \
+    && uv pip install --python=/venv --no-cache --torch-backend="$TORCH_BACKEND" \
+        --requirements=/requirements.txt
+
+FROM python:3.11.14-slim-trixie
+RUN useradd --create-home --uid=1000 poster2plot
+COPY --from=packages /venv /venv
+ENV PATH="/venv/bin:$PATH"
+WORKDIR /app
+# .dockerignore says what belongs here.
+COPY . .
+USER 1000
+EXPOSE 8501
+HEALTHCHECK --start-period=60s CMD ["python", "-c", \
+    "from urllib.request import urlopen; urlopen('http://127.0.0.1:8501/_stcore/health')"]
+CMD ["streamlit", "run", "streamlit_app.py", "--server.headless=true", "--server.address=0.0.0.0"]

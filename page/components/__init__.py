@@ -1,0 +1,76 @@
+"""What the page needs and Streamlit lacks: components of a few lines of JavaScript each."""
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+from PIL import Image
+
+from poster2plot import Candidate, WordAttention
+
+FOLDER = Path(__file__).parent
+
+
+def _read(name: str) -> str | None:
+    path = FOLDER / name
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+_paste = st.components.v2.component("paste", js=_read("paste.js"))
+_examples = st.components.v2.component(
+    "examples",
+    html='<div class="row"></div>',
+    css=_read("examples.css"),
+    js=_read("examples.js"),
+)
+_plot_view = st.components.v2.component(
+    "plot_view",
+    html=_read("plot_view.html"),
+    css=_read("plot_view.css"),
+    js=_read("plot_view.js"),
+)
+
+
+def paste_into_uploader() -> None:
+    """Let pictures pasted anywhere on the page go into its file uploader."""
+    _paste(key="paste")
+
+
+def choose_example(thumbnails: dict[str, Image.Image]) -> str | None:
+    """The name of the example poster that was just clicked."""
+    data = [{"name": name, "image": _data_url(image)} for name, image in thumbnails.items()]
+    chosen = _examples(key="examples", data=data, on_chosen_change=lambda: None).chosen
+    return None if chosen is None else str(chosen)
+
+
+def plot_view(
+    image: Image.Image,
+    alt: str,
+    candidates: Sequence[Candidate],
+    attention: Sequence[Sequence[WordAttention]],
+    *,
+    key: str,
+) -> None:
+    """A poster beside its candidate plots, whose words show where the model looked."""
+    grid: tuple[int, ...] = (1, 1)
+    plots = []
+    for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
+        shown = []
+        for each in words:
+            grid = tuple(each.weights.shape)
+            largest = each.weights.max().clamp(min=1e-9)
+            levels = (each.weights / largest * 255).round().int().flatten().tolist()
+            shown.append({"word": each.word, "weights": levels})
+        place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.2f}"
+        note = place if len(candidates) > 1 else ""
+        plots.append({"text": candidate.text, "note": note, "words": shown})
+    data = {"image": _data_url(image), "alt": alt, "grid": grid, "candidates": plots}
+    _plot_view(key=key, data=data)
+
+
+def _data_url(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

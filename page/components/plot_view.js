@@ -1,0 +1,106 @@
+// A poster beside its plots; the words of a plot show where on the poster the model looked.
+
+const WARM = [[120, 20, 10], [235, 80, 20], [255, 200, 60]] // from little to much attention
+
+function color(weight) {
+  const place = weight * (WARM.length - 1)
+  const below = Math.min(Math.floor(place), WARM.length - 2)
+  const [low, high] = WARM.slice(below)
+  return low.map((value, i) => value + (high[i] - value) * (place - below))
+}
+
+// `weights` are 0 to 255, row by row.
+function paint(canvas, weights) {
+  const context = canvas.getContext("2d")
+  const pixels = context.createImageData(canvas.width, canvas.height)
+  weights.forEach((weight, i) => {
+    pixels.data.set([...color(weight / 255), weight * 0.85], i * 4)
+  })
+  context.putImageData(pixels, 0, 0)
+}
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text)
+  } catch {
+    // Browsers keep the clipboard from pages that come without TLS from another machine.
+    const area = document.createElement("textarea")
+    area.value = text
+    document.body.append(area)
+    area.select()
+    document.execCommand("copy")
+    area.remove()
+  }
+  button.textContent = "Copied"
+  setTimeout(() => (button.textContent = "Copy"), 2000)
+}
+
+function plotItem(candidate, show) {
+  const item = document.createElement("li")
+  const plot = document.createElement("p")
+  plot.className = "plot"
+  const words = candidate.words.map(({ word, weights }) => {
+    const span = document.createElement("span")
+    span.className = "word"
+    span.textContent = word
+    span.onpointerenter = () => show(span, weights)
+    span.onclick = () => show(span, weights, true)
+    return { span, weights }
+  })
+  words.forEach(({ span }, i) => plot.append(...(i ? [" ", span] : [span])))
+  plot.onpointerleave = () => show(null)
+  if (words.length) {
+    // One stop of the tab key for the whole plot, arrow keys from word to word.
+    plot.tabIndex = 0
+    plot.setAttribute("aria-describedby", "hint")
+    let place = -1
+    plot.onkeydown = (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
+      if (!step) return
+      event.preventDefault()
+      place = Math.min(Math.max(place + step, 0), words.length - 1)
+      show(words[place].span, words[place].weights, true)
+    }
+    plot.onblur = () => show(null, null, true)
+  } else {
+    plot.textContent = candidate.text
+  }
+
+  const button = document.createElement("button")
+  button.className = "copy"
+  button.textContent = "Copy"
+  button.onclick = () => copy(candidate.text, button)
+  const below = document.createElement("footer")
+  const score = document.createElement("span")
+  score.textContent = candidate.note
+  below.append(button, score)
+  item.append(plot, below)
+  return item
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".view")
+  const picture = root.querySelector("img")
+  const canvas = root.querySelector("canvas")
+  picture.src = data.image
+  picture.alt = data.alt
+  ;[canvas.height, canvas.width] = data.grid
+
+  let shown = null
+  let picked = null // a clicked word stays when the pointer leaves
+  function show(span, weights, pick = false) {
+    if (pick) picked = span && span !== picked?.span ? { span, weights } : null
+    const next = pick ? picked : span ? { span, weights } : picked
+    shown?.span.classList.remove("shown")
+    shown = next
+    shown?.span.classList.add("shown")
+    root.classList.toggle("looking", Boolean(shown))
+    if (shown) paint(canvas, shown.weights)
+  }
+
+  const plots = root.querySelector("ol")
+  plots.replaceChildren(...data.candidates.map((candidate) => plotItem(candidate, show)))
+  plots.classList.toggle("several", data.candidates.length > 1)
+  show(null, null, true)
+  root.querySelector("#hint").hidden = !data.candidates.some(({ words }) => words.length)
+}

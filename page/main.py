@@ -1,0 +1,41 @@
+"""The page, read from top to bottom as it looks."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from page import shared
+from page.components import paste_into_uploader
+from page.history import show_history
+from page.inputs import choose_posters
+from page.results import plain, show_results
+from page.settings import choose_settings
+from poster2plot import Poster2PlotError
+
+st.set_page_config(page_title="Poster2Plot", page_icon=":material/movie:", layout="wide")
+st.title("Poster2Plot", anchor=False)
+st.markdown("Give it a movie or TV poster, get its plot, invented from the picture alone.")
+
+try:
+    with st.spinner("Loading the model …"):
+        p2p = shared.model()
+except Poster2PlotError as error:
+    st.error(plain(str(error)))
+    st.stop()
+
+with st.sidebar:
+    settings = choose_settings(p2p)
+    st.caption(f"Model: {plain(p2p.name)}  \nDevice: {p2p.device.type.upper()}")
+
+posters, history, about = st.tabs(["Posters", "History", "About"])
+with posters:
+    entries = choose_posters()
+    if entries:
+        show_results(entries, p2p, settings)
+    else:
+        st.caption(":material/arrow_upward: The plot appears here, beside its poster.")
+    paste_into_uploader()
+with history:
+    show_history()
+with about:
+    st.markdown(Path(__file__).with_name("about.md").read_text(encoding="utf-8"))

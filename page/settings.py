@@ -1,0 +1,181 @@
+"""The sidebar: how plots are written. Each setting lives in the URL, so that a link repeats it."""
+
+from typing import Any
+
+import streamlit as st
+
+from poster2plot import GenerationSettings, Poster2Plot
+
+BEAM_SEARCH, SAMPLING = "Beam search", "Sampling"
+
+
+def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
+    """Presets and sliders."""
+    default = p2p.resolve()
+    longest = min(p2p.config.decoder.n_positions, 256)
+    defaults = {
+        "guidance": float(default.guidance or 1),
+        "candidates": 1,
+        "max_length": min(default.max_length, longest),
+        "no_repeat": default.no_repeat_ngram_size,
+        "search": BEAM_SEARCH,
+        "beams": default.num_beams,
+        "length_penalty": default.length_penalty,
+        "temperature": default.temperature,
+        "top_p": default.top_p,
+        "seed": default.seed,
+    }
+    st.header("Settings")
+    _presets(defaults)
+
+    guidance = st.slider(
+        "Follow the poster",
+        1.0,
+        8.0,
+        defaults["guidance"],
+        0.5,
+        key="guidance",
+        bind="query-params",
+        help="Guidance. 1 is the plain model, which likes to tell every poster the same story; "
+        "high values name what they see and get stranger. Above 1 a plot takes a little longer.",
+    )
+    candidates = st.slider(
+        "Plots for each poster",
+        1,
+        8,
+        defaults["candidates"],
+        key="candidates",
+        bind="query-params",
+        help="Different candidates, best first. More than the beams take longer.",
+    )
+    max_length = st.slider(
+        "Longest plot",
+        8,
+        longest,
+        defaults["max_length"],
+        key="max_length",
+        bind="query-params",
+        help="In tokens, about four letters each; each takes its time. A plot ends with its last "
+        "whole sentence.",
+    )
+    no_repeat = st.slider(
+        "No repeated phrases of",
+        0,
+        6,
+        defaults["no_repeat"],
+        key="no_repeat",
+        bind="query-params",
+        help="No-repeat n-gram: no sequence of this many tokens occurs twice in a plot. 0 allows "
+        "all. Costs nothing.",
+    )
+    mode = st.segmented_control(
+        "Search",
+        [BEAM_SEARCH, SAMPLING],
+        default=defaults["search"],
+        required=True,
+        key="search",
+        bind="query-params",
+        width="stretch",
+        help="Beam search looks for the likeliest plot and always finds the same. Sampling draws "
+        "one by chance, and is faster.",
+    )
+    shared = {
+        "guidance": guidance,
+        "num_candidates": candidates,
+        "max_length": max_length,
+        "no_repeat_ngram_size": no_repeat,
+    }
+    if mode == SAMPLING:
+        return GenerationSettings(**shared, **_sampling(defaults))
+    beams = st.slider(
+        "Beams",
+        1,
+        12,
+        defaults["beams"],
+        key="beams",
+        bind="query-params",
+        help="Hypotheses kept at each step. More take longer and write safer plots. There are "
+        "always at least as many as plots.",
+    )
+    length_penalty = st.slider(
+        "Length penalty",
+        -2.0,
+        4.0,
+        defaults["length_penalty"],
+        0.25,
+        key="length_penalty",
+        bind="query-params",
+        help="Above 0 favours longer plots, below 0 shorter ones. Costs nothing.",
+    )
+    return GenerationSettings(
+        **shared, num_beams=max(beams, candidates), length_penalty=length_penalty
+    )
+
+
+def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "sample": True,
+        "temperature": st.slider(
+            "Temperature",
+            0.1,
+            2.0,
+            defaults["temperature"],
+            0.05,
+            key="temperature",
+            bind="query-params",
+            help="Low values are safe and dull, high ones bold and often broken.",
+        ),
+        "top_p": st.slider(
+            "Top-p",
+            0.05,
+            1.0,
+            defaults["top_p"],
+            0.05,
+            key="top_p",
+            bind="query-params",
+            help="Draw only among the likeliest tokens that make up this probability.",
+        ),
+        "seed": int(
+            st.number_input(
+                "Seed",
+                0,
+                2**32 - 1,
+                defaults["seed"],
+                key="seed",
+                bind="query-params",
+                help="The same seed draws the same plots; another one draws others.",
+            )
+        ),
+    }
+
+
+def _presets(defaults: dict[str, Any]) -> None:
+    """Buttons that set all sliders; those that a preset does not name go to their defaults."""
+    presets: dict[str, tuple[dict[str, Any], str]] = {
+        "Faithful": ({"guidance": 7.0, "beams": 6}, "Names what it sees, at the cost of style."),
+        "Varied": (
+            {"search": SAMPLING, "candidates": 4, "temperature": 1.0, "guidance": 4.0},
+            "Four plots drawn by chance.",
+        ),
+        "Original": (
+            {
+                "guidance": 1.0,
+                "beams": 4,
+                "max_length": min(64, defaults["max_length"]),
+                "no_repeat": 2,
+                "length_penalty": 2.0,
+            },
+            "As deepklarity/poster2plot wrote in 2021: four beams, no guidance.",
+        ),
+        "Reset": ({}, "Back to what this model was measured with."),
+    }
+    columns = st.columns(2, gap="small") * 2
+    for column, (name, (values, help_text)) in zip(columns, presets.items(), strict=True):
+        column.button(
+            name,
+            key=f"preset {name}",
+            help=help_text,
+            on_click=st.session_state.update,
+            args=({**defaults, **values},),
+            width="stretch",
+        )
