@@ -34,7 +34,7 @@ def choose_posters() -> list[Entry]:
     """Uploads, the camera's picture, IMDb titles and the chosen example, in this order."""
     # Another key makes another, empty widget: there is no other way to clear an uploader.
     cleared = st.session_state.setdefault("cleared", 0)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([3, 2], gap="medium")
     with left:
         uploads = st.file_uploader(
             "Drop posters here, or paste a picture",

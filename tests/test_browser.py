@@ -1,12 +1,10 @@
 """The real page on the bundled model in a real browser; pictures of it stay in test-artifacts/."""
 
-import base64
 import csv
 import io
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,13 +19,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from poster2plot.share import SIZE
+from tests.browser import CHROMIUM, PATIENCE, drop, example, launch, transfer_of
 from tests.conftest import draw_poster, encode
 from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
 ROOT = Path(__file__).parent.parent
 ARTIFACTS = ROOT / "test-artifacts"
-CHROMIUM = shutil.which("chromium")
-PATIENCE = 120_000  # milliseconds, enough for loading the model on a busy machine
 LONG = "?beams=12&candidates=8&max_length=256"  # settings that take a while
 
 
@@ -63,10 +60,8 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("POSTER2PLOT_REQUIRE_BROWSER"):
             pytest.fail("Chromium is missing; install Debian's package chromium")
         pytest.skip("Chromium is missing; install Debian's package chromium")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = launch(playwright)
         yield browser
         browser.close()
 
@@ -92,33 +87,9 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     context.close()
 
 
-def example(page: Page, name: str) -> Locator:
-    return page.get_by_role("button", name=f"Example poster: {name}")
-
-
 def picture(page: Page, name: str) -> Locator:
     """A poster among the results."""
     return page.get_by_role("img", name=f"Poster: {name}", exact=True)
-
-
-def transfer_of(page: Page, name: str, data: bytes):
-    """A file as the mouse or the clipboard carries it."""
-    return page.evaluate_handle(
-        """([name, data]) => {
-            const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0))
-            const transfer = new DataTransfer()
-            transfer.items.add(new File([bytes], name, { type: "image/png" }))
-            return transfer
-        }""",
-        [name, base64.b64encode(data).decode()],
-    )
-
-
-def drop(page: Page, name: str, data: bytes) -> None:
-    transfer = transfer_of(page, name, data)
-    target = page.get_by_test_id("stFileUploaderDropzone")
-    for event in ("dragenter", "dragover", "drop"):
-        target.dispatch_event(event, {"dataTransfer": transfer})
 
 
 def try_example(page: Page, name: str = "The House On Harrow Hill") -> str:
@@ -170,6 +141,7 @@ def test_a_pasted_picture_gets_a_plot(page: Page):
 
 def test_a_photo_gets_a_plot(page: Page):
     page.get_by_test_id("stCheckbox").filter(has_text="Camera").locator("label").click()
+    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
     page.get_by_role("button", name="Take Photo").click()
     expect(picture(page, "Photo")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)

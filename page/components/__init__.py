@@ -63,7 +63,7 @@ def plot_view(
             largest = each.weights.max().clamp(min=1e-9)
             levels = (each.weights / largest * 255).round().int().flatten().tolist()
             shown.append({"word": each.word, "weights": levels})
-        place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.2f}"
+        place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": shown})
     data = {"image": _data_url(image), "alt": alt, "grid": grid, "candidates": plots}

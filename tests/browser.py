@@ -1,0 +1,42 @@
+"""A headless Chromium and what a visitor's hands do in it."""
+
+import base64
+import shutil
+
+from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright
+
+CHROMIUM = shutil.which("chromium")
+PATIENCE = 120_000  # milliseconds, enough for loading the model on a busy machine
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Debian's Chromium, silent towards the network, with a made-up camera."""
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+
+
+def example(page: Page, name: str) -> Locator:
+    """The button of an example poster."""
+    return page.get_by_role("button", name=f"Example poster: {name}")
+
+
+def transfer_of(page: Page, name: str, data: bytes) -> JSHandle:
+    """A file as the mouse or the clipboard carries it."""
+    return page.evaluate_handle(
+        """([name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0))
+            const transfer = new DataTransfer()
+            transfer.items.add(new File([bytes], name, { type: "image/png" }))
+            return transfer
+        }""",
+        [name, base64.b64encode(data).decode()],
+    )
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    """Drop a file on the uploader."""
+    transfer = transfer_of(page, name, data)
+    target = page.get_by_test_id("stFileUploaderDropzone")
+    for event in ("dragenter", "dragover", "drop"):
+        target.dispatch_event(event, {"dataTransfer": transfer})
