@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from page import shared
-from poster2plot import Poster2PlotError, api
+from page.uploads import UploadQuota
+from poster2plot import Poster2PlotError, api, frontdesk
 
 
 @asynccontextmanager
@@ -17,11 +19,17 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
     def load() -> None:
         with suppress(Poster2PlotError):  # page and API try again and say what is wrong
-            shared.model()
+            shared.desk()
 
     loading = asyncio.create_task(asyncio.to_thread(load))
     yield {}
     await loading
 
 
-app = st.App("page/main.py", routes=api.routes(shared.model, shared.finder), lifespan=lifespan)
+frontdesk.log_to_stderr()
+app = st.App(
+    "page/main.py",
+    routes=api.routes(shared.desk, shared.finder),
+    middleware=[Middleware(UploadQuota)],
+    lifespan=lifespan,
+)

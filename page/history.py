@@ -3,7 +3,8 @@
 import streamlit as st
 
 from page.downloads import download_all
-from page.results import Key, plain, unwanted, written
+from page.outside import plain
+from page.visit import Key, unwanted, written
 
 COLUMNS = 4
 

@@ -7,30 +7,35 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image
 
 from page import shared
 from page.components import choose_example
+from page.outside import small_jpeg
 from poster2plot import read_image
-from poster2plot.inputs import LoadedPoster, from_title
+from poster2plot.frontdesk import Visitor
+from poster2plot.inputs import LoadedPoster
 
 EXAMPLES = {
     path.stem.replace("-", " ").title(): path
     for path in sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
 }
 UPLOAD_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
-MOST_TITLES = 20  # at once
+MOST_POSTERS = 20  # at once
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One poster on the page; its image is read only when its turn comes."""
+    """One poster on the page; `source` tells it from the others of this visit.
+
+    Its image is read only when its turn comes.
+    """
 
     label: str
+    source: str
     load: Callable[[], LoadedPoster]
 
 
-def choose_posters() -> list[Entry]:
+def choose_posters(visitor: Visitor) -> list[Entry]:
     """Uploads, the camera's picture, IMDb titles and the chosen example, in this order."""
     # Another key makes another, empty widget: there is no other way to clear an uploader.
     cleared = st.session_state.setdefault("cleared", 0)
@@ -62,35 +67,32 @@ def choose_posters() -> list[Entry]:
             st.button("Clear all", icon=":material/close:", type="tertiary", on_click=_clear)
     photo = st.camera_input("Show a poster", key=f"photo {cleared}") if photograph else None
 
-    entries = [_upload(file.name, file.getvalue()) for file in uploads]
+    entries = [_picture(file.name, file.file_id, file.getvalue, visitor) for file in uploads]
     if photo is not None:
-        entries.append(_upload("Photo", photo.getvalue()))
-    named = [title for title in dict.fromkeys(re.split(r"[\s,;]+", titles.strip())) if title]
-    if len(named) > MOST_TITLES:
-        st.warning(f"These are the first {MOST_TITLES} of {len(named)} titles.")
-    entries += [Entry(title, partial(_find, title)) for title in named[:MOST_TITLES]]
+        entries.append(_picture("Photo", photo.file_id, photo.getvalue, visitor))
+    named = dict.fromkeys(title for title in re.split(r"[\s,;]+", titles) if title)
+    entries += [
+        Entry(title, f"title {title}", partial(_find, title, visitor=visitor)) for title in named
+    ]
     if example := st.session_state.get("example"):
-        entries.append(_upload(example, EXAMPLES[example].read_bytes()))
-    return entries
+        path = EXAMPLES[example]
+        entries.append(_picture(example, f"example {example}", path.read_bytes, visitor))
+    if len(entries) > MOST_POSTERS:
+        st.warning(f"These are the first {MOST_POSTERS} of {len(entries)} posters.")
+    return entries[:MOST_POSTERS]
 
 
-def _upload(name: str, data: bytes) -> Entry:
-    return Entry(name, lambda: LoadedPoster(read_image(data, name=name)))
+def _picture(name: str, source: str, data: Callable[[], bytes], visitor: Visitor) -> Entry:
+    return Entry(name, source, lambda: shared.desk().read(data(), name=name, visitor=visitor))
 
 
-@st.cache_data(max_entries=200, ttl="24h", show_spinner=False)
-def _find(title: str) -> LoadedPoster:
-    return from_title(title, shared.finder())
+def _find(title: str, visitor: Visitor) -> LoadedPoster:
+    return shared.desk().find(title, shared.finder(), visitor=visitor)
 
 
 @st.cache_data(show_spinner=False)
-def _thumbnails() -> dict[str, Image.Image]:
-    thumbnails = {}
-    for name, path in EXAMPLES.items():
-        image = read_image(path)
-        image.thumbnail((160, 240))
-        thumbnails[name] = image
-    return thumbnails
+def _thumbnails() -> dict[str, bytes]:
+    return {name: small_jpeg(read_image(path), 240) for name, path in EXAMPLES.items()}
 
 
 def _clear() -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from page import shared
+from page import shared, visit
 from page.components import paste_into_uploader
 from page.history import show_history
 from page.inputs import choose_posters
-from page.results import plain, show_results
+from page.outside import plain
+from page.results import show_results
 from page.settings import choose_settings
 from poster2plot import Poster2PlotError
 
@@ -18,20 +19,20 @@ st.markdown("Give it a movie or TV poster, get its plot, invented from the pictu
 
 try:
     with st.spinner("Loading the model …"):
-        p2p = shared.model()
+        desk = shared.desk()
 except Poster2PlotError as error:
     st.error(plain(str(error)))
     st.stop()
 
 with st.sidebar:
-    settings = choose_settings(p2p)
-    st.caption(f"Model: {plain(p2p.name)}  \nDevice: {p2p.device.type.upper()}")
+    settings = choose_settings(desk.p2p)
+    st.caption(f"Model: {plain(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
 posters, history, about = st.tabs(["Posters", "History", "About"])
 with posters:
-    entries = choose_posters()
+    entries = choose_posters(visit.visitor())
     if entries:
-        show_results(entries, p2p, settings)
+        show_results(entries, desk, settings)
     else:
         st.caption(":material/arrow_upward: The plot appears here, beside its poster.")
     paste_into_uploader()

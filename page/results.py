@@ -1,44 +1,35 @@
-"""Posters become plots: all wait in the model's queue; each card fills when its plot is done."""
+"""Posters become plots: they wait in the model's queue; each card fills when its plot is done."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import queue
-import re
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
+from page import visit
 from page.components import plot_view
 from page.downloads import download_all
 from page.inputs import Entry
-from poster2plot import Candidate, GenerationSettings, Poster2Plot, Poster2PlotError, WordAttention
+from page.outside import file_stem, plain, small_jpeg
+from page.visit import Key, Plots
+from poster2plot import BusyError, GenerationSettings, Poster2PlotError
+from poster2plot.frontdesk import FrontDesk
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import PlotRequest
 from poster2plot.records import plot_record
 from poster2plot.share import share_card
 
-KEPT = 100  # plots of one visit
-SHOWN_SIDE = 720  # px of a poster's longer side on the page and on its card
-
-Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Plots:
-    """What was written for a poster."""
-
-    label: str
-    picture: Image.Image
-    candidates: list[Candidate]
-    attention: list[list[WordAttention]]
-    record: dict[str, Any]
+MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
 
 
 @dataclass(frozen=True)
@@ -50,133 +41,157 @@ class Card:
     loaded: LoadedPoster
     place: DeltaGenerator
     live: DeltaGenerator
-    request: PlotRequest
     started: float
+    read_seconds: float
 
 
-def written() -> dict[Key, Plots]:
-    """This visitor's plots, oldest first."""
-    plots: dict[Key, Plots] = st.session_state.setdefault("written", {})
-    return plots
-
-
-def show_results(entries: list[Entry], p2p: Poster2Plot, settings: GenerationSettings) -> None:
+def show_results(entries: list[Entry], desk: FrontDesk, settings: GenerationSettings) -> None:
     """A card for each poster.
 
     Streamlit ends a script at its next call when the visitor presses Stop or moves a slider; the
     requests are then cancelled.
     """
-    settings = p2p.resolve(settings)
+    visit.let_go_of_others(entries)
+    writer = _Writer(desk, desk.p2p.resolve(settings))
     progress = st.empty()
-    texts: queue.SimpleQueue[tuple[Key, str]] = queue.SimpleQueue()
-    cards: dict[Key, Card] = {}
-    shown: list[Key] = []
     try:
         for entry in entries:
-            card = _open(entry, p2p, settings, texts, shown)
-            if card is not None:
-                cards[card.key] = card
-        _write(cards, progress, texts, p2p, settings)
+            writer.open(entry)
+        writer.write(progress)
     finally:
-        for card in cards.values():
-            card.request.cancel()
-    download_all([written()[key].record for key in shown if key in written()], key="results")
+        writer.cancel()
+    plots = visit.written()
+    download_all([plots[key].record for key in writer.shown if key in plots], key="results")
 
 
-def _open(
-    entry: Entry,
-    p2p: Poster2Plot,
-    settings: GenerationSettings,
-    texts: queue.SimpleQueue[tuple[Key, str]],
-    shown: list[Key],
-) -> Card | None:
-    """Show what there is already, else queue the poster and return its card."""
-    started = time.perf_counter()
-    place = st.container(border=True).empty()
-    try:
-        with place, st.spinner("Fetching the poster …"):
-            loaded = entry.load()
-    except Poster2PlotError as error:
+class _Writer:
+    """The cards of one run of the page, from the first look at a poster to its plot."""
+
+    def __init__(self, desk: FrontDesk, settings: GenerationSettings) -> None:
+        self._desk, self._settings = desk, settings
+        self._waiting: deque[Card] = deque()
+        self._writing: dict[Key, tuple[Card, PlotRequest]] = {}
+        self._texts: queue.SimpleQueue[tuple[Key, str]] = queue.SimpleQueue()
+        self.shown: list[Key] = []
+
+    def open(self, entry: Entry) -> None:
+        """Show what there is already, else open a card for what is to be written."""
+        started = time.perf_counter()
+        place = st.container(border=True).empty()
+        try:
+            with place, st.spinner("Fetching the poster …"):
+                loaded = visit.load(entry)
+        except Poster2PlotError as error:
+            with place.container():
+                st.caption(plain(entry.label))
+                (st.warning if isinstance(error, BusyError) else st.error)(plain(str(error)))
+            return
+        digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
+        key = (digest, loaded.image.size, self._settings, self._desk.p2p.name)
+        if key in self.shown:
+            place.caption(f"{plain(entry.label)} is the same picture as one above.")
+            return
+        self.shown.append(key)
+        if key in visit.written():
+            _show(place, key)
+            return
+        if key in visit.unwanted():
+            _show_without_plot(place, key, entry.label, loaded.image)
+            return
         with place.container():
-            st.caption(plain(entry.label))
-            st.error(plain(str(error)))
-        return None
-    digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
-    key = (digest, loaded.image.size, settings, p2p.name)
-    if key in shown:
-        place.caption(f"{plain(entry.label)} is the same picture as one above.")
-        return None
-    shown.append(key)
-    if key in written():
-        _show(place, key)
-        return None
-    if key in unwanted():
-        _show_stopped(place, key, entry.label, loaded.image)
-        return None
-    with place.container():
-        picture, words = st.columns([1, 2], gap="medium")
-        picture.image(_small(loaded.image), alt=f"Poster: {entry.label}", width=240)
-        with words:
-            st.caption(plain(entry.label))
-            live = st.empty()
-            live.skeleton(height=96)
-    [request] = p2p.submit([loaded.image], settings, on_step=lambda _, text: texts.put((key, text)))
-    return Card(key, entry.label, loaded, place, live, request, started)
+            picture, words = st.columns([1, 2], gap="medium")
+            picture.image(small_jpeg(loaded.image), alt=f"Poster: {entry.label}", width=240)
+            with words:
+                st.caption(plain(entry.label))
+                live = st.empty()
+                live.skeleton(height=96)
+        read_seconds = time.perf_counter() - started
+        self._waiting.append(Card(key, entry.label, loaded, place, live, started, read_seconds))
+        self._queue_some()
 
+    def write(self, progress: DeltaGenerator) -> None:
+        """Show each plot as it grows, until all are done."""
+        count = len(self._waiting) + len(self._writing)
+        if not count:
+            return
+        st.session_state.waiting = {card.key for card in self._waiting} | set(self._writing)
+        with progress.container(horizontal=True, vertical_alignment="center"):
+            bar = st.progress(0.0, "")
+            st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=_stop)
+        while self._writing or self._waiting:
+            self._queue_some()
+            done = count - len(self._writing) - len(self._waiting)
+            ahead = min((request.ahead() for _, request in self._writing.values()), default=0)
+            before = f" after {ahead} of other visitors" if ahead else ""
+            bar.progress(done / count, f"Writing {min(done + 1, count)} of {count}{before} …")
+            with suppress(queue.Empty):
+                key, text = self._texts.get(timeout=0.1)
+                if key in self._writing:
+                    self._writing[key][0].live.markdown(f"#### {plain(text)} …")
+            for card, request in [*self._writing.values()]:
+                if request.done():
+                    del self._writing[card.key]
+                    st.session_state.waiting.discard(card.key)
+                    self._finish(card, request)
+        progress.empty()
 
-def _write(
-    waiting: dict[Key, Card],
-    progress: DeltaGenerator,
-    texts: queue.SimpleQueue[tuple[Key, str]],
-    p2p: Poster2Plot,
-    settings: GenerationSettings,
-) -> None:
-    """Show each plot as it grows, until all are done."""
-    waiting, count = dict(waiting), len(waiting)
-    if not waiting:
-        return
-    st.session_state.waiting = set(waiting)
-    with progress.container(horizontal=True, vertical_alignment="center"):
-        bar = st.progress(0.0, "")
-        st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=_stop)
-    while waiting:
-        done = count - len(waiting)
-        bar.progress(done / count, f"Writing {done + 1} of {count} …")
-        with suppress(queue.Empty):
-            key, text = texts.get(timeout=0.1)
-            if key in waiting:
-                waiting[key].live.markdown(f"#### {plain(text)} …")
-        for card in [card for card in waiting.values() if card.request.done()]:
-            del waiting[card.key]
-            st.session_state.waiting.discard(card.key)
-            _finish(card, p2p, settings)
-            _show(card.place, card.key)
-    progress.empty()
+    def cancel(self) -> None:
+        """End what is still being written."""
+        for _, request in self._writing.values():
+            request.cancel()
 
+    def _queue_some(self) -> None:
+        while self._waiting and len(self._writing) < MOST_QUEUED:
+            card = self._waiting.popleft()
+            try:
+                request = self._desk.submit(
+                    card.loaded.image,
+                    self._settings,
+                    visitor=visit.visitor(),
+                    read_seconds=card.read_seconds,
+                    on_step=partial(self._tell, card.key),
+                )
+            except BusyError as error:
+                self._give_up(card, st.warning, str(error))
+            else:
+                self._writing[card.key] = (card, request)
 
-def _finish(card: Card, p2p: Poster2Plot, settings: GenerationSettings) -> None:
-    """Keep a card's plots for the rest of the visit."""
-    candidates = card.request.result()
-    record = plot_record(
-        card.label,
-        candidates,
-        model=p2p.name,
-        device=str(p2p.device),
-        settings=settings,
-        seconds=time.perf_counter() - card.started,
-        poster=card.loaded.poster,
-    )
-    attention = [p2p.attention(card.loaded.image, candidate) for candidate in candidates]
-    picture = _small(card.loaded.image)
-    plots = written()
-    plots[card.key] = Plots(_title(card), picture, candidates, attention, record)
-    if len(plots) > KEPT:
-        del plots[next(iter(plots))]
+    def _tell(self, key: Key, text: str) -> None:
+        self._texts.put((key, text))
+
+    def _finish(self, card: Card, request: PlotRequest) -> None:
+        """Keep a card's plots for the rest of the visit and show them."""
+        p2p = self._desk.p2p
+        try:
+            candidates = request.result()
+            attention = [p2p.attention(card.loaded.image, each) for each in candidates]
+        except Exception:  # the front desk has logged it
+            self._give_up(card, st.error, "The plot could not be written; try again later.")
+            return
+        record = plot_record(
+            card.label,
+            candidates,
+            model=p2p.name,
+            device=str(p2p.device),
+            settings=self._settings,
+            seconds=time.perf_counter() - card.started,
+            poster=card.loaded.poster,
+        )
+        picture = small_jpeg(card.loaded.image)
+        visit.keep(card.key, Plots(_title(card), picture, candidates, attention, record))
+        _show(card.place, card.key)
+
+    def _give_up(self, card: Card, say: Callable[[str], object], why: str) -> None:
+        visit.unwanted().add(card.key)
+        with card.place.container():
+            say(plain(why))
+            place = st.container()
+        _show_without_plot(place, card.key, card.label, card.loaded.image)
 
 
 def _show(place: DeltaGenerator, key: Key) -> None:
     """A finished card: the poster, its plots, and what a service says the title is about."""
-    plots = written()[key]
+    plots = visit.written()[key]
     record = plots.record
     about = record.get("title") or {}
     with place.container():
@@ -208,7 +223,7 @@ def _show(place: DeltaGenerator, key: Key) -> None:
             )
             st.download_button(
                 "Share card",
-                partial(share_card, plots.picture, record["plot"], record["model"]),
+                partial(_share_card, plots),
                 file_name=f"{file_stem(plots.label)}.png",
                 mime="image/png",
                 icon=":material/image:",
@@ -218,21 +233,22 @@ def _show(place: DeltaGenerator, key: Key) -> None:
             )
 
 
-def _show_stopped(place: DeltaGenerator, key: Key, label: str, image: Image.Image) -> None:
+def _show_without_plot(place: DeltaGenerator, key: Key, label: str, image: Image.Image) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
-        st.image(_small(image), alt=f"Poster: {label}", width=96)
+        st.image(small_jpeg(image), alt=f"Poster: {label}", width=96)
         st.caption(f"{plain(label)}: no plot.", width="content")
-        st.button("Write it", key=f"write {hash(key)}", on_click=unwanted().discard, args=(key,))
+        st.button(
+            "Write it", key=f"write {hash(key)}", on_click=visit.unwanted().discard, args=(key,)
+        )
 
 
-def unwanted() -> set[Key]:
-    """What this visitor stopped or forgot, which is not written again by itself."""
-    keys: set[Key] = st.session_state.setdefault("unwanted", set())
-    return keys
+def _share_card(plots: Plots) -> bytes:
+    with Image.open(io.BytesIO(plots.picture)) as picture:
+        return share_card(picture, plots.record["plot"], plots.record["model"])
 
 
 def _stop() -> None:
-    unwanted().update(st.session_state.waiting)
+    visit.unwanted().update(st.session_state.waiting)
 
 
 def _title(card: Card) -> str:
@@ -240,19 +256,3 @@ def _title(card: Card) -> str:
     if poster is None or not poster.title:
         return card.label
     return poster.title + (f" ({poster.year})" if poster.year else "")
-
-
-def _small(image: Image.Image) -> Image.Image:
-    image = image.copy()
-    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return image
-
-
-def plain(text: str) -> str:
-    """Text from outside, escaped so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+.!|$~:-])", r"\\\1", text)
-
-
-def file_stem(label: str) -> str:
-    """A harmless file name from a label."""
-    return re.sub(r"[^\w-]+", "-", label.rsplit(".", 1)[0]).strip("-")[:60] or "plot"

@@ -1,4 +1,4 @@
-"""What all visitors share: the model and the poster services, made once."""
+"""What all visitors share, made once: the front desk with the model, and the poster services."""
 
 import functools
 import os
@@ -7,14 +7,18 @@ import threading
 import streamlit as st
 
 from poster2plot import Poster2Plot, PosterFinder
+from poster2plot.frontdesk import FrontDesk
 
 _lock = threading.Lock()
 
 
-def model() -> Poster2Plot:
-    """The model that POSTER2PLOT_MODEL names, else the bundled one. Raises `CheckpointError`."""
+def desk() -> FrontDesk:
+    """The desk of the model that POSTER2PLOT_MODEL names, else of the bundled one.
+
+    Raises `CheckpointError`.
+    """
     with _lock:
-        return _model(os.environ.get("POSTER2PLOT_MODEL"))
+        return _desk(os.environ.get("POSTER2PLOT_MODEL"))
 
 
 def finder() -> PosterFinder:
@@ -24,8 +28,8 @@ def finder() -> PosterFinder:
 
 
 @functools.lru_cache(1)
-def _model(name: str | None) -> Poster2Plot:
-    return Poster2Plot.from_pretrained(name)
+def _desk(name: str | None) -> FrontDesk:
+    return FrontDesk(Poster2Plot.from_pretrained(name))
 
 
 @functools.cache

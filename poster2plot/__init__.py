@@ -2,6 +2,7 @@
 
 from poster2plot.attention import WordAttention
 from poster2plot.errors import (
+    BusyError,
     CheckpointError,
     DamagedImageError,
     ImageError,
@@ -12,6 +13,8 @@ from poster2plot.errors import (
     PosterLookupError,
     PosterNotFoundError,
     PosterServiceError,
+    QueueFullError,
+    RateLimitError,
     SettingsError,
     UnsupportedImageError,
 )
@@ -21,6 +24,7 @@ from poster2plot.pipeline import Candidate, Poster2Plot
 from poster2plot.settings import GenerationSettings
 
 __all__ = [
+    "BusyError",
     "Candidate",
     "CheckpointError",
     "DamagedImageError",
@@ -36,6 +40,8 @@ __all__ = [
     "PosterLookupError",
     "PosterNotFoundError",
     "PosterServiceError",
+    "QueueFullError",
+    "RateLimitError",
     "SettingsError",
     "UnsupportedImageError",
     "WordAttention",

@@ -11,6 +11,9 @@ Poster2PlotError
 │   ├── InvalidTitleError     not the id or URL of an IMDb title
 │   ├── PosterNotFoundError   no service knows a poster for the title
 │   └── PosterServiceError    every service failed to answer
+├── BusyError                 more is asked of a server than it takes on
+│   ├── QueueFullError        by all visitors together
+│   └── RateLimitError        by one visitor
 └── CheckpointError           a model that cannot be found, downloaded or used
 """
 
@@ -57,6 +60,22 @@ class PosterNotFoundError(PosterLookupError):
 
 class PosterServiceError(PosterLookupError):
     """Every service failed to answer."""
+
+
+class BusyError(Poster2PlotError):
+    """More is asked of a server than it takes on; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QueueFullError(BusyError):
+    """Too many posters of all visitors wait."""
+
+
+class RateLimitError(BusyError):
+    """One visitor asks for too much."""
 
 
 class CheckpointError(Poster2PlotError):

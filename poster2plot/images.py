@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin, TiffTags
 
 from poster2plot.errors import (
     DamagedImageError,
@@ -26,6 +26,9 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000  # width times height, as the header claims them
 MAX_INPUT_SIDE = 65_535  # px; what JPEG and GIF can hold, and Pillow spends memory on each row
 MAX_SIDE = 1024  # px on the long side of what `read_image` returns
+MAX_SCANS = 100  # of a JPEG; libtiff stops at as many, and encoders write about ten
+MAX_READ = 100 * 2**20  # what a reader may spend: the bytes it reads, and a price for each look
+MAX_TAG_BYTES = 2**20  # of the numbers in one TIFF or EXIF tag
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow's names; JPEG reads MPO
 IMAGE_SUFFIXES = (
@@ -43,6 +46,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+# A marker of a JPEG that a length follows; FF 00 and the restart marks belong to the pixels
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
 
 
 def read_image(source: bytes | Path, *, name: str | None = None) -> Image.Image:
@@ -73,10 +81,12 @@ def read_image(source: bytes | Path, *, name: str | None = None) -> Image.Image:
             f"save it as {', '.join(FORMATS[:-1])} or {FORMATS[-1]} and try again."
         )
     try:
-        with io.BytesIO(data) as stream, open_picture(stream, "") as picture:
+        with _Source(data) as stream, open_picture(stream, "") as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS or max(width, height) > MAX_INPUT_SIDE:
                 raise too_large
+            if picture.format in {"JPEG", "MPO"} and _scans(data) > MAX_SCANS:
+                raise ValueError("more scans than any encoder writes")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; two times the size that is
             # needed is left for the better filter below. Other formats ignore this.
             picture.draft(None, _fit((width, height), 2 * MAX_SIDE))
@@ -93,6 +103,18 @@ def read_image(source: bytes | Path, *, name: str | None = None) -> Image.Image:
             f"{label} cannot be decoded because it is cut off or damaged; "
             "download it again or save it anew as JPEG or PNG."
         ) from error
+
+
+def claimed_pixels(data: bytes) -> int:
+    """Width times height as a picture's header gives them, 0 where it gives nothing of use."""
+    open_picture = _reader(data)
+    if open_picture is None:
+        return 0
+    try:
+        with _Source(data) as stream, open_picture(stream, "") as picture:
+            return picture.width * picture.height
+    except Exception:  # as in read_image, which then says what is wrong
+        return 0
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -156,6 +178,49 @@ def _reader(data: bytes) -> Callable[[IO[bytes], str], ImageFile.ImageFile] | No
                 return None
             return factory
     return None
+
+
+class _Source(io.BytesIO):
+    """The bytes, for a reader that gives up where an honest picture would long be read.
+
+    Pillow's readers go through segments, chunks and strips one by one in Python, and 20 MB hold
+    millions of empty ones, or thousands that lie over one another.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = MAX_READ
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self._left -= len(piece) + 1024
+        if self._left < 0:
+            raise ValueError("read over and over")
+        return piece
+
+
+class _Directory(TiffImagePlugin.ImageFileDirectory_v2):
+    """A TIFF or EXIF directory without the tags that would become millions of Python numbers."""
+
+    def load(self, fp: IO[bytes]) -> None:
+        super().load(fp)
+        for tag, data in list(self._tagdata.items()):
+            plain = self.tagtype[tag] in {TiffTags.BYTE, TiffTags.ASCII, TiffTags.UNDEFINED}
+            if len(data) > MAX_TAG_BYTES and not plain:
+                del self._tagdata[tag]
+
+
+# Pillow offers no other way in, as the readers of JPEG and AVIF look into EXIF while they open
+TiffImagePlugin.ImageFileDirectory_v2 = _Directory  # type: ignore[misc]
+
+
+def _scans(data: bytes) -> int:
+    """Count a JPEG's scans. The decoder goes over the whole picture for each, even an empty one."""
+    scans, place = 0, 2
+    while (marker := _MARKER.search(data, place)) and marker[1] != _END_OF_IMAGE:
+        scans += marker[1] == _START_OF_SCAN
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:

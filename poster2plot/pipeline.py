@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import VisionEncoderDecoderConfig
 
     from poster2plot.engine import Hypothesis, Precision
-    from poster2plot.queueing import Request
+    from poster2plot.queueing import DecodingQueue, Request
 
 _KEPT_STATES = 64  # posters whose encoder states are kept; 0.6 MB each at the size of ViT-B/16
 
@@ -44,8 +44,10 @@ class Candidate:
 class PlotRequest:
     """A poster whose plots are being written."""
 
-    def __init__(self, request: Request, read: Callable[[Hypothesis], Candidate]) -> None:
-        self._request, self._read = request, read
+    def __init__(
+        self, request: Request, queue: DecodingQueue, read: Callable[[Hypothesis], Candidate]
+    ) -> None:
+        self._request, self._queue, self._read = request, queue, read
 
     def result(self, timeout: float | None = None) -> list[Candidate]:
         """Wait for the candidates, best first.
@@ -58,6 +60,27 @@ class PlotRequest:
     def done(self) -> bool:
         """Whether `result` would return or raise at once."""
         return self._request.future.done()
+
+    def cancelled(self) -> bool:
+        """Whether it ended by `cancel`."""
+        return self._request.future.cancelled()
+
+    def error(self) -> BaseException | None:
+        """What it ended by, of a request that is done and was not cancelled, if not by plots."""
+        return self._request.future.exception(0)
+
+    def on_done(self, call: Callable[[], object]) -> None:
+        """Call this in another thread when the request is done, or at once where it is already."""
+        self._request.future.add_done_callback(lambda _: call())
+
+    def ahead(self) -> int:
+        """How many posters come before this one; 0 once it is being decoded."""
+        return self._queue.ahead(self._request)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took so far: wait, encode, decode."""
+        return dict(self._request.seconds)
 
     def cancel(self) -> None:
         """Stop before the next token; nothing happens to a request that is done."""
@@ -153,11 +176,12 @@ class Poster2Plot:
         settings: GenerationSettings | None = None,
         *,
         on_step: Callable[[int, str], None] | None = None,
+        visitor: str = "",
     ) -> list[PlotRequest]:
         """Queue images and return at once; what waits with the same settings is decoded together.
 
         `on_step` gets the index of an image and its most promising plot so far, in another thread.
-        Raises `SettingsError`.
+        Different `visitor`s take turns. Raises `SettingsError`.
         """
         from poster2plot.queueing import Request
 
@@ -167,11 +191,16 @@ class Poster2Plot:
                 partial(self._encoded, image),
                 settings,
                 on_step and partial(self._tell, on_step, i),
+                visitor,
             )
             for i, image in enumerate(images)
         ]
         self._queue.submit(requests)
-        return [PlotRequest(request, self._candidate) for request in requests]
+        return [PlotRequest(request, self._queue, self._candidate) for request in requests]
+
+    def waiting(self) -> int:
+        """How many posters wait, those not counted that are being decoded."""
+        return len(self._queue)
 
     def attention(self, image: Image.Image, candidate: Candidate) -> list[WordAttention]:
         """Where on the poster the model looked for each word of a plot that it wrote for it."""

@@ -4,16 +4,20 @@ import io
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import requests
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.routing import Route
 
-from poster2plot import Poster2Plot, read_image
+from poster2plot import CheckpointError, Poster2Plot, read_image
 from poster2plot.api import routes
+from poster2plot.frontdesk import FrontDesk, Limits
 from poster2plot.images import MAX_BYTES
 from tests.conftest import draw_poster, encode
 from tests.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
@@ -31,18 +35,41 @@ def services() -> Iterator[PosterServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def address(tiny: Poster2Plot, services: PosterServer) -> Iterator[str]:
-    app = Starlette(routes=routes(lambda: tiny, services.finder))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+@contextmanager
+def serve(of: list[Route]) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=of), log_level="critical"))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()  # who comes before the server is ready waits
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/api/plot"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def desk(tiny: Poster2Plot) -> FrontDesk:
+    return FrontDesk(tiny, Limits(plots=1000, pictures=1000))
+
+
+@pytest.fixture(scope="module")
+def root(desk: FrontDesk, services: PosterServer) -> Iterator[str]:
+    with serve(routes(lambda: desk, services.finder)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def address(root: str) -> str:
+    return f"{root}/api/plot"
+
+
+@pytest.fixture
+def busy(tiny: Poster2Plot, services: PosterServer) -> Iterator[str]:
+    """An API that takes one poster a minute from each visitor."""
+    desk = FrontDesk(tiny, Limits(plots=1))
+    with serve(routes(lambda: desk, services.finder)) as url:
+        yield f"{url}/api/plot"
 
 
 def post(address: str, image: bytes | None = None, **fields: str) -> requests.Response:
@@ -124,3 +151,64 @@ def test_pictures_stay_in_memory(address: str, monkeypatch: pytest.MonkeyPatch):
     Image.effect_noise((1500, 1500), 60).convert("RGB").save(large, "PNG")
     assert large.tell() > 2**21
     assert post(address, large.getvalue()).status_code == 200
+
+
+def test_who_asks_too_often_is_told_when_to_come_back(busy: str):
+    assert post(busy, POSTER).status_code == 200
+    response = post(busy, POSTER)
+    assert response.status_code == 429
+    assert "more than 1 plots in a minute" in response.json()["error"]
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+
+
+def test_who_hangs_up_is_not_written_for(address: str, desk: FrontDesk):
+    """Another's poster holds the model until the one who hung up has left the queue."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def pause(*_) -> None:
+        reached.set()
+        assert go_on.wait(30)
+
+    [held] = desk.p2p.submit([draw_poster()], on_step=pause)
+    assert reached.wait(30)
+    with pytest.raises(requests.Timeout):
+        requests.post(address, files={"image": POSTER}, timeout=2)
+    deadline = time.monotonic() + 30
+    labels = {"face": "api", "outcome": "cancelled"}
+    while not desk.registry.get_sample_value("poster2plot_posters_total", labels):
+        assert time.monotonic() < deadline
+    go_on.set()
+    held.result(30)
+
+
+def test_a_failure_says_no_more_than_that(
+    desk: FrontDesk, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(desk.p2p, "tokenizer", None)
+    response = post(address, POSTER)
+    assert response.status_code == 500
+    assert response.json() == {"error": "The plot could not be written; try again later."}
+
+
+def test_health_and_metrics(root: str, desk: FrontDesk, monkeypatch: pytest.MonkeyPatch):
+    health = requests.get(f"{root}/api/health", timeout=60)
+    assert health.status_code == 200
+    assert health.json() == {"model": desk.p2p.name, "device": "cpu", "waiting": 0}
+    metrics = requests.get(f"{root}/metrics", timeout=60)
+    assert metrics.headers["Content-Type"].startswith("text/plain")
+    assert "poster2plot_posters_total" in metrics.text
+    monkeypatch.setattr(desk.p2p, "tokenizer", None)
+    assert requests.get(f"{root}/api/health", timeout=60).status_code == 503
+
+
+def test_a_model_that_cannot_be_loaded_is_said(services: PosterServer):
+    def broken() -> FrontDesk:
+        raise CheckpointError("There is no model.")
+
+    with serve(routes(broken, services.finder)) as url:
+        for response in (
+            post(f"{url}/api/plot", POSTER),
+            requests.get(f"{url}/api/health", timeout=60),
+        ):
+            assert response.status_code == 503
+            assert response.json() == {"error": "There is no model."}

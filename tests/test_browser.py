@@ -5,9 +5,6 @@ import io
 import json
 import os
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +12,9 @@ import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Browser, Download, Locator, Page, expect, sync_playwright
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from poster2plot.share import SIZE
+from tests.app_server import serve_app
 from tests.browser import CHROMIUM, PATIENCE, drop, example, launch, transfer_of
 from tests.conftest import draw_poster, encode
 from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
@@ -30,28 +26,14 @@ LONG = "?beams=12&candidates=8&max_length=256"  # settings that take a while
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """The page served on a free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.serve_page"]
-    options = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
+    """Where the page is, with services that know one title."""
     with serve_posters() as services:
         services.answers = {
             MOVIE: cinemeta(services, description="A thief enters dreams."),
             PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
         }
-        server = subprocess.Popen(
-            [*command, str(services.port), *options], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
-        url = f"http://127.0.0.1:{port}"
-        with requests.Session() as session:
-            retry = Retry(60, backoff_factor=0.1, backoff_max=1)
-            session.mount("http://", HTTPAdapter(max_retries=retry))
-            session.get(f"{url}/_stcore/health", timeout=60).raise_for_status()
-        yield url
-        server.terminate()
-        server.wait()
+        with serve_app(services) as server:
+            yield server.url
 
 
 @pytest.fixture(scope="module")

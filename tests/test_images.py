@@ -4,7 +4,6 @@ import io
 import random
 import struct
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,65 +18,37 @@ from poster2plot.errors import (
     InputError,
     UnsupportedImageError,
 )
-from poster2plot.images import IMAGE_SUFFIXES, MAX_SIDE, image_files, read_image
+from poster2plot.images import (
+    IMAGE_SUFFIXES,
+    MAX_SCANS,
+    MAX_SIDE,
+    MAX_TAG_BYTES,
+    image_files,
+    read_image,
+)
+from tests.corpus import (
+    LEFT,
+    RIGHT,
+    SIZE,
+    bmp_header,
+    chunk,
+    directory,
+    encode,
+    gif_header,
+    grey_tiff,
+    halves,
+    jpeg_header,
+    noise,
+    png,
+    segment,
+    tiff,
+    webp_header,
+    with_exif,
+    with_extensions,
+    with_segments,
+)
 
-LEFT, RIGHT = (200, 60, 30), (30, 90, 200)
 WHITE = (255, 255, 255)
-SIZE = (48, 32)
-
-
-def halves(size=SIZE, left=LEFT, right=RIGHT, mode="RGB"):
-    picture = Image.new(mode, size, left)
-    picture.paste(right, (size[0] // 2, 0, *size))
-    return picture
-
-
-def noise(size=(64, 64)):
-    return Image.frombytes("RGB", size, random.Random(0).randbytes(3 * size[0] * size[1]))
-
-
-def encode(picture, kind="PNG", **options):
-    buffer = io.BytesIO()
-    if kind == "AVIF":
-        options = {"speed": 10, "quality": 95} | options
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def png(width, height, depth=8, colour=2, rows=b"", extra=b""):
-    """A PNG by hand: `rows` are raw scanlines with their filter byte, `extra` more chunks."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
-def chunk(kind, data=b""):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def tiff(width, height, samples, tags=(), bits=8, photometric=1, sample_format=1, order="<"):
-    """An uncompressed TIFF by hand, for kinds that Pillow reads but does not write."""
-    count = {0x0111: 0, 0x0117: 0}  # the strip's place is known once the directory is
-    entries = {
-        0x0100: width, 0x0101: height, 0x0102: bits, 0x0103: 1, 0x0106: photometric, **count,
-        0x0115: 1, 0x0116: height, 0x0117: len(samples), 0x0153: sample_format, **dict(tags),
-    }  # fmt: skip
-    offset = 8 + 2 + 12 * len(entries) + 4
-    entries[0x0111] = offset + 64
-    tail = b""
-    rows = b""
-    for tag, value in sorted(entries.items()):
-        if isinstance(value, tuple):
-            packed = struct.pack(f"{order}{len(value)}H", *value)
-            if len(packed) > 4:
-                where, tail = offset + len(tail), tail + packed
-                packed = struct.pack(f"{order}I", where)
-            rows += struct.pack(f"{order}HHI", tag, 3, len(value)) + packed.ljust(4, b"\0")
-        else:
-            rows += struct.pack(f"{order}HHII", tag, 4, 1, value)
-    magic = b"II*\0" if order == "<" else b"MM\0*"
-    head = magic + struct.pack(f"{order}I", 8) + struct.pack(f"{order}H", len(entries))
-    return head + rows + bytes(4) + tail.ljust(64, b"\0") + samples
 
 
 def near(pixel, expected, tolerance=12):
@@ -395,31 +366,6 @@ def test_one_pixel_over_the_side_is_shrunk():
     assert read_image(encode(noise((MAX_SIDE + 1, 5)))).size == (MAX_SIDE, 5)
 
 
-def gif_header(width, height, frame):
-    screen = b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6)
-    return screen + b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02\x4c\x01\0;"
-
-
-def jpeg_header(width, height):
-    data = bytearray(encode(Image.new("RGB", (8, 8)), "JPEG"))
-    start = data.index(b"\xff\xc0") + 5
-    data[start : start + 4] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-def bmp_header(width, height):
-    info = struct.pack("<IiiHHIIIIII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
-    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info
-
-
-def webp_header(width, height):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in (LEFT, RIGHT)]
-    data = bytearray(encode(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
-    assert data[12:16] == b"VP8X"  # an animation's canvas may be larger than its frames
-    data[24:30] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    return bytes(data)
-
-
 @pytest.mark.parametrize(
     "data",
     [
@@ -528,6 +474,76 @@ def test_zero_bytes(tmp_path):
     path.touch()
     with pytest.raises(DamagedImageError, match=r"'nothing\.jpg' is empty"):
         read_image(path)
+
+
+# More work than any honest picture gives
+
+
+def with_scans(count):
+    """A progressive JPEG of so many scans, the last of which are empty."""
+    data = encode(halves(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    empty = data[last : last + 2 + int.from_bytes(data[last + 2 : last + 4], "big")]
+    return data[:-2] + empty * (count - data.count(b"\xff\xda")) + data[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_refused():
+    assert near(sides(read_image(with_scans(MAX_SCANS)))[1], RIGHT)
+    with pytest.raises(DamagedImageError):
+        read_image(with_scans(MAX_SCANS + 1))
+
+
+def test_what_only_looks_like_scans_is_not_counted():
+    marks = b"\xff\xda\0\2" * 2 * MAX_SCANS
+    data = encode(halves(), "JPEG")
+    for look_alike in (data + marks, with_segments(segment(0xFE, marks), data)):
+        assert near(sides(read_image(look_alike))[1], RIGHT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_segments(segment(0xE5) * 100_000),
+        with_segments(b"\xff" * 200_000),
+        png(2, 2, 8, 2, bytes(14), chunk(b"abCd") * 100_000),
+        with_extensions(b"!\xff\1x\0" * 100_000),
+        with_extensions(b"x" * 200_000),
+    ],
+)
+def test_endless_metadata_is_refused(data):
+    with pytest.raises(DamagedImageError):
+        read_image(data)
+
+
+def test_the_largest_honest_metadata_is_read():
+    profile = segment(0xE2, b"ICC_PROFILE\0\1\xff" + bytes(65_000))
+    chunks = chunk(b"abCd", bytes(8192)) * 2400  # as many as 20 MB hold of the usual size
+    for data in (with_segments(profile * 255), png(2, 2, 8, 2, bytes(14), chunks)):
+        assert read_image(data).mode == "RGB"
+    tall = tiff(1, 65_535, bytes(65_535))
+    assert read_image(tall).size == (1, MAX_SIDE)
+
+
+@pytest.mark.parametrize(("kind", "size"), [(4, 4), (5, 8)])  # LONG and RATIONAL
+def test_a_tag_of_very_many_numbers_is_passed_over(kind, size):
+    count = MAX_TAG_BYTES // size + 1
+    numbers = struct.pack("<I", 6) * (MAX_TAG_BYTES // 4 + 2)
+    strips = [(273, 4, 1, 512), (278, 4, 1, 8)]
+    picture = grey_tiff(8, 8, [*strips, (282, kind, count, 512)], numbers)
+    with Image.open(io.BytesIO(picture)) as opened:
+        assert 282 not in opened.tag_v2
+    assert read_image(picture).size == (8, 8)
+    for fits in (True, False):
+        block = directory([(0x0112, kind, count - fits, 512)]).ljust(512, b"\0") + numbers
+        with Image.open(io.BytesIO(with_exif("WEBP", block))) as opened:
+            assert (0x0112 in opened.getexif()) == fits
+
+
+def test_strips_that_lie_over_one_another_are_refused():
+    # in turn the first 250 rows and the other 50, each a byte after the one before
+    places = struct.pack("<100000I", *range(512, 100_512))
+    with pytest.raises(DamagedImageError):
+        read_image(grey_tiff(300, 300, [(273, 4, 100_000, 512), (278, 4, 1, 250)], places))
 
 
 # Not a picture, or not one of ours

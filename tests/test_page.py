@@ -1,6 +1,7 @@
 """The page's script, driven without a browser."""
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,23 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from page import shared
-from page.inputs import MOST_TITLES
+from page.inputs import MOST_POSTERS
+from page.results import MOST_QUEUED
 from poster2plot import Poster2Plot
+from poster2plot.frontdesk import FrontDesk, Limits
 from tests.conftest import draw_poster, encode
-from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from tests.poster_server import (
+    ID,
+    MOVIE,
+    OMDB,
+    OMDB_KEY,
+    PICTURE,
+    TMDB,
+    V3_KEY,
+    Answer,
+    cinemeta,
+    serve_posters,
+)
 
 SCRIPT = Path(__file__).parent.parent / "page" / "main.py"
 
@@ -78,9 +92,30 @@ def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: py
     assert any("strem" in caption.value for caption in page.caption)
 
 
+@pytest.mark.parametrize("trouble", [Answer(status=401), Answer(status=500), Answer(hang_up=True)])
+def test_no_key_is_shown_or_logged(
+    page: AppTest,
+    trouble: Answer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+):
+    caplog.set_level(0)
+    with serve_posters() as server:
+        server.answers = dict.fromkeys([TMDB, OMDB, MOVIE], trouble)
+        finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY)
+        monkeypatch.setattr(shared, "finder", lambda: finder)
+        page.text_area[0].set_value(ID).run()
+    assert "TMDB" in page.error[0].value
+    shown = "".join(str(element.proto) for element in page.main)
+    for output in (shown, caplog.text, *capfd.readouterr()):
+        assert V3_KEY not in output
+        assert OMDB_KEY not in output
+
+
 def test_many_titles_are_too_many(page: AppTest):
     page.text_area[0].set_value("\n".join(f"nm{i:07}" for i in range(25))).run()
-    assert len(page.error) == MOST_TITLES
+    assert len(page.error) == MOST_POSTERS
     assert "first 20 of 25" in page.warning[0].value
 
 
@@ -150,6 +185,40 @@ def test_every_slider_at_its_ends(page: AppTest):
         page.run()
         assert not page.exception
         assert not page.error
+
+
+def test_a_refused_poster_can_be_asked_for_again(
+    page: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
+):
+    strict = FrontDesk(tiny, Limits(plots=1))
+    monkeypatch.setattr(shared, "desk", lambda: strict)
+    upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    assert not page.exception
+    assert len(plots(page)) == 1
+    assert "more than 1 plots in a minute" in page.warning[0].value
+    lenient = FrontDesk(tiny)
+    monkeypatch.setattr(shared, "desk", lambda: lenient)
+    next(button for button in page.button if button.label == "Write it").click().run()
+    assert len(plots(page)) == 2
+
+
+def test_a_plot_that_fails_is_one_sentence(
+    page: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
+):
+    broken = copy(tiny)
+    broken.tokenizer = None
+    monkeypatch.setattr(shared, "desk", lambda: FrontDesk(broken))
+    upload(page, ("poster.png", encode(draw_poster())))
+    assert not page.exception
+    assert page.error[0].value == r"The plot could not be written; try again later\."
+    assert not plots(page)
+
+
+def test_more_posters_than_wait_at_once_are_all_written(page: AppTest):
+    colors = [f"#{i:02x}3060" for i in range(0, 250, 20)]
+    upload(page, *((f"{color}.png", encode(draw_poster(color))) for color in colors))
+    assert not page.exception
+    assert len(plots(page)) == len(colors) > MOST_QUEUED
 
 
 def test_a_missing_model_is_one_sentence(monkeypatch: pytest.MonkeyPatch):

@@ -26,8 +26,8 @@ def states(engine: Engine, seed: int) -> torch.Tensor:
     return engine.encode(torch.randn(1, 3, 32, 32, generator=generator))
 
 
-def request(engine: Engine, seed: int, settings=SHORT, on_step=None) -> Request:
-    return Request(lambda: states(engine, seed), settings, on_step)
+def request(engine: Engine, seed: int, settings=SHORT, on_step=None, visitor="") -> Request:
+    return Request(lambda: states(engine, seed), settings, on_step, visitor)
 
 
 def tokens(plots) -> list[tuple[int, ...]]:
@@ -135,6 +135,90 @@ def test_a_failing_request_harms_no_other(engine: Engine, failing: Request):
         assert tokens(other.future.result(PATIENCE)) == alone(engine, seed)
     with pytest.raises(ArithmeticError, match="broken"):
         failing.future.result(PATIENCE)
+
+
+def test_visitors_take_turns(engine: Engine):
+    queue, served = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+    # Other settings keep them out of each other's batches.
+    greedy = [
+        request(engine, i, replace(SHORT, seed=i), lambda _: served.append("greedy"), "greedy")
+        for i in range(3)
+    ]
+    modest = request(engine, 9, replace(SHORT, seed=9), lambda _: served.append("modest"), "modest")
+    queue.submit(greedy)
+    queue.submit([modest])
+    assert [queue.ahead(each) for each in (*greedy, modest)] == [0, 2, 3, 1]
+    assert len(queue) == 4
+    gate.open()
+    for each in (*greedy, modest):
+        each.future.result(PATIENCE)
+    turns = [who for who, before in zip(served, [None, *served], strict=False) if who != before]
+    assert turns == ["greedy", "modest", "greedy"]
+    assert (len(queue), queue.ahead(modest)) == (0, 0)
+
+
+def test_who_was_served_longest_ago_comes_first(engine: Engine):
+    """A visitor who always has a poster waiting does not keep another from being served."""
+    queue, served = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+
+    def ask(visitor: str, seed: int) -> Request:
+        settings = replace(SHORT, seed=seed)
+        return request(engine, seed, settings, lambda _: served.append(visitor), visitor)
+
+    first, second = ask("greedy", 1), ask("greedy", 2)
+    late = ask("late", 3)
+    first.future.add_done_callback(lambda _: queue.submit([late]))
+    queue.submit([first, second])
+    gate.open()
+    for each in (first, second, late):
+        each.future.result(PATIENCE)
+    assert served.index("late") < len(served) - 1 - served[::-1].index("greedy")
+
+
+def test_nobody_takes_a_whole_batch_while_others_wait(engine: Engine):
+    queue, steps = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+    many = [
+        request(engine, i, on_step=lambda _, i=i: steps.append(i), visitor="many")
+        for i in range(LARGEST_BATCH)
+    ]
+    one = request(engine, 99, on_step=lambda _: steps.append(99), visitor="one")
+    queue.submit([*many, one])
+    gate.open()
+    for each in (*many, one):
+        each.future.result(PATIENCE)
+    assert steps[: LARGEST_BATCH // 2 + 1] == [0, 99, *range(1, LARGEST_BATCH // 2)]
+
+
+def test_what_is_too_much_for_the_memory_is_decoded_in_parts(engine: Engine):
+    together: set[int] = set()  # the posters of this step
+
+    def three_at_most(seed: int) -> None:
+        if seed in together:
+            together.clear()
+        together.add(seed)
+        if len(together) > 3:
+            together.clear()
+            raise MemoryError
+
+    queue = DecodingQueue(engine)
+    requests = [
+        request(engine, seed, on_step=lambda _, seed=seed: three_at_most(seed)) for seed in range(7)
+    ]
+    queue.submit(requests)
+    found = [tokens(each.future.result(PATIENCE)) for each in requests]
+    assert found == [alone(engine, seed) for seed in range(7)]
+
+
+def test_stages_are_timed(engine: Engine):
+    queue = DecodingQueue(engine)
+    each = request(engine, 1)
+    queue.submit([each])
+    each.future.result(PATIENCE)
+    assert list(each.seconds) == ["wait", "encode", "decode"]
+    assert all(seconds >= 0 for seconds in each.seconds.values())
 
 
 def test_many_threads_get_their_own_plots(engine: Engine):

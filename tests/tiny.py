@@ -167,7 +167,7 @@ def _save_2021(folder: Path, *, seed: int, safetensors: bool) -> None:
 def _config_2021() -> dict[str, Any]:
     """A `config.json` of transformers 4.11: whole sub-configs, and generation settings in each."""
     end = VOCABULARY - 1
-    every = {
+    every: dict[str, Any] = {
         "bad_words_ids": None,
         "diversity_penalty": 0.0,
         "do_sample": False,

@@ -1,12 +1,10 @@
 """What the page needs and Streamlit lacks: components of a few lines of JavaScript each."""
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image
 
 from poster2plot import Candidate, WordAttention
 
@@ -38,22 +36,22 @@ def paste_into_uploader() -> None:
     _paste(key="paste")
 
 
-def choose_example(thumbnails: dict[str, Image.Image]) -> str | None:
-    """The name of the example poster that was just clicked."""
-    data = [{"name": name, "image": _data_url(image)} for name, image in thumbnails.items()]
+def choose_example(thumbnails: dict[str, bytes]) -> str | None:
+    """The name of the example poster, of these JPEGs, that was just clicked."""
+    data = [{"name": name, "image": _data_url(jpeg)} for name, jpeg in thumbnails.items()]
     chosen = _examples(key="examples", data=data, on_chosen_change=lambda: None).chosen
     return None if chosen is None else str(chosen)
 
 
 def plot_view(
-    image: Image.Image,
+    picture: bytes,
     alt: str,
     candidates: Sequence[Candidate],
     attention: Sequence[Sequence[WordAttention]],
     *,
     key: str,
 ) -> None:
-    """A poster beside its candidate plots, whose words show where the model looked."""
+    """A poster, as a JPEG, beside its plots, whose words show where the model looked."""
     grid: tuple[int, ...] = (1, 1)
     plots = []
     for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
@@ -66,11 +64,9 @@ def plot_view(
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": shown})
-    data = {"image": _data_url(image), "alt": alt, "grid": grid, "candidates": plots}
+    data = {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
     _plot_view(key=key, data=data)
 
 
-def _data_url(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def _data_url(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
