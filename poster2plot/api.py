@@ -57,7 +57,7 @@ _STATUS = {
 _DEFAULTS = GenerationSettings()
 _SETTINGS = {field.name for field in fields(GenerationSettings)}
 _FORM_BYTES = 64 * 1024  # of a request beside its picture
-_FORM_SECONDS = 60  # for a request to arrive
+FORM_SECONDS = 60  # for a request to arrive
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ async def _plot(
     visitor = Visitor("api", request.client.host if request.client else "")
     with desk.visit(visitor):
         async with (
-            asyncio.timeout(_FORM_SECONDS),
+            asyncio.timeout(FORM_SECONDS),
             _Capped(request.scope, request.receive).form() as form,
         ):
             source, load, settings = await _read(form, desk, finder, visitor)

@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from poster2plot import CheckpointError, Poster2Plot, read_image
+from poster2plot import CheckpointError, Poster2Plot, api, read_image
 from poster2plot.api import routes
 from poster2plot.frontdesk import FrontDesk, Limits
 from poster2plot.images import MAX_BYTES
@@ -179,6 +179,17 @@ def test_who_hangs_up_is_not_written_for(address: str, desk: FrontDesk):
         assert time.monotonic() < deadline
     go_on.set()
     held.result(30)
+
+
+def test_a_request_that_never_ends_is_ended(root: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(api, "FORM_SECONDS", 0.2)
+    host, port = root.removeprefix("http://").split(":")
+    head = "POST /api/plot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nContent-Type: "
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(
+            f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b".encode()
+        )
+        assert b" 408 " in connection.recv(1000).splitlines()[0]
 
 
 def test_a_failure_says_no_more_than_that(
