@@ -36,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     add("--precision", metavar="NAME", help="fp32 or int8; on CUDA fp32, fp16 or bf16")
     add("--json", action="store_true", help="print one JSON object a line")
 
+    add_settings(command)
+    return command
+
+
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """Add an option for each generation setting."""
     decoding = command.add_argument_group("decoding")
 
     def setting(flag: str, kind: type, text: str) -> None:
@@ -57,7 +63,12 @@ def parser() -> argparse.ArgumentParser:
     setting("--temperature", float, "of sampling; lower is safer")
     setting("--top-p", float, "sample among the likeliest tokens of this total probability")
     setting("--seed", int, "of sampling")
-    return command
+
+
+def settings_of(options: argparse.Namespace) -> GenerationSettings:
+    """The settings that the options of `add_settings` ask for. Raises `SettingsError`."""
+    chosen = vars(options)
+    return GenerationSettings(**{key: chosen[key] for key in vars(_DEFAULTS) if key in chosen})
 
 
 def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None = None) -> int:
@@ -82,8 +93,7 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
 def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
     # A picture with broken metadata is still a picture; what is wrong with others is an error.
     warnings.filterwarnings("ignore", module="PIL")
-    chosen = vars(options)
-    settings = GenerationSettings(**{key: chosen[key] for key in vars(_DEFAULTS) if key in chosen})
+    settings = settings_of(options)
     sources = list(expand(options.inputs))
     if sys.stderr.isatty():
         print("Loading the model …", file=sys.stderr)

@@ -63,11 +63,12 @@ def to_csv(records: Sequence[dict[str, Any]]) -> str:
         for rank, candidate in enumerate(record["candidates"], 1):
             row = [record["source"], title, rank, candidate["text"], candidate["score"]]
             writer.writerow(
-                [_harmless(cell) for cell in [*row, record["model"], record["seconds"]]]
+                [harmless(cell) for cell in [*row, record["model"], record["seconds"]]]
             )
     return table.getvalue()
 
 
-def _harmless(cell: object) -> object:
+def harmless(cell: object) -> object:
+    """A cell that no spreadsheet runs as a formula."""
     is_formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{cell}" if is_formula else cell

@@ -1,0 +1,1 @@
+"""Plots for whole catalogues: `python -m poster2plot.batch INPUT --output plots.parquet`."""

@@ -1,0 +1,102 @@
+"""The command line: `python -m poster2plot.batch posters/ --output plots.parquet`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from tqdm import tqdm
+
+from poster2plot.batch.run import Worker
+from poster2plot.batch.shards import Shards, chunks
+from poster2plot.batch.sources import items
+from poster2plot.cli import add_settings, settings_of
+from poster2plot.errors import Poster2PlotError
+from poster2plot.lookup import PosterFinder
+from poster2plot.pipeline import Poster2Plot
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's options; `--help` prints them."""
+    command = argparse.ArgumentParser(
+        prog="python -m poster2plot.batch",
+        description="Write a plot for each poster of a catalogue. The plots are invented. "
+        "A run that was stopped goes on where it was when it is started again.",
+        epilog="`accelerate launch -m poster2plot.batch …` uses every GPU of a machine. "
+        "Exit status: 0 when every poster has its row, those that are bad one with an error; "
+        "2 when nothing could start.",
+    )
+    add = command.add_argument
+    add(
+        "input",
+        metavar="INPUT",
+        help="a folder, a .tar, a .csv or .parquet of paths or IMDb ids or with pictures, "
+        "or a folder saved by the library datasets",
+    )
+    add("--output", required=True, metavar="FILE", help="ends in .parquet, .csv or .jsonl")
+    add("--model", metavar="NAME", help="folder or Hub id of a checkpoint (default: bundled)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    add("--precision", metavar="NAME", help="fp32 or int8; on CUDA fp32, fp16 or bf16")
+    add_settings(command)
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        _run(options)
+    except Poster2PlotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; start it again to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    # A picture with broken metadata is still a picture; what is wrong with others is an error.
+    warnings.filterwarnings("ignore", module="PIL")
+    from accelerate import PartialState
+
+    settings = settings_of(options)
+    shards = Shards(options.output)
+    state = PartialState(cpu=options.device == "cpu")  # which process of how many this is
+    p2p = Poster2Plot.from_pretrained(options.model, options.device, precision=options.precision)
+    settings = p2p.resolve(settings)
+    asked = json.dumps([options.input, p2p.name, options.precision, asdict(settings)])
+
+    there, total, left = shards.there(), 0, 0
+    names = []
+    for chunk in chunks(items(options.input), asked):
+        names.append(chunk.name)
+        total += len(chunk.items)
+        left += len(chunk.items) * (chunk.name not in there)
+    mine = (
+        chunk
+        for number, chunk in enumerate(chunks(items(options.input), asked))
+        if chunk.name not in there and number % state.num_processes == state.process_index
+    )
+    worker = Worker(p2p, settings, PosterFinder.from_environment())
+    bad = 0
+    with tqdm(total=total, initial=total - left, unit="poster", disable=None) as progress:
+
+        def tell(rows: Sequence[dict[str, object]]) -> None:
+            nonlocal bad
+            bad += sum(row["error"] is not None for row in rows)
+            progress.update(len(rows))
+
+        worker.write(mine, shards, tell)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        shards.merge(names)
+        print(f"{total} posters: {options.output}" + (f" ({bad} with an error)" if bad else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""One worker's share of a catalogue: posters are read in threads while the model writes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from poster2plot.batch.shards import Chunk, Row, Shards
+from poster2plot.batch.sources import Item
+from poster2plot.errors import Poster2PlotError
+from poster2plot.inputs import LoadedPoster
+from poster2plot.lookup import PosterFinder
+from poster2plot.pipeline import PlotRequest, Poster2Plot
+from poster2plot.queueing import LARGEST_BATCH
+from poster2plot.settings import GenerationSettings
+
+READERS = 8  # threads; a title waits for the network, and decoding a picture needs no lock
+_AHEAD = 3 * LARGEST_BATCH  # posters read before the model needs them
+_QUEUED = 2 * LARGEST_BATCH  # so that a full batch waits whenever the model is free
+
+
+@dataclass
+class Worker:
+    """Writes rows; `idle` is the seconds that its model had nothing to do but wait for posters."""
+
+    p2p: Poster2Plot
+    settings: GenerationSettings
+    finder: PosterFinder
+    idle: float = field(default=0.0, init=False)
+
+    def write(
+        self, chunks: Iterable[Chunk], shards: Shards, done: Callable[[Sequence[Row]], object]
+    ) -> None:
+        """Write a shard for each chunk and tell of its rows."""
+        waiting: deque[Chunk] = deque()
+
+        def items() -> Iterator[Item]:
+            for chunk in chunks:
+                waiting.append(chunk)
+                yield from chunk.items
+
+        rows: list[Row] = []
+        for row in self.rows(items()):
+            rows.append(row)
+            if len(rows) == len(waiting[0].items):
+                shards.write(waiting.popleft().name, rows)
+                done(rows)
+                rows = []
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row]:
+        """A row for each item, in order; what is wrong with one becomes its `error`."""
+        rest = iter(items)
+        reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
+        writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
+        with ThreadPoolExecutor(READERS) as pool:
+            try:
+                while True:
+                    while len(reading) < _AHEAD and (item := next(rest, None)):
+                        reading.append((item, pool.submit(item.load, self.finder)))
+                    while reading and len(writing) < _QUEUED and reading[0][1].done():
+                        writing.append(self._submit(*reading.popleft()))
+                    if writing:
+                        yield self._row(writing.popleft())
+                    elif reading:
+                        started = time.perf_counter()
+                        writing.append(self._submit(*reading.popleft()))
+                        self.idle += time.perf_counter() - started
+                    else:
+                        return
+            finally:
+                for _, future in reading:
+                    future.cancel()
+                for each in writing:
+                    if not isinstance(each, dict):
+                        each[2].cancel()
+
+    def _submit(
+        self, item: Item, reading: Future[LoadedPoster]
+    ) -> tuple[Item, LoadedPoster, PlotRequest] | Row:
+        try:
+            loaded = reading.result()
+        except Poster2PlotError as error:
+            return _error(item, str(error))
+        [request] = self.p2p.submit([loaded.image], self.settings)
+        return item, loaded, request
+
+    def _row(self, written: tuple[Item, LoadedPoster, PlotRequest] | Row) -> Row:
+        if isinstance(written, dict):
+            return written
+        item, loaded, request = written
+        try:
+            candidates = request.result()
+        except Exception as error:  # of the machine: out of memory, say
+            return _error(item, f"The plot could not be written ({type(error).__name__}).")
+        about = loaded.poster
+        return {
+            "source": item.source,
+            "plot": candidates[0].text,
+            "score": round(candidates[0].score, 6),
+            "candidates": [
+                {"text": each.text, "score": round(each.score, 6)} for each in candidates
+            ],
+            "model": self.p2p.name,
+            "title": about and about.title,
+            "year": about and about.year,
+            "synopsis": about and about.synopsis,
+            "attribution": about and about.attribution,
+            "error": None,
+        }
+
+
+def _error(item: Item, why: str) -> Row:
+    nothing = dict.fromkeys(
+        ("plot", "score", "model", "title", "year", "synopsis", "attribution"), None
+    )
+    return {"source": item.source, **nothing, "candidates": [], "error": why}
