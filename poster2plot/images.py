@@ -8,6 +8,7 @@ import io
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -26,7 +27,8 @@ MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 50_000_000  # width times height, as the header claims them
 MAX_INPUT_SIDE = 65_535  # px; what JPEG and GIF can hold, and Pillow spends memory on each row
 MAX_SIDE = 1024  # px on the long side of what `read_image` returns
-MAX_SCANS = 100  # of a JPEG; libtiff stops at as many, and encoders write about ten
+MAX_SCANS = 20  # of a JPEG of `MAX_PIXELS`, smaller ones may have more; encoders write 10 to 18
+MAX_SEGMENTS = 2000  # of a JPEG; full ones would fill `MAX_BYTES` with 320
 MAX_READ = 100 * 2**20  # what a reader may spend: the bytes it reads, and a price for each look
 MAX_TAG_BYTES = 2**20  # of the numbers in one TIFF or EXIF tag
 
@@ -47,7 +49,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
 # A marker of a JPEG that a length follows; FF 00 and the restart marks belong to the pixels
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 _START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
@@ -62,7 +63,7 @@ def read_image(source: bytes | Path, *, name: str | None = None) -> Image.Image:
 
     Raises InputError (no such file), UnsupportedImageError (not one of `FORMATS`),
     ImageTooLargeError (over `MAX_BYTES`, `MAX_PIXELS` or `MAX_INPUT_SIDE`) or
-    DamagedImageError (empty, cut off or corrupt).
+    DamagedImageError (empty, cut off, corrupt, or more work than an honest picture).
     """
     if name is None and isinstance(source, Path):
         name = source.name
@@ -85,7 +86,9 @@ def read_image(source: bytes | Path, *, name: str | None = None) -> Image.Image:
             width, height = picture.size
             if width * height > MAX_PIXELS or max(width, height) > MAX_INPUT_SIDE:
                 raise too_large
-            if picture.format in {"JPEG", "MPO"} and _scans(data) > MAX_SCANS:
+            # The decoder goes over the whole picture for each scan, even for an empty one
+            jpeg = picture.format in {"JPEG", "MPO"}
+            if jpeg and width * height * _scans(data) > MAX_PIXELS * MAX_SCANS:
                 raise ValueError("more scans than any encoder writes")
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; two times the size that is
             # needed is left for the better filter below. Other formats ignore this.
@@ -210,17 +213,22 @@ class _Directory(TiffImagePlugin.ImageFileDirectory_v2):
                 del self._tagdata[tag]
 
 
+# Each tag of a directory can warn in other words, and would fill the log
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 # Pillow offers no other way in, as the readers of JPEG and AVIF look into EXIF while they open
 TiffImagePlugin.ImageFileDirectory_v2 = _Directory  # type: ignore[misc]
 
 
 def _scans(data: bytes) -> int:
-    """Count a JPEG's scans. The decoder goes over the whole picture for each, even an empty one."""
+    """Count a JPEG's scans; raises ValueError where its segments are too many to look at."""
     scans, place = 0, 2
-    while (marker := _MARKER.search(data, place)) and marker[1] != _END_OF_IMAGE:
+    for _ in range(MAX_SEGMENTS):
+        marker = _MARKER.search(data, place)
+        if marker is None or marker[1] == _END_OF_IMAGE:
+            return scans
         scans += marker[1] == _START_OF_SCAN
         place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    return scans
+    raise ValueError("more segments than any encoder writes")
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:

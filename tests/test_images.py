@@ -3,6 +3,8 @@
 import io
 import random
 import struct
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +23,7 @@ from poster2plot.errors import (
 from poster2plot.images import (
     IMAGE_SUFFIXES,
     MAX_SCANS,
+    MAX_SEGMENTS,
     MAX_SIDE,
     MAX_TAG_BYTES,
     image_files,
@@ -487,14 +490,22 @@ def with_scans(count):
     return data[:-2] + empty * (count - data.count(b"\xff\xda")) + data[-2:]
 
 
-def test_a_jpeg_of_many_scans_is_refused():
+def test_a_jpeg_of_many_scans_is_refused(monkeypatch):
+    assert near(sides(read_image(with_scans(1000)))[1], RIGHT)  # a small one costs little
+    monkeypatch.setattr(images, "MAX_PIXELS", SIZE[0] * SIZE[1])
     assert near(sides(read_image(with_scans(MAX_SCANS)))[1], RIGHT)
     with pytest.raises(DamagedImageError):
         read_image(with_scans(MAX_SCANS + 1))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_encoders_write_fewer_scans(mode):
+    data = encode(halves().convert(mode), "JPEG", progressive=True)
+    assert data.count(b"\xff\xda") <= MAX_SCANS
+
+
 def test_what_only_looks_like_scans_is_not_counted():
-    marks = b"\xff\xda\0\2" * 2 * MAX_SCANS
+    marks = b"\xff\xda\0\2" * 2 * MAX_SEGMENTS
     data = encode(halves(), "JPEG")
     for look_alike in (data + marks, with_segments(segment(0xFE, marks), data)):
         assert near(sides(read_image(look_alike))[1], RIGHT)
@@ -504,6 +515,7 @@ def test_what_only_looks_like_scans_is_not_counted():
     "data",
     [
         with_segments(segment(0xE5) * 100_000),
+        encode(halves(), "JPEG")[:-2] + segment(0xE5) * 5000 + b"\xff\xd9",
         with_segments(b"\xff" * 200_000),
         png(2, 2, 8, 2, bytes(14), chunk(b"abCd") * 100_000),
         with_extensions(b"!\xff\1x\0" * 100_000),
@@ -544,6 +556,16 @@ def test_strips_that_lie_over_one_another_are_refused():
     places = struct.pack("<100000I", *range(512, 100_512))
     with pytest.raises(DamagedImageError):
         read_image(grey_tiff(300, 300, [(273, 4, 100_000, 512), (278, 4, 1, 250)], places))
+
+
+def test_odd_metadata_writes_nothing_to_the_log():
+    many = directory([(tag, 2, 300, 8) for tag in range(400, 2000)])
+    code = "import sys; from poster2plot import read_image; read_image(sys.stdin.buffer.read())"
+    data = with_exif("PNG", many)
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=data, capture_output=True, check=True, timeout=60
+    )
+    assert done.stderr == b""
 
 
 # Not a picture, or not one of ours
