@@ -26,6 +26,8 @@ except Poster2PlotError as error:
 
 with st.sidebar:
     settings = choose_settings(desk.p2p)
+    if desk.p2p.notice:
+        st.warning(plain(desk.p2p.notice))
     st.caption(f"Model: {plain(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
 posters, history, about = st.tabs(["Posters", "History", "About"])

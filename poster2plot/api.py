@@ -98,8 +98,14 @@ def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) ->
         if not await run_in_threadpool(here.is_well):
             return JSONResponse({"error": "The model does not write."}, 503)
         p2p = here.p2p
-        waiting = p2p.waiting()
-        return JSONResponse({"model": p2p.name, "device": str(p2p.device), "waiting": waiting})
+        return JSONResponse(
+            {
+                "model": p2p.name,
+                "device": str(p2p.device),
+                "notice": p2p.notice,
+                "waiting": p2p.waiting(),
+            }
+        )
 
     async def metrics(_: Request) -> Response:
         here = await run_in_threadpool(desk)

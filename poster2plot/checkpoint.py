@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poster2plot.errors import CheckpointError
+from poster2plot.checksums import check_sums
+from poster2plot.errors import CheckpointError, DeviceError
 from poster2plot.hub import download, image_processor_folder, tokenizer_folder
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def load_checkpoint(
     pickle. A checkpoint without tokenizer or image processor, such as `deepklarity/poster2plot`,
     gets those of GPT-2 and ViT.
 
-    Raises `CheckpointError` for whatever goes wrong.
+    Raises `CheckpointError` for whatever goes wrong, `DeviceError` where it is the device.
     """
     target = _device(device)
     name = BUNDLED_MODEL.name if name_or_path is None else str(name_or_path)
@@ -64,6 +65,7 @@ def load_checkpoint(
         folder = download(name, revision)
     elif revision is not None:
         raise CheckpointError(f"{name!r} is a local folder; leave the revision out.")
+    check_sums(folder, name)
     _check_files(folder, name)
     tokenizer_at = tokenizer_folder(folder, name)
     image_processor_at = image_processor_folder(folder, name)
@@ -79,8 +81,8 @@ def load_checkpoint(
     _fill_special_tokens(model, tokenizer)
     try:
         model.to(target)
-    except RuntimeError as error:
-        raise CheckpointError(f"{name!r} does not fit on {target}; use the device cpu.") from error
+    except (RuntimeError, AssertionError) as error:  # too little memory, or no driver after all
+        raise DeviceError(f"{name!r} does not go on {target}; use the device cpu.") from error
     return Checkpoint(name, model, tokenizer, image_processor, target)
 
 

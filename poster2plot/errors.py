@@ -15,6 +15,7 @@ Poster2PlotError
 │   ├── QueueFullError        by all visitors together
 │   └── RateLimitError        by one visitor
 └── CheckpointError           a model that cannot be found, downloaded or used
+    └── DeviceError           a device that fails
 """
 
 
@@ -80,3 +81,7 @@ class RateLimitError(BusyError):
 
 class CheckpointError(Poster2PlotError):
     """A model cannot be found, downloaded or used."""
+
+
+class DeviceError(CheckpointError):
+    """A device that is there does not work, or has too little memory for the model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from poster2plot.attention import WordAttention, by_word, patch_grid
 from poster2plot.checkpoint import Checkpoint, load_checkpoint
-from poster2plot.errors import CheckpointError, SettingsError
+from poster2plot.errors import CheckpointError, DeviceError, SettingsError
 from poster2plot.settings import GenerationSettings
 from poster2plot.text import tidy
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from poster2plot.engine import Hypothesis, Precision
     from poster2plot.queueing import DecodingQueue, Request
+
+logger = logging.getLogger(__name__)
 
 _KEPT_STATES = 64  # posters whose encoder states are kept; 0.6 MB each at the size of ViT-B/16
 
@@ -112,6 +115,7 @@ class Poster2Plot:
                 f"choose {' or '.join(allowed)}."
             )
         self.name = checkpoint.name
+        self.notice: str | None = None  # what users should know of how it runs
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
@@ -133,11 +137,30 @@ class Poster2Plot:
     ) -> Poster2Plot:
         """Load a checkpoint: the bundled one (None), a local folder, or a repository of the Hub.
 
-        `device` is "auto" (CUDA when there is one), "cpu" or "cuda"; `precision` one of
-        `poster2plot.engine.precisions(device)`, without it the first of them. Raises
+        `device` is "auto" (CUDA when there is one and it works), "cpu" or "cuda"; `precision` one
+        of `poster2plot.engine.precisions(device)`, without it the first of them. Raises
         `CheckpointError`.
         """
-        return cls(load_checkpoint(name_or_path, device=device, revision=revision), precision)
+        try:
+            p2p = cls(load_checkpoint(name_or_path, device=device, revision=revision), precision)
+            if p2p.device.type == "cuda":
+                p2p._try_out()
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            logger.warning("CUDA fails, so the CPU is used: %s", error.__cause__)
+            p2p = cls(load_checkpoint(name_or_path, device="cpu", revision=revision), precision)
+            p2p.notice = "CUDA fails here, so the model runs on the CPU."
+        return p2p
+
+    def _try_out(self) -> None:
+        """Write a few words. Raises `DeviceError`."""
+        from PIL import Image
+
+        try:
+            self.generate([Image.new("RGB", (32, 32))], GenerationSettings(max_length=8))
+        except Exception as error:
+            raise DeviceError(f"{self.name!r} does not write on {self.device}.") from error
 
     def resolve(self, settings: GenerationSettings | None = None) -> GenerationSettings:
         """The settings with this model's own values where they leave the choice to it.

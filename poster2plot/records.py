@@ -62,9 +62,7 @@ def to_csv(records: Sequence[dict[str, Any]]) -> str:
         title = (record.get("title") or {}).get("title") or ""
         for rank, candidate in enumerate(record["candidates"], 1):
             row = [record["source"], title, rank, candidate["text"], candidate["score"]]
-            writer.writerow(
-                [harmless(cell) for cell in [*row, record["model"], record["seconds"]]]
-            )
+            writer.writerow([harmless(cell) for cell in [*row, record["model"], record["seconds"]]])
     return table.getvalue()
 
 

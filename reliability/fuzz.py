@@ -15,7 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
-import atheris  # type: ignore[import-untyped]
+import atheris
 
 with atheris.instrument_imports(include=["PIL", "poster2plot.images"]):
     from PIL import Image

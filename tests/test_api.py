@@ -186,9 +186,7 @@ def test_a_request_that_never_ends_is_ended(root: str, monkeypatch: pytest.Monke
     host, port = root.removeprefix("http://").split(":")
     head = "POST /api/plot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nContent-Type: "
     with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(
-            f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n--b".encode()
-        )
+        connection.sendall(f"{head}multipart/form-data; boundary=b\r\n\r\n--b".encode())
         assert b" 408 " in connection.recv(1000).splitlines()[0]
 
 
@@ -204,7 +202,12 @@ def test_a_failure_says_no_more_than_that(
 def test_health_and_metrics(root: str, desk: FrontDesk, monkeypatch: pytest.MonkeyPatch):
     health = requests.get(f"{root}/api/health", timeout=60)
     assert health.status_code == 200
-    assert health.json() == {"model": desk.p2p.name, "device": "cpu", "waiting": 0}
+    assert health.json() == {
+        "model": desk.p2p.name,
+        "device": "cpu",
+        "notice": None,
+        "waiting": 0,
+    }
     metrics = requests.get(f"{root}/metrics", timeout=60)
     assert metrics.headers["Content-Type"].startswith("text/plain")
     assert "poster2plot_posters_total" in metrics.text

@@ -15,9 +15,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from poster2plot import checkpoint
-from poster2plot.checkpoint import load_checkpoint
-from poster2plot.errors import CheckpointError
+from poster2plot import Poster2Plot, checkpoint
+from poster2plot.checkpoint import BUNDLED_MODEL, load_checkpoint
+from poster2plot.checksums import write_checksums
+from poster2plot.errors import CheckpointError, DeviceError
 from poster2plot.hub import IMAGE_PROCESSOR_REPO, REVISIONS, TOKENIZER_REPO
 from tests.hub_server import Hub, serve_hub
 from tests.tiny import PICTURE, VOCABULARY, save_tiny_model, tiny_image_processor, tiny_tokenizer
@@ -275,10 +276,54 @@ def test_a_device_that_is_too_small_is_one_sentence(new: Path, monkeypatch: pyte
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(VisionEncoderDecoderModel, "to", full)
-    assert "does not fit on cpu" in fails(new)
+    assert "does not go on cpu" in fails(new)
+
+
+def test_cuda_that_fails_is_left_for_the_cpu(
+    new: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A PyTorch that was built without CUDA fails as a broken driver does: at the first tensor."""
+    if torch.cuda.is_available():
+        pytest.skip("CUDA works here")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    p2p = Poster2Plot.from_pretrained(new)
+    assert p2p.device == torch.device("cpu")
+    assert p2p.notice == "CUDA fails here, so the model runs on the CPU."
+    assert "CUDA fails" in caplog.text
+    with pytest.raises(DeviceError, match="use the device cpu"):
+        Poster2Plot.from_pretrained(new, "cuda")
 
 
 # Checkpoints that cannot be used
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_file_that_does_not_match_its_sum_is_named(new: Path, file: str, damage: str):
+    write_checksums(new)
+    load_checkpoint(new, device="cpu")
+    data = bytearray((new / file).read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    (new / file).write_bytes(data[:-1] if damage == "cut" else data)
+    if damage == "remove":
+        (new / file).unlink()
+    message = fails(new)
+    assert repr(file) in message
+    assert "SHA-256" in message
+    assert "get it again" in message
+
+
+@pytest.mark.parametrize("sums", ["no sums", "\xff", "a  b  c", f"{'0' * 64}  ../../etc/passwd"])
+def test_odd_sums_are_refused(new: Path, sums: str):
+    (new / "SHA256SUMS").write_text(sums, "latin-1")
+    assert "get it again" in fails(new)
+
+
+def test_the_bundled_model_has_sums():
+    listed = (BUNDLED_MODEL / "SHA256SUMS").read_text()
+    files = {path.name for path in BUNDLED_MODEL.iterdir()} - {"README.md", "SHA256SUMS"}
+    assert {line.split("  ")[1] for line in listed.splitlines()} == files
 
 
 @pytest.mark.parametrize(
@@ -492,7 +537,8 @@ def test_the_model_of_2021_by_name_writes_what_it_writes_from_a_folder(
 ):
     """End to end in a fresh interpreter: environment, download, fallbacks, generation."""
     code = f"""
-from poster2plot.checkpoint import load_checkpoint
+from poster2plot.checkpoint import BUNDLED_MODEL, load_checkpoint
+from poster2plot.checksums import write_checksums
 from tests.test_checkpoint import tokens
 print(tokens(load_checkpoint({POSTER2PLOT!r}, device="cpu")))
 """

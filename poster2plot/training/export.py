@@ -10,6 +10,7 @@ import torch
 from huggingface_hub import HfApi
 from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
+from poster2plot.checksums import write_checksums
 from poster2plot.errors import InputError
 from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import SPLITS, Dataset
@@ -52,6 +53,7 @@ def export(
     more = notes.read_text(encoding="utf-8") if notes else ""
     card = model_card(captioner, out.name, run["recipe"], data, measured, more, licence)
     (out / "README.md").write_text(card, encoding="utf-8")
+    write_checksums(out)
 
 
 def model_card(
