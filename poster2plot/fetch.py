@@ -6,7 +6,9 @@ exception of requests (which quotes the URL) into a message, a log record or a c
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 import re
 import time
 from collections.abc import Collection, Mapping
@@ -19,6 +21,8 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+
+from poster2plot.connections import GuardedAdapter, PrivateAddressError
 
 CHUNK = 65_536  # bytes
 MAX_REDIRECTS = 3
@@ -51,7 +55,7 @@ class Response:
 class FetchLimits:
     """All in seconds. `total` spans one `get` with its retry and redirects.
 
-    It is checked between reads, so a stalled read can overrun it by at most one `read`.
+    The connection is closed then, whatever it is at.
     """
 
     connect: float = 5.0
@@ -75,11 +79,21 @@ class Fetcher:
         limits: FetchLimits | None = None,
         *,
         schemes: Collection[str] = frozenset({"https"}),
+        allow_private: bool = False,
     ) -> None:
+        """`allow_private` admits hosts with addresses of a private network, or of this machine."""
         self.limits = limits or FetchLimits()
         self.schemes = frozenset(schemes)
+        self.allow_private = allow_private
+        self._end = math.inf
         for name in ("connection", "connectionpool", "util.retry"):
             logging.getLogger(f"urllib3.{name}").addFilter(_hide_keys)
+
+    def until(self, end: float) -> Fetcher:
+        """The same, but nothing that it gets takes longer than until `end` of `time.monotonic`."""
+        bound = copy.copy(self)
+        bound._end = min(self._end, end)
+        return bound
 
     def get(
         self,
@@ -98,7 +112,7 @@ class Fetcher:
         Raises:
             FetchError: no usable answer within the limits, or more than `max_bytes` of it.
         """
-        end = time.monotonic() + self.limits.total
+        end = min(time.monotonic() + self.limits.total, self._end)
         hops, retried = 0, False
         while True:
             try:
@@ -139,7 +153,8 @@ class Fetcher:
             with requests.Session() as session:
                 route = session.merge_environment_settings(request.url, {}, True, None, None)
                 timeout = (self.limits.connect, min(self.limits.read, _remaining(end)))
-                adapter = session.get_adapter(request.url or "")
+                adapter = GuardedAdapter(end, allow_private=self.allow_private)
+                session.mount(request.url or "", adapter)  # which closes it
                 with adapter.send(
                     request,
                     stream=True,
@@ -148,8 +163,11 @@ class Fetcher:
                     proxies=route["proxies"],
                 ) as response:
                     return _read(response, max_bytes, end)
+        except PrivateAddressError:
+            failure = FetchError("led to an address that is not public")
         except (OSError, HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
-            failure = _failure(error)
+            late = time.monotonic() >= end  # and so it was hung up
+            failure = FetchError("did not answer in time") if late else _failure(error)
         # Raised out here, the error has no __context__ that would quote the URL.
         raise failure
 
@@ -188,6 +206,7 @@ def _read(response: requests.Response, max_bytes: int, end: float) -> tuple[Resp
         if len(body) > max_bytes:
             raise FetchError(f"sent more than {max_bytes:,} bytes")
         _remaining(end)
+    _remaining(end)  # else the end was ours, and what came may be half of it
     return Response(status, content_type, bytes(body)), None
 
 

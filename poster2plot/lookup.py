@@ -8,11 +8,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_cache_path
+from pybreaker import CircuitBreaker, CircuitBreakerError
 
 from poster2plot.errors import ImageError, PosterNotFoundError, PosterServiceError
 from poster2plot.fetch import FetchError
@@ -22,6 +23,9 @@ from poster2plot.titles import parse_title_id
 
 CACHE_SECONDS = 30 * 24 * 3600
 CACHE_BYTES = 256 << 20
+FIND_SECONDS = 30.0  # for all services together
+FAILURES = 3  # in a row, after which a service is left out …
+PAUSE_SECONDS = 60  # … for so long
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +54,8 @@ class PosterFinder:
     TMDB and OMDb are asked where there is a key for them, then Cinemeta and Metahub, which need
     none, then, only if switched on, IMDb's suggestions: IMDb's terms do not allow scraping.
     `cache_dir` keeps posters for 30 days; "user" is the user's cache directory, None is no cache.
-    `services` says how and where the services are asked.
+    `services` says how and where the services are asked, `seconds` how long all of them together.
+    One that fails `FAILURES` times in a row is left out for `PAUSE_SECONDS`.
     """
 
     def __init__(
@@ -61,16 +66,26 @@ class PosterFinder:
         use_imdb_suggestions: bool = False,
         cache_dir: Path | Literal["user"] | None = "user",
         services: Services | None = None,
+        seconds: float = FIND_SECONDS,
     ) -> None:
-        self._services = ask = services or Services()
-        self._chain: list[tuple[str, Callable[[str], PosterInfo | None]]] = []
+        self._services, self._seconds = services or Services(), seconds
+        self._chain: list[tuple[str, Callable[[Services, str], PosterInfo | None]]] = []
         if tmdb_key:
-            self._chain.append(("TMDB", lambda title_id: ask.tmdb(title_id, tmdb_key)))
+            self._chain.append(("TMDB", lambda ask, title_id: ask.tmdb(title_id, tmdb_key)))
         if omdb_key:
-            self._chain.append(("OMDb", lambda title_id: ask.omdb(title_id, omdb_key)))
-        self._chain += [("Cinemeta", ask.cinemeta), ("Metahub", ask.metahub)]
+            self._chain.append(("OMDb", lambda ask, title_id: ask.omdb(title_id, omdb_key)))
+        self._chain += [("Cinemeta", Services.cinemeta), ("Metahub", Services.metahub)]
         if use_imdb_suggestions:
-            self._chain.append(("IMDb", ask.imdb_suggestion))
+            self._chain.append(("IMDb", Services.imdb_suggestion))
+        self._breakers = {
+            name: CircuitBreaker(
+                fail_max=FAILURES,
+                reset_timeout=PAUSE_SECONDS,
+                exclude=[ImageError],
+                throw_new_error_on_trip=False,
+            )
+            for name, _ in self._chain
+        }
         if cache_dir == "user":
             folder = user_cache_path("poster2plot", appauthor=False) / "posters"
             # Without a home there is no such directory, and "~" would be one of that name here.
@@ -111,14 +126,23 @@ class PosterFinder:
             return cached
         known: PosterInfo | None = None
         failures: list[str] = []
+        end = time.monotonic() + self._seconds
+        services = replace(self._services, fetcher=self._services.fetcher.until(end))
         for name, ask in self._chain:
+            if time.monotonic() >= end:
+                failures.append(f"no time was left for {name}")
+                continue
             info, picture = None, None
+            breaker = self._breakers[name]
             try:
-                info = ask(title_id)
-                picture = self._picture(info)
+                info = breaker.call(ask, services, title_id)
+                picture = breaker.call(_picture, services, info)
                 outcome = "has the poster" if picture else "has no poster"
             except (FetchError, ImageError) as error:
                 outcome = getattr(error, "reason", "gave a picture that cannot be used")
+                failures.append(f"{name} {outcome}")
+            except CircuitBreakerError:
+                outcome = "is left out for a while, as it kept failing"
                 failures.append(f"{name} {outcome}")
             logger.info("%s: %s %s", title_id, name, outcome)
             if info and picture:
@@ -138,13 +162,14 @@ class PosterFinder:
             "upload the poster instead."
         )
 
-    def _picture(self, info: PosterInfo | None) -> bytes | None:
-        if info is None or info.picture_url is None:
-            return None
-        picture = self._services.picture(info.picture_url)
-        if picture is not None:
-            read_image(picture)
-        return picture
+
+def _picture(services: Services, info: PosterInfo | None) -> bytes | None:
+    if info is None or info.picture_url is None:
+        return None
+    picture = services.picture(info.picture_url)
+    if picture is not None:
+        read_image(picture)
+    return picture
 
 
 def _poster(title_id: str, picture: bytes, info: PosterInfo, known: PosterInfo | None) -> Poster:

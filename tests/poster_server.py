@@ -35,12 +35,17 @@ OMDB_KEY = "deadbeef"
 
 @dataclass
 class Answer:
-    """What a path answers. `drip` is the seconds before each byte of the body."""
+    """What a path answers. `drip` is the seconds before each byte of the body.
+
+    `drip_head` is that of a header that never ends; an `endless` body is sent over and over.
+    """
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     drip: float = 0
+    drip_head: float = 0
+    endless: bool = False
     stall: bool = False  # take the request and say nothing
     hang_up: bool = False  # take the request and close the connection
 
@@ -120,7 +125,7 @@ class PosterServer:
         return [request.path for request in self.requests]
 
     def fetcher(self, limits: FetchLimits = LIMITS) -> Fetcher:
-        return Fetcher(limits, schemes={"http"})
+        return Fetcher(limits, schemes={"http"}, allow_private=True)
 
     def services(self, limits: FetchLimits = LIMITS) -> Services:
         endpoints = Endpoints(
@@ -187,12 +192,19 @@ class _Handler(BaseHTTPRequestHandler):
             state.closing.wait(10)
         if answer.stall or answer.hang_up:
             return
+        if answer.drip_head:
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+            while not state.closing.wait(answer.drip_head):
+                self.wfile.write(b"x")
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        if "Content-Length" not in answer.headers and not answer.drip:
+        if "Content-Length" not in answer.headers and not (answer.drip or answer.endless):
             self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
+        while answer.endless:
+            self.wfile.write(answer.body)
         if not answer.drip:
             self.wfile.write(answer.body)
             return

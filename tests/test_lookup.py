@@ -391,3 +391,35 @@ def test_a_poster_is_a_picture(server: PosterServer) -> None:
     server.answers[METAHUB] = Answer(encode(draw_poster(), "WEBP"))
     with Image.open(io.BytesIO(server.finder().find(ID).image_bytes)) as picture:
         assert picture.format == "WEBP"
+
+
+def test_a_service_that_keeps_failing_is_left_out(
+    server: PosterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "PAUSE_SECONDS", 0.3)
+    server.answers |= {TMDB: Answer(status=401), MOVIE: cinemeta(server)}
+    finder = server.finder(tmdb_key=V3_KEY)
+    for _ in range(lookup.FAILURES + 1):
+        assert finder.find(ID).service == "Cinemeta"
+    assert server.paths.count(TMDB) == lookup.FAILURES
+    server.answers[TMDB] = tmdb()
+    deadline = time.monotonic() + 30
+    while finder.find(ID).service != "TMDB":
+        assert time.monotonic() < deadline
+
+
+def test_a_service_that_knows_nothing_has_not_failed(server: PosterServer) -> None:
+    finder = server.finder()
+    for _ in range(lookup.FAILURES + 1):
+        with pytest.raises(PosterNotFoundError) as caught:
+            finder.find(ID)
+        assert "left out" not in str(caught.value)
+
+
+def test_all_services_together_have_so_long(server: PosterServer) -> None:
+    server.answers = dict.fromkeys([TMDB, OMDB, MOVIE, METAHUB], Answer(stall=True))
+    finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY, seconds=0.5)
+    started = time.monotonic()
+    with pytest.raises(PosterServiceError, match="no time was left for Cinemeta"):
+        finder.find(ID)
+    assert time.monotonic() - started < 2

@@ -1,0 +1,215 @@
+"""The poster services under faults: `python -m reliability.services`.
+
+Every hop of the chain, from a service's answer over its redirect to the picture, meets every fault.
+Each look-up has to end, in time, with a poster or one of the project's errors; no connection may go
+anywhere but to the one server that is allowed (heard at the socket, by Python's audit events), and
+no planted key may be in an error, a traceback or the log.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from poster2plot import PosterFinder, PosterNotFoundError, PosterServiceError
+from poster2plot.fetch import FetchLimits
+from tests.poster_server import (
+    ID,
+    METAHUB,
+    MOVIE,
+    OMDB,
+    OMDB_KEY,
+    PICTURE,
+    SERIES,
+    TMDB,
+    V3_KEY,
+    Answer,
+    PosterServer,
+    cinemeta,
+    html,
+    omdb,
+    serve_posters,
+    tmdb,
+)
+
+LIMITS = FetchLimits(connect=1, read=1, total=2, retry_pause=0.05, retry_after=1)
+SECONDS = 4.0  # for all services together
+GRACE = 1.0  # seconds by which a busy machine may be late
+
+
+def redirect(target: str) -> Callable[[PosterServer], Answer]:
+    """An answer that leads elsewhere; {port} is the server's own."""
+    return lambda server: Answer(status=302, headers={"Location": target.format(port=server.port)})
+
+
+def always(answer: Answer) -> Callable[[PosterServer], Answer]:
+    """An answer that is the same for every server."""
+    return lambda _: answer
+
+
+def _picture(size: tuple[int, int] = (60, 90)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("1", size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FAULTS: dict[str, dict[str, Callable[[PosterServer], Answer]]] = {
+    "slow": {
+        "silence": always(Answer(stall=True)),
+        "a header that never ends": always(Answer(drip_head=0.05)),
+        "a body that drips": always(Answer(b"x" * 10_000, drip=0.05)),
+    },
+    "broken": {
+        "hangs up": always(Answer(hang_up=True)),
+        "a body shorter than its length": always(Answer(b"{}", headers={"Content-Length": "99"})),
+        "a body longer than its length": always(Answer(b"{}  ", headers={"Content-Length": "1"})),
+        "a length that is no number": always(Answer(b"{}", headers={"Content-Length": "many"})),
+        "an endless body": always(Answer(b"x" * 65_536, endless=True)),
+        "a gzip bomb": always(
+            Answer(gzip.compress(bytes(100 << 20)), headers={"Content-Encoding": "gzip"})
+        ),
+        "broken gzip": always(Answer(b"no gzip", headers={"Content-Encoding": "gzip"})),
+        "an unknown encoding": always(Answer(b"{}", headers={"Content-Encoding": "br"})),
+    },
+    "led astray": {
+        "another port": redirect("http://127.0.0.1:9/"),
+        "this machine by name": redirect("http://localhost:{port}/"),
+        "a private network": redirect("http://10.0.0.1/"),
+        "a cloud's metadata": redirect("http://169.254.169.254/latest/meta-data/"),
+        "IPv6": redirect("http://[::1]:{port}/"),
+        "IPv4 in IPv6": redirect("http://[::ffff:127.0.0.1]:{port}/"),
+        "a decimal address": redirect("http://2130706433:{port}/"),
+        "a name before the host": redirect("http://127.0.0.1:{port}@10.0.0.1/"),
+        "a file": redirect("file:///etc/passwd"),
+        "ftp": redirect("ftp://127.0.0.1/"),
+        "gopher": redirect("gopher://127.0.0.1:{port}/"),
+        "no URL": redirect("http://["),
+        "in a circle": redirect("http://127.0.0.1:{port}/cinemeta/meta/movie/tt1375666.json"),
+    },
+    "refused": {
+        "429": always(Answer(status=429, headers={"Retry-After": "1"})),
+        "429 for a day": always(Answer(status=429, headers={"Retry-After": "86400"})),
+        "401": always(Answer(status=401)),
+        "500": always(Answer(status=500)),
+        "503": always(html(503)),
+    },
+    "nonsense": {
+        "HTML": always(html()),
+        "nothing": always(Answer()),
+        "JSON of another shape": always(Answer(b'[{"meta": 1}]')),
+        "deep JSON": always(Answer(b"[" * 100_000)),
+        "a picture that is a bomb": always(Answer(_picture((60_000, 60_000)))),
+        "half a picture": always(Answer(_picture()[:60])),
+    },
+}
+HOPS = {
+    "TMDB": TMDB,
+    "OMDb": OMDB,
+    "Cinemeta": MOVIE,
+    "Cinemeta, series": SERIES,
+    "Metahub": METAHUB,
+    "picture": PICTURE,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a look-up ended: `end` is "poster" or an error's class."""
+
+    end: str
+    seconds: float
+    strays: frozenset[object]  # addresses that are not the server's
+    leaks: int  # planted keys in what was said
+
+
+class Ear:
+    """Hears each connection that this process opens."""
+
+    def __init__(self) -> None:
+        self.addresses: list[object] = []
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "socket.connect":
+            self.addresses.append(arguments[1])
+
+
+EAR = Ear()  # an audit hook stays until the process ends
+
+
+def look_up(server: PosterServer, path: str, fault: Callable[[PosterServer], Answer]) -> Outcome:
+    """Look a title up with a fault at `path` and everything else in order."""
+    healthy: dict[str, Answer | list[Answer]] = {
+        TMDB: tmdb() if path == PICTURE else tmdb(poster_path=None),
+        OMDB: omdb(server, Poster="N/A"),
+        MOVIE: Answer(status=404) if path in (SERIES, METAHUB) else cinemeta(server),
+        SERIES: Answer(status=404) if path == METAHUB else cinemeta(server),
+        METAHUB: Answer(_picture()),
+        PICTURE: Answer(_picture()),
+    }
+    server.answers = healthy | {path: fault(server)}
+    finder = PosterFinder(
+        tmdb_key=V3_KEY,
+        omdb_key=OMDB_KEY,
+        cache_dir=None,
+        services=server.services(LIMITS),
+        seconds=SECONDS,
+    )
+    EAR.addresses.clear()
+    said = io.StringIO()
+    listener = logging.StreamHandler(said)
+    logging.getLogger().addHandler(listener)
+    started = time.monotonic()
+    try:
+        finder.find(ID)
+        end = "poster"
+    except Exception as error:
+        known = isinstance(error, PosterNotFoundError | PosterServiceError)
+        end = f"{'' if known else '! '}{type(error).__name__}"
+        said.write("".join(traceback.format_exception(error)))
+    finally:
+        logging.getLogger().removeHandler(listener)
+    here = ("127.0.0.1", server.port)
+    return Outcome(
+        end,
+        time.monotonic() - started,
+        frozenset(address for address in EAR.addresses if address != here),
+        sum(key in said.getvalue() for key in (V3_KEY, OMDB_KEY)),
+    )
+
+
+def main() -> int:
+    """Print a row for each family of faults; the exit status is 1 if one broke a promise."""
+    logging.getLogger().setLevel(logging.DEBUG)
+    print("| faults | look-ups | ended with | longest | strayed | keys told |")
+    print("|---|---|---|---|---|---|")
+    broken = 0
+    with serve_posters() as server:
+        for family, faults in FAULTS.items():
+            outcomes = [
+                look_up(server, path, fault) for path in HOPS.values() for fault in faults.values()
+            ]
+            ends = Counter(each.end for each in outcomes)
+            longest = max(each.seconds for each in outcomes)
+            strays = frozenset[object]().union(*(each.strays for each in outcomes))
+            leaks = sum(each.leaks for each in outcomes)
+            told = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+            row = (family, len(outcomes), told, f"{longest:.1f} s", len(strays), leaks)
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
+            wrong = sum(count for end, count in ends.items() if end.startswith("!"))
+            broken += wrong + len(strays) + leaks + (longest > SECONDS + GRACE)
+    print(f"\nbroken promises: {broken}")
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
