@@ -136,8 +136,11 @@ class PageVisitor:
         except (requests.RequestException, ConnectionClosed, TimeoutError) as error:
             return Answer(0, error=type(error).__name__)
 
-    def upload(self, poster: bytes) -> None:
-        """Replace what is in the uploader. Raises `requests.HTTPError` where it is refused."""
+    def upload(self, poster: bytes, *, run: bool = True) -> None:
+        """Send a file, and replace what is in the uploader by it where the page is to `run`.
+
+        Raises `requests.HTTPError` where it is refused.
+        """
         self._uploads += 1
         name = f"poster-{self._uploads}.jpg"
         message = BackMsg()
@@ -156,7 +159,8 @@ class PageVisitor:
             headers={"X-Xsrftoken": self._http.cookies[_XSRF_COOKIE]},
             timeout=PATIENCE,
         ).raise_for_status()
-        self._run(name, len(poster), place)
+        if run:
+            self._run(name, len(poster), place)
 
     def _run(self, name: str = "", size: int = 0, place: FileURLs | None = None) -> None:
         """Let the page run, with a file in the uploader if there is one."""

@@ -80,18 +80,10 @@ def test_a_name_that_changes_its_address_gains_nothing(
     fetcher = Fetcher(FetchLimits(retry_pause=100, total=5), schemes={"http"})
     host = f"poster.example:{server.port}"
     with pytest.raises(FetchError, match="could not be reached"):
-        fetcher.get(
-            f"http://poster.example:{server.port}/",
-            max_bytes=1,
-            hosts={f"poster.example:{server.port}"},
-        )
+        fetcher.get(f"http://{host}/", max_bytes=1, hosts={host})
     assert reached == ["192.0.43.8"]
     with pytest.raises(FetchError, match="not public"):
-        fetcher.get(
-            f"http://poster.example:{server.port}/",
-            max_bytes=1,
-            hosts={f"poster.example:{server.port}"},
-        )
+        fetcher.get(f"http://{host}/", max_bytes=1, hosts={host})
     assert reached == ["192.0.43.8"]
 
 

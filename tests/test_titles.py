@@ -1,6 +1,8 @@
+import re
 import time
 
 import pytest
+from hypothesis import assume, given, settings, strategies
 
 from poster2plot import InvalidTitleError
 from poster2plot.titles import looks_like_title, parse_title_id
@@ -125,3 +127,60 @@ def test_what_was_meant_as_a_title_looks_like_one(text: str) -> None:
 )
 def test_paths_do_not_look_like_titles(text: str) -> None:
     assert not looks_like_title(text)
+
+
+def answer(text: str) -> str:
+    """The id, or the sentence that there is instead."""
+    try:
+        return parse_title_id(text)
+    except InvalidTitleError as error:
+        return str(error)
+
+
+@settings(deadline=None, derandomize=True)
+@given(strategies.text() | strategies.from_regex(r"(tt|nm|https?://\S*imdb)\S*", fullmatch=True))
+def test_any_text_gives_an_id_or_one_printable_sentence(text: str) -> None:
+    looks_like_title(text)
+    said = answer(text)
+    assert re.fullmatch(r"tt[0-9]{7,10}", said) or (said.isprintable() and said.endswith("."))
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    strategies.from_regex(r"tt[0-9]{7,10}", fullmatch=True),
+    strategies.sampled_from(["", "https://", "HTTP://", "//"]),
+    strategies.sampled_from(["imdb.com", "www.imdb.com", "m.imdb.com", "WWW.IMDB.COM:443"]),
+    strategies.sampled_from(["", "de/", "fr-ca/"]),
+    strategies.from_regex(r"(/[a-z]*)?(\?[a-z=&#%]*)?", fullmatch=True),
+)
+def test_an_id_is_found_in_any_title_url(
+    title_id: str, scheme: str, host: str, language: str, rest: str
+) -> None:
+    assert parse_title_id(f"{scheme}{host}/{language}title/{title_id}{rest}") == title_id
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    strategies.text(
+        strategies.characters(categories=["Nd"], exclude_characters="0123456789"),
+        min_size=7,
+        max_size=10,
+    )
+)
+def test_digits_of_other_scripts_are_no_id(digits: str) -> None:
+    assert not answer(f"tt{digits}").startswith("tt")
+
+
+@settings(deadline=None, derandomize=True)
+@given(strategies.from_regex(r"(nm|co|ls|rm|vi|ev|ur)[0-9]{7,10}", fullmatch=True))
+def test_what_is_no_title_is_never_one(other: str) -> None:
+    for text in (other, f"https://www.imdb.com/name/{other}/"):
+        assert "not a title" in answer(text)
+
+
+@settings(deadline=None, derandomize=True)
+@given(strategies.from_regex(r"[a-z]{1,9}\.(com|org|example)", fullmatch=True))
+def test_other_sites_are_refused(host: str) -> None:
+    assume(host != "imdb.com")
+    for site in (host, f"imdb.com.{host}", f"imdb.com@{host}", f"{host}/imdb.com"):
+        assert not answer(f"https://{site}/title/tt0133093/").startswith("tt")
