@@ -39,7 +39,11 @@ def test_visitors_of_the_page_and_the_api_get_their_plots(server: AppServer):
 def test_uploads_beyond_what_a_visit_may_keep_are_refused(server: AppServer):
     large = bytes(MAX_BYTES)
     with PageVisitor.opened(server.url) as greedy, PageVisitor.opened(server.url) as modest:
-        with pytest.raises(requests.HTTPError, match="413"):
+
+        def upload_too_much() -> None:
             for _ in range(VISIT_BYTES // MAX_BYTES + 1):
                 greedy.upload(large, run=False)
+
+        with pytest.raises(requests.HTTPError, match="413"):
+            upload_too_much()
         assert modest.ask().seconds > 0

@@ -32,10 +32,8 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_source(folder: Path) -> Path:
     """`pairs.csv`, a tar with its posters, and further plots of some titles."""
-    folder = tmp_path_factory.mktemp("source")
     rows = [
         {
             "id": f"tt{i:07}",
@@ -57,12 +55,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def data(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source as a prepared dataset."""
+def write_data(source: Path, folder: Path) -> Path:
+    """A source as a prepared dataset."""
     from poster2plot.training.dataset import prepare
 
-    folder = tmp_path_factory.mktemp("data")
     prepare(
         source / "pairs.csv",
         source,
@@ -73,21 +69,17 @@ def data(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_encoder(folder: Path) -> Path:
     """A ViT with its image processor."""
-    folder = tmp_path_factory.mktemp("encoder")
     tiny_model(seed=3).encoder.save_pretrained(folder)
     tiny_image_processor(folder)
     return folder
 
 
-@pytest.fixture(scope="session")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_decoder(folder: Path) -> Path:
     """A GPT-2 without cross-attention, with its tokenizer."""
     from transformers import GPT2LMHeadModel
 
-    folder = tmp_path_factory.mktemp("decoder")
     config = tiny_model().decoder.config.to_dict() | {
         "add_cross_attention": False,
         "is_decoder": False,
@@ -100,6 +92,26 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     GPT2LMHeadModel(GPT2LMHeadModel.config_class(**config)).save_pretrained(folder)
     tiny_tokenizer(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_source(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="session")
+def data(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(source, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_decoder(tmp_path_factory.mktemp("decoder"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,227 @@
+"""Whole catalogues: what they list, what is written, and what a kill leaves."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from poster2plot import GenerationSettings, InputError, Poster2Plot, read_image
+from poster2plot.batch import shards
+from poster2plot.batch.__main__ import main
+from poster2plot.batch.run import Worker
+from poster2plot.batch.shards import Shards, chunks
+from poster2plot.batch.sources import Item, items
+from tests.conftest import draw_poster, encode
+from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+
+SETTINGS = GenerationSettings(max_length=12)
+
+
+def poster(i: int) -> bytes:
+    return encode(draw_poster(f"#{i * 9 % 256:02x}30{i * 5 % 256:02x}"))
+
+
+def catalogue(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for i in range(count):
+        (folder / f"{i}.png").write_bytes(poster(i))
+    return folder
+
+
+def tar_of(path: Path, names: list[str]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for i, name in enumerate(names):
+            member = tarfile.TarInfo(name)
+            member.size = len(poster(i))
+            tar.addfile(member, io.BytesIO(poster(i)))
+    return path
+
+
+def run(tiny_folder: Path, *arguments: object) -> int:
+    model = ("--model", tiny_folder, "--device", "cpu", "--max-length", "12")
+    return main([str(each) for each in (*arguments, *model)])
+
+
+def pixels(item: Item) -> bytes:
+    with serve_posters() as server:
+        return item.load(server.finder()).image.tobytes()
+
+
+def test_a_folder_is_listed_in_natural_order(tmp_path: Path):
+    folder = catalogue(tmp_path / "posters", 11)
+    (folder / "notes.txt").write_text("none")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "2").mkdir()
+    tar_of(folder / "2" / "more.tar", ["b.png", "a.jpg", "a.json"])
+    found = [each.source.removeprefix(f"{folder}/") for each in items(str(folder))]
+    pictures = [f"{i}.png" for i in range(11)]
+    assert found == [*pictures[:2], "2/more.tar/b.png", "2/more.tar/a.jpg", *pictures[2:]]
+
+
+def test_each_kind_of_catalogue_leads_to_its_pictures(tmp_path: Path):
+    expected = [read_image(poster(i)).tobytes() for i in range(3)]
+    folder = catalogue(tmp_path / "posters", 3)
+    tar = tar_of(tmp_path / "posters.tar", ["0.png", "1.png", "2.png"])
+    table = tmp_path / "posters.csv"
+    table.write_text("title,file_name\n" + "".join(f"x,posters/{i}.png\n" for i in range(3)))
+    paths = tmp_path / "paths.parquet"
+    pq.write_table(pa.table({"path": [f"posters/{i}.png" for i in range(3)]}), paths)
+    pictures = pa.array([{"bytes": poster(i), "path": None} for i in range(3)])
+    inside = tmp_path / "pictures.parquet"
+    pq.write_table(pa.table({"image": pictures}), inside)
+    saved = tmp_path / "saved"  # as Dataset.save_to_disk leaves it
+    saved.mkdir()
+    (saved / "dataset_info.json").write_text("{}")
+    with pa.OSFile(str(saved / "data-00000-of-00001.arrow"), "wb") as file:
+        batch = pa.table({"image": pictures})
+        with pa.ipc.new_stream(file, batch.schema) as stream:
+            stream.write_table(batch)
+    for source in (folder, tar, table, paths, inside, saved):
+        assert [pixels(each) for each in items(str(source))] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing", None, "no file or folder"),
+        ("text.doc", b"", "no catalogue"),
+        ("bad.tar", b"x" * 2000, "not a tar"),
+        ("bad.parquet", b"x", "cannot be read as a table"),
+        ("bad.csv", b"name\nx\n", "none of the columns"),
+        ("latin.csv", b"path\n\xff\n", "cannot be read as a table"),
+    ],
+)
+def test_what_is_no_catalogue_is_said(tmp_path: Path, name: str, content: bytes | None, says: str):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        list(items(str(tmp_path / name)))
+
+
+def test_every_poster_has_one_row(tiny: Poster2Plot, tiny_folder: Path, tmp_path: Path):
+    folder = catalogue(tmp_path / "posters", 20)
+    (folder / "7.png").write_bytes(b"damaged")
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        assert run(tiny_folder, folder, "--output", tmp_path / f"plots{suffix}") == 0
+    assert sorted(path.name for path in tmp_path.glob("plots*")) == [
+        "plots.csv",
+        "plots.jsonl",
+        "plots.parquet",
+    ]
+    with (tmp_path / "plots.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "plots.jsonl").read_text().splitlines()]
+    rows = pq.read_table(tmp_path / "plots.parquet").to_pylist()
+    assert [row["plot"] or None for row in table] == [row["plot"] for row in lines]
+    assert lines == rows
+    assert [Path(row["source"]).name for row in rows] == [f"{i}.png" for i in range(20)]
+    assert "not in a format" in rows[7]["error"]
+    images = [read_image(poster(i)) for i in range(20) if i != 7]
+    plots = [best.text for [best] in tiny.generate(images, SETTINGS)]
+    assert [row["plot"] for row in rows if not row["error"]] == plots
+
+
+def test_settings_apply(tiny_folder: Path, tmp_path: Path):
+    folder = catalogue(tmp_path / "posters", 2)
+    output = tmp_path / "plots.jsonl"
+    assert run(tiny_folder, folder, "--output", output, "--num-candidates", 3) == 0
+    for line in output.read_text().splitlines():
+        assert len(json.loads(line)["candidates"]) == 3
+
+
+def test_titles_are_looked_up(tiny: Poster2Plot, tmp_path: Path):
+    table = tmp_path / "titles.csv"
+    table.write_text(f"tconst\n{ID}\ntt9999999\n")
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server, description="A thief."),
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+        found, unknown = worker.rows(items(str(table)))
+    assert (found["source"], found["title"], found["synopsis"]) == (ID, "Inception", "A thief.")
+    assert found["plot"]
+    assert "No service has a poster" in unknown["error"]
+
+
+@pytest.mark.parametrize("output", ["plots.xlsx", "plots", "nowhere://plots.csv"])
+def test_an_output_that_cannot_be_written_is_said(
+    tiny_folder: Path, tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str]
+):
+    folder = catalogue(tmp_path / "posters", 1)
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert capsys.readouterr().err.startswith("error: The output")
+
+
+def test_an_output_that_is_there_stays(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, output = catalogue(tmp_path / "posters", 1), tmp_path / "plots.csv"
+    output.write_text("mine")
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert output.read_text() == "mine"
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, output = catalogue(tmp_path / "posters", 60), tmp_path / "plots.jsonl"
+    script = (
+        "import sys; from poster2plot.batch import shards; shards.CHUNK = 4; "
+        "from poster2plot.batch.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    options = ["--model", tiny_folder, "--device", "cpu", "--max-length", "12"]
+    command = [sys.executable, "-c", script, folder, "--output", output, *options]
+    parts = tmp_path / "plots.jsonl.parts"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(parts.glob("*.jsonl")):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGKILL)
+    there = {path: path.stat().st_mtime_ns for path in parts.glob("*.jsonl")}
+    assert 0 < len(there) < 15
+    assert not output.exists()
+    (parts / "00000000-0000000000000000.jsonl").write_text("of another catalogue")
+
+    written = []
+    write = Shards.write
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    monkeypatch.setattr(
+        Shards, "write", lambda self, name, rows: (written.append(name), write(self, name, rows))
+    )
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert len(written) == 15 - len(there)
+    assert not {f"{name}.jsonl" for name in written} & {path.name for path in there}
+    sources = [json.loads(line)["source"] for line in output.read_text().splitlines()]
+    assert sources == [str(folder / f"{i}.png") for i in range(60)]
+    assert not parts.exists()
+
+
+def test_a_shard_is_of_its_items_and_settings():
+    some = [Item(str(i)) for i in range(shards.CHUNK + 1)]
+    names = [chunk.name for chunk in chunks(some, "settings")]
+    assert names == [chunk.name for chunk in chunks(iter(some), "settings")]
+    assert len(names) == 2
+    assert not set(names) & {chunk.name for chunk in chunks(some, "others")}
+    assert not set(names) & {chunk.name for chunk in chunks(some[1:], "settings")}
+
+
+def test_shards_of_a_remote_file_system(tmp_path: Path):
+    output = Shards(f"memory:/{tmp_path}/plots.csv")
+    row = dict.fromkeys(shards.COLUMNS) | {"candidates": []}
+    output.write("b", [row | {"source": "2"}])
+    output.write("a", [row | {"source": "1"}])
+    assert output.there() == {"a", "b"}
+    output.merge(["a", "b"])
+    with pytest.raises(InputError, match="is there already"):
+        Shards(f"memory:/{tmp_path}/plots.csv")
