@@ -95,14 +95,15 @@ def memory(folder: Path) -> None:
         )
         table.write_text("path\n" + "".join(f"{name}\n" for name in names), encoding="utf-8")
         with tempfile.TemporaryDirectory() as out:
+            # What getrusage calls the peak is a parent's where that was larger.
             script = (
-                "import resource, sys; from poster2plot.batch.__main__ import main; "
-                "main(sys.argv[1:]); "
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+                "import sys; from poster2plot.batch.__main__ import main; main(sys.argv[1:]); "
+                "print(*(line for line in open('/proc/self/status') if 'VmHWM' in line))"
             )
             command = [sys.executable, "-c", script, str(table), "--output", f"{out}/x.parquet"]
             result = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(f"{entries:,} entries: {result.stdout.split()[-1]} MB at most")
+        peak = int(result.stdout.split()[-2]) >> 10  # from kB
+        print(f"{entries:,} entries: {peak} MB at most")
 
 
 if __name__ == "__main__":
