@@ -22,6 +22,13 @@ from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Forms of IPv4 and of private addresses that no registry lists as such: RFC 4291, 2765, 8215, 3879.
+_OUTDATED = [
+    ipaddress.IPv6Network(network)
+    for network in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
+]
+
 
 class PrivateAddressError(Exception):
     """A name stands for no address that is reachable by everyone."""
@@ -118,7 +125,16 @@ def addresses(name: str, port: int, end: float, allow_private: bool) -> list[str
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is reachable by everyone, as the IANA registries have it."""
+    """Whether an IP address is reachable by everyone, as the IANA registries have it.
+
+    What carries an IPv4 address in itself (mapped, 6to4, NAT64) is as public as that.
+    """
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    return (inner or parsed).is_global and not parsed.is_multicast
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if any(parsed in network for network in _OUTDATED):
+            return False
+        nat64 = ipaddress.IPv4Address(parsed.packed[-4:]) if parsed in _NAT64 else None
+        inner = parsed.ipv4_mapped or parsed.sixtofour or nat64
+        if inner is not None:
+            return is_public(str(inner))
+    return parsed.is_global and not parsed.is_multicast

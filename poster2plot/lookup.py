@@ -133,10 +133,12 @@ class PosterFinder:
                 failures.append(f"no time was left for {name}")
                 continue
             info, picture = None, None
-            breaker = self._breakers[name]
             try:
-                info = breaker.call(ask, services, title_id)
-                picture = breaker.call(_picture, services, info)
+                # One call for both, or an answer would wipe out the failures of pictures; and not
+                # by call(), which lets one thread in at a time.
+                with self._breakers[name].calling():
+                    info = ask(services, title_id)
+                    picture = _picture(services, info)
                 outcome = "has the poster" if picture else "has no poster"
             except (FetchError, ImageError) as error:
                 outcome = getattr(error, "reason", "gave a picture that cannot be used")

@@ -46,6 +46,12 @@ def server() -> Iterator[PosterServer]:
         ("::ffff:127.0.0.1", False),
         ("::ffff:10.0.0.1", False),
         ("2002:7f00:1::", False),  # 127.0.0.1 by 6to4
+        ("64:ff9b::101:101", True),  # 1.1.1.1 by NAT64
+        ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b:1::a00:1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:7f00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool):
@@ -117,27 +123,53 @@ def test_an_earlier_end_counts(server: PosterServer):
     assert time.monotonic() - started < 0.2 + GRACE
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "other.example"])
-def test_a_certificate_nobody_vouches_for_is_refused(tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "trusted", "accepted"),
+    [
+        ("IP:127.0.0.1", True, True),
+        ("IP:127.0.0.1", False, False),
+        ("DNS:other.example", True, False),
+    ],
+    ids=["good", "nobody vouches", "another host"],
+)
+def test_certificates_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trusted: bool, accepted: bool
+):
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
-            *("-subj", f"/CN={name}", "-keyout", key, "-out", certificate),
+            *("-subj", "/CN=x", "-addext", f"subjectAltName={name}"),
+            *("-keyout", key, "-out", certificate),
         ],
         check=True,
         capture_output=True,
         timeout=60,
     )
+    if trusted:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+    with HTTPServer(("127.0.0.1", 0), _Silent) as server:
         server.handle_error = lambda *_: None  # type: ignore[method-assign]
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         host = f"127.0.0.1:{server.server_port}"
-        with pytest.raises(FetchError, match="has no valid certificate"):
-            Fetcher(allow_private=True).get(f"https://{host}/", max_bytes=1, hosts={host})
-        server.shutdown()
-        thread.join()
+        fetcher = Fetcher(allow_private=True)
+        try:
+            if accepted:
+                answer = fetcher.get(f"https://{host}/", max_bytes=10_000, hosts={host})
+                assert answer.status == 501  # it knows no GET
+            else:
+                with pytest.raises(FetchError, match="has no valid certificate"):
+                    fetcher.get(f"https://{host}/", max_bytes=1, hosts={host})
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Silent(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass

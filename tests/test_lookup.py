@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -406,6 +407,30 @@ def test_a_service_that_keeps_failing_is_left_out(
     deadline = time.monotonic() + 30
     while finder.find(ID).service != "TMDB":
         assert time.monotonic() < deadline
+
+
+def test_pictures_that_keep_failing_count_too(server: PosterServer) -> None:
+    server.answers = {METAHUB: Answer(status=401)}  # Metahub is only asked for its picture
+    finder = server.finder()
+    for _ in range(lookup.FAILURES + 1):
+        with pytest.raises(PosterNotFoundError) as caught:
+            finder.find(ID)
+    assert server.paths.count(METAHUB) == lookup.FAILURES
+    assert "Metahub is left out for a while" in str(caught.value)
+
+
+def test_a_stalled_service_holds_up_only_who_asked_it(server: PosterServer) -> None:
+    server.answers = {METAHUB: Answer(stall=True)}
+    finder = server.finder(seconds=5)
+    with ThreadPoolExecutor(lookup.FAILURES) as pool:
+        finds = [pool.submit(finder.find, ID) for _ in range(lookup.FAILURES)]
+        deadline = time.monotonic() + 4
+        while server.paths.count(METAHUB) < lookup.FAILURES and time.monotonic() < deadline:
+            time.sleep(0.01)
+        together = server.paths.count(METAHUB)
+        server.closing.set()  # lets every one of them go
+        wait(finds)
+    assert together == lookup.FAILURES
 
 
 def test_a_service_that_knows_nothing_has_not_failed(server: PosterServer) -> None:
