@@ -124,8 +124,7 @@ class _Writer:
             ahead = min((request.ahead() for _, request in self._writing.values()), default=0)
             before = f" after {ahead} of other visitors" if ahead else ""
             bar.progress(done / count, f"Writing {min(done + 1, count)} of {count}{before} …")
-            with suppress(queue.Empty):
-                key, text = self._texts.get(timeout=0.1)
+            for key, text in self._latest().items():
                 if key in self._writing:
                     self._writing[key][0].live.markdown(f"#### {plain(text)} …")
             for card, request in [*self._writing.values()]:
@@ -155,6 +154,19 @@ class _Writer:
                 self._give_up(card, st.warning, str(error))
             else:
                 self._writing[card.key] = (card, request)
+
+    def _latest(self) -> dict[Key, str]:
+        """The last text of each poster of which there is a new one; waits a moment for the first.
+
+        The model may write faster than a page can be sent.
+        """
+        latest: dict[Key, str] = {}
+        patience = 0.1
+        with suppress(queue.Empty):
+            while True:
+                key, text = self._texts.get(timeout=patience)
+                latest[key], patience = text, 0.0
+        return latest
 
     def _tell(self, key: Key, text: str) -> None:
         self._texts.put((key, text))
