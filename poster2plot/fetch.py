@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -80,9 +80,15 @@ class Fetcher:
         *,
         schemes: Collection[str] = frozenset({"https"}),
         allow_private: bool = False,
+        pace: Callable[[str], object] | None = None,
     ) -> None:
-        """`allow_private` admits hosts with addresses of a private network, or of this machine."""
+        """`allow_private` admits hosts with addresses of a private network, or of this machine.
+
+        `pace` gets the host before each request and returns when that may be made; no limit counts
+        the time that it takes.
+        """
         self.limits = limits or FetchLimits()
+        self.pace = pace
         self.schemes = frozenset(schemes)
         self.allow_private = allow_private
         self._end = math.inf
@@ -115,6 +121,10 @@ class Fetcher:
         end = min(time.monotonic() + self.limits.total, self._end)
         hops, retried = 0, False
         while True:
+            if self.pace:
+                began = time.monotonic()
+                self.pace(urlsplit(url).netloc)
+                end += time.monotonic() - began
             try:
                 answer, target = self._exchange(url, headers, params, max_bytes, hosts, end)
             except FetchError as error:

@@ -93,7 +93,13 @@ class PosterFinder:
         self._cache = _Cache(cache_dir) if cache_dir else None
 
     @classmethod
-    def from_environment(cls, secrets: Mapping[str, Any] | None = None) -> PosterFinder:
+    def from_environment(
+        cls,
+        secrets: Mapping[str, Any] | None = None,
+        *,
+        services: Services | None = None,
+        seconds: float = FIND_SECONDS,
+    ) -> PosterFinder:
         """Configure by TMDB_API_KEY, OMDB_API_KEY, POSTER2PLOT_IMDB_SUGGESTIONS (1 is on) and
         POSTER2PLOT_CACHE_DIR (a directory, or "off"), taken from `secrets`, else the environment.
         """
@@ -110,6 +116,8 @@ class PosterFinder:
             cache_dir=None
             if cache.lower() == "off"
             else (Path(cache).expanduser() if cache else "user"),
+            services=services,
+            seconds=seconds,
         )
 
     def find(self, title: str) -> Poster:

@@ -1,10 +1,13 @@
 """Fixtures shared by the tests: pictures drawn on the spot and tiny checkpoints."""
 
 import io
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 from PIL import Image, ImageDraw
 
 from poster2plot import Poster2Plot
@@ -42,6 +45,25 @@ def tiny(tiny_folder: Path) -> Poster2Plot:
 def bundled() -> Poster2Plot:
     """The model of the repository."""
     return Poster2Plot.from_pretrained(device="cpu")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a bucket of an object store on this machine, which speaks Amazon's protocol."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    monkeypatch.setenv("no_proxy", host)
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = f"bucket-{uuid.uuid4().hex}"  # the servers of one process share what they hold
+    s3fs.S3FileSystem().mkdir(bucket)
+    try:
+        yield f"s3://{bucket}"
+    finally:
+        server.stop()
 
 
 @pytest.fixture

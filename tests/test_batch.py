@@ -8,20 +8,30 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from poster2plot import GenerationSettings, InputError, Poster2Plot, read_image
+from poster2plot import (
+    GenerationSettings,
+    InputError,
+    Poster2Plot,
+    Poster2PlotError,
+    PosterServiceError,
+    read_image,
+)
 from poster2plot.batch import shards
 from poster2plot.batch.__main__ import main
+from poster2plot.batch.bulk import Pace
 from poster2plot.batch.run import Worker
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.sources import Item, items
 from tests.conftest import draw_poster, encode
-from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from tests.poster_server import ID, METAHUB, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
 SETTINGS = GenerationSettings(max_length=12)
 
@@ -89,6 +99,51 @@ def test_each_kind_of_catalogue_leads_to_its_pictures(tmp_path: Path):
         assert [pixels(each) for each in items(str(source))] == expected
 
 
+def test_a_catalogue_in_an_object_store(store: str, tmp_path: Path):
+    expected = [read_image(poster(i)).tobytes() for i in range(3)]
+    fs = fsspec.filesystem("s3")
+    for i in range(3):
+        fs.pipe_file(f"{store}/posters/{i}.png", poster(i))
+    tar = tar_of(tmp_path / "posters.tar", ["0.png", "1.png", "2.png"])
+    fs.put_file(str(tar), f"{store}/posters.tar")
+    cells = ["posters/0.png", f"{store}/posters/1.png", "/posters/2.png"]
+    fs.pipe_file(f"{store}/posters.csv", "\n".join(["path", *cells]).encode())
+    pictures = pa.table({"image": [poster(i) for i in range(3)]})
+    buffer = io.BytesIO()
+    pq.write_table(pictures, buffer, row_group_size=2)
+    fs.pipe_file(f"{store}/pictures.parquet", buffer.getvalue())
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, pictures.schema) as stream:
+        stream.write_table(pictures)
+    fs.pipe_file(f"{store}/saved/data.arrow", buffer.getvalue())
+    fs.pipe_file(f"{store}/saved/dataset_info.json", b"{}")
+    for name in ("posters", "posters.tar", "posters.csv", "pictures.parquet", "saved"):
+        assert [pixels(each) for each in items(f"{store}/{name}")] == expected
+    assert next(items(f"{store}/posters")).source == f"{store}/posters/0.png"
+    with pytest.raises(InputError, match="no file or folder"):
+        list(items(f"{store}/missing"))
+
+
+def test_what_an_object_store_refuses_is_said(store: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    fsspec.filesystem("s3").clear_instance_cache()
+    with pytest.raises(InputError, match="cannot be read"):
+        list(items(f"{store}/posters"))
+    with pytest.raises(InputError, match="cannot be read"):
+        pixels(Item("a.png", file=f"{store}/a.png"))
+
+
+@pytest.mark.parametrize("cell", ["http://127.0.0.1:{}/a.png", "s3://a::http://127.0.0.1:{}/a.png"])
+def test_a_table_makes_nobody_fetch_from_the_web(tmp_path: Path, cell: str):
+    with serve_posters() as server:
+        table = tmp_path / "posters.csv"
+        table.write_text(f"path\n{cell.format(server.port)}\n")
+        [item] = items(str(table))
+        with pytest.raises(Poster2PlotError, match=r"not on imdb\.com|of the web are not fetched"):
+            item.load(server.finder())
+        assert server.requests == []
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -151,6 +206,57 @@ def test_titles_are_looked_up(tiny: Poster2Plot, tmp_path: Path):
     assert (found["source"], found["title"], found["synopsis"]) == (ID, "Inception", "A thief.")
     assert found["plot"]
     assert "No service has a poster" in unknown["error"]
+
+
+def test_hosts_are_asked_as_often_as_they_may_be_by_all_workers_together():
+    workers = [Pace(2, {"fast": 20.0}, others=1000.0) for _ in range(2)]
+    asked: dict[str, list[float]] = {"fast": [], "other": []}
+
+    def ask(worker: Pace) -> None:
+        for _ in range(15):
+            for host, times in asked.items():
+                worker(host)
+                times.append(time.monotonic())
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(ask, workers))
+    for times in asked.values():
+        times.sort()
+        assert len(times) == 30
+    # The clocks of the limiter and of this test round differently.
+    assert all(late - early > 0.95 for early, late in zip(times, asked["fast"][20:], strict=False))
+    slow = Pace(100, {"slow": 40.0})
+    slow("slow")
+    began = time.monotonic()
+    slow("slow")
+    assert time.monotonic() - began > 1.9  # 40 a second for 100 workers: 3 s for one of each
+
+
+def test_a_title_is_asked_for_again_when_no_service_answers(tiny: Poster2Plot, tmp_path: Path):
+    table = tmp_path / "titles.csv"
+    table.write_text(f"tconst\n{ID}\n")
+    with serve_posters() as server:
+        busy = [Answer(b"", 503)] * 2  # each is asked twice
+        server.answers = {
+            MOVIE: [*busy, cinemeta(server)],
+            METAHUB: [*busy, Answer(b"", 404)],
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder(), pauses=(0.01,))
+        [row] = worker.rows(items(str(table)))
+    assert row["plot"]
+
+
+def test_a_run_stops_when_no_service_answers_any_more(tiny: Poster2Plot, tmp_path: Path):
+    table = tmp_path / "titles.csv"
+    table.write_text("tconst\n" + "".join(f"tt{i:07}\n" for i in range(1, 30)))
+    output = Shards(str(tmp_path / "plots.csv"))
+    with serve_posters() as server:
+        gone = server.finder()
+    worker = Worker(tiny, tiny.resolve(SETTINGS), gone, pauses=())
+    with pytest.raises(PosterServiceError, match="8 titles in a row"):
+        worker.write(chunks(items(str(table)), ""), output, lambda *_: None)
+    assert output.there() == set()
 
 
 @pytest.mark.parametrize("output", ["plots.xlsx", "plots", "nowhere://plots.csv"])

@@ -66,6 +66,21 @@ def test_the_answer_has_status_type_and_body(server: PosterServer) -> None:
     assert request.headers["User-Agent"].startswith("poster2plot ")
 
 
+def test_what_its_pace_takes_is_not_the_services_time(server: PosterServer) -> None:
+    server.answers["/x"] = [Answer(b"", 503), Answer(b"hello")]
+    hosts = []
+
+    def pace(host: str) -> None:
+        hosts.append(host)
+        time.sleep(0.6)
+
+    limits = FetchLimits(total=0.5, retry_pause=0)
+    fetcher = Fetcher(limits, schemes={"http"}, allow_private=True, pace=pace)
+    answer = fetcher.get(f"{server.url}/x", max_bytes=1000, hosts={server.host})
+    assert answer.body == b"hello"
+    assert hosts == [server.host] * 2
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418, 501])
 def test_other_statuses_are_answers_and_are_not_retried(server: PosterServer, status: int) -> None:
     server.answers["/x"] = Answer(b"no", status)

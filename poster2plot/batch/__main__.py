@@ -11,12 +11,12 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
+from poster2plot.batch.bulk import patient_finder
 from poster2plot.batch.run import Worker
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.sources import items
 from poster2plot.cli import add_settings, settings_of
 from poster2plot.errors import Poster2PlotError
-from poster2plot.lookup import PosterFinder
 from poster2plot.pipeline import Poster2Plot
 
 
@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m poster2plot.batch",
         description="Write a plot for each poster of a catalogue. The plots are invented. "
         "A run that was stopped goes on where it was when it is started again.",
-        epilog="`accelerate launch -m poster2plot.batch …` uses every GPU of a machine. "
+        epilog="`accelerate launch -m poster2plot.batch …` uses every GPU of a machine, --ray "
+        "every machine of a cluster. "
         "Exit status: 0 when every poster has its row, those that are bad one with an error; "
         "2 when nothing could start.",
     )
@@ -35,12 +36,20 @@ def parser() -> argparse.ArgumentParser:
         "input",
         metavar="INPUT",
         help="a folder, a .tar, a .csv or .parquet of paths or IMDb ids or with pictures, "
-        "or a folder saved by the library datasets",
+        "or a folder saved by the library datasets; a path or, as s3://…, a URL of fsspec",
     )
     add("--output", required=True, metavar="FILE", help="ends in .parquet, .csv or .jsonl")
     add("--model", metavar="NAME", help="folder or Hub id of a checkpoint (default: bundled)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     add("--precision", metavar="NAME", help="fp32 or int8; on CUDA fp32, fp16 or bf16")
+    add(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="share the work among a Ray cluster (default: that of RAY_ADDRESS or of this machine; "
+        "'local' starts one)",
+    )
     add_settings(command)
     return command
 
@@ -82,16 +91,23 @@ def _run(options: argparse.Namespace) -> None:
         for number, chunk in enumerate(chunks(items(options.input), asked))
         if chunk.name not in there and number % state.num_processes == state.process_index
     )
-    worker = Worker(p2p, settings, PosterFinder.from_environment())
     bad = 0
     with tqdm(total=total, initial=total - left, unit="poster", disable=None) as progress:
 
-        def tell(rows: Sequence[dict[str, object]]) -> None:
+        def tell(rows: int, errors: int) -> None:
             nonlocal bad
-            bad += sum(row["error"] is not None for row in rows)
-            progress.update(len(rows))
+            bad += errors
+            progress.update(rows)
 
-        worker.write(mine, shards, tell)
+        if options.ray is None:
+            Worker(p2p, settings, patient_finder(state.num_processes)).write(mine, shards, tell)
+        else:
+            from poster2plot.batch import cluster
+
+            job = cluster.Job(
+                options.model, options.device, options.precision, settings, shards.output
+            )
+            cluster.run(options.ray, job, mine, tell)
     state.wait_for_everyone()
     if state.is_main_process:
         shards.merge(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,9 +11,9 @@ from dataclasses import dataclass, field
 
 from poster2plot.batch.shards import Chunk, Row, Shards
 from poster2plot.batch.sources import Item
-from poster2plot.errors import Poster2PlotError
+from poster2plot.errors import Poster2PlotError, PosterServiceError
 from poster2plot.inputs import LoadedPoster
-from poster2plot.lookup import PosterFinder
+from poster2plot.lookup import PAUSE_SECONDS, PosterFinder
 from poster2plot.pipeline import PlotRequest, Poster2Plot
 from poster2plot.queueing import LARGEST_BATCH
 from poster2plot.settings import GenerationSettings
@@ -24,17 +25,25 @@ _QUEUED = 2 * LARGEST_BATCH  # so that a full batch waits whenever the model is 
 
 @dataclass
 class Worker:
-    """Writes rows; `idle` is the seconds that its model had nothing to do but wait for posters."""
+    """Writes rows; `idle` is the seconds that its model had nothing to do but wait for posters.
+
+    A title that no service answers for is asked for again after each of the `pauses`, in seconds.
+    """
 
     p2p: Poster2Plot
     settings: GenerationSettings
     finder: PosterFinder
+    pauses: Sequence[float] = (PAUSE_SECONDS, PAUSE_SECONDS)
     idle: float = field(default=0.0, init=False)
+    _unanswered: int = field(default=0, init=False)  # titles in a row
 
     def write(
-        self, chunks: Iterable[Chunk], shards: Shards, done: Callable[[Sequence[Row]], object]
+        self, chunks: Iterable[Chunk], shards: Shards, tell: Callable[[int, int], object]
     ) -> None:
-        """Write a shard for each chunk and tell of its rows."""
+        """Write a shard for each chunk and tell how many rows it has, and how many errors.
+
+        Raises `PosterServiceError` when no service answers any more, whatever the title.
+        """
         waiting: deque[Chunk] = deque()
 
         def items() -> Iterator[Item]:
@@ -47,19 +56,19 @@ class Worker:
             rows.append(row)
             if len(rows) == len(waiting[0].items):
                 shards.write(waiting.popleft().name, rows)
-                done(rows)
+                tell(len(rows), sum(row["error"] is not None for row in rows))
                 rows = []
 
     def rows(self, items: Iterable[Item]) -> Iterator[Row]:
         """A row for each item, in order; what is wrong with one becomes its `error`."""
-        rest = iter(items)
+        rest, stop = iter(items), threading.Event()
         reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
         writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
         with ThreadPoolExecutor(READERS) as pool:
             try:
                 while True:
                     while len(reading) < _AHEAD and (item := next(rest, None)):
-                        reading.append((item, pool.submit(item.load, self.finder)))
+                        reading.append((item, pool.submit(self._load, item, stop)))
                     while reading and len(writing) < _QUEUED and reading[0][1].done():
                         writing.append(self._submit(*reading.popleft()))
                     if writing:
@@ -71,11 +80,21 @@ class Worker:
                     else:
                         return
             finally:
+                stop.set()
                 for _, future in reading:
                     future.cancel()
                 for each in writing:
                     if not isinstance(each, dict):
                         each[2].cancel()
+
+    def _load(self, item: Item, stop: threading.Event) -> LoadedPoster:
+        for pause in self.pauses:
+            try:
+                return item.load(self.finder)
+            except PosterServiceError:
+                if stop.wait(pause):
+                    raise
+        return item.load(self.finder)
 
     def _submit(
         self, item: Item, reading: Future[LoadedPoster]
@@ -83,7 +102,15 @@ class Worker:
         try:
             loaded = reading.result()
         except Poster2PlotError as error:
+            is_down = isinstance(error, PosterServiceError)
+            self._unanswered = self._unanswered + 1 if is_down else 0
+            if self._unanswered == READERS:
+                raise PosterServiceError(
+                    f"Poster services do not answer, for {READERS} titles in a row; what is "
+                    f"written is kept. The last: {error}"
+                ) from error
             return _error(item, str(error))
+        self._unanswered = 0
         [request] = self.p2p.submit([loaded.image], self.settings)
         return item, loaded, request
 

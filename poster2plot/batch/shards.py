@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -55,10 +55,14 @@ def chunks(items: Iterable[Item], asked: str) -> Iterator[Chunk]:
 
 
 class Shards:
-    """The shards of an output, in the folder `OUTPUT.parts` of any file system of fsspec."""
+    """The shards of `output`, in the folder `OUTPUT.parts` of any file system of fsspec.
+
+    `output` is an absolute path or a URL.
+    """
 
     def __init__(self, output: str) -> None:
         """Raises `InputError` for an output that cannot be written."""
+        self.output = output if "://" in output else str(Path(output).absolute())
         self.suffix = PurePosixPath(output).suffix
         if self.suffix not in FORMATS:
             raise InputError(f"The output {output!r} must end in {', '.join(FORMATS)}.")
@@ -74,7 +78,8 @@ class Shards:
 
     def there(self) -> set[str]:
         """The names of the complete shards."""
-        names = (PurePosixPath(path).name for path in self._fs.ls(self._folder, detail=False))
+        self._fs.invalidate_cache()
+        names = (PurePosixPath(path).name for path in self._fs.find(self._folder))
         return {name.removesuffix(self.suffix) for name in names if name.endswith(self.suffix)}
 
     def write(self, name: str, rows: Sequence[Row]) -> None:
