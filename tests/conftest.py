@@ -47,23 +47,23 @@ def bundled() -> Poster2Plot:
     return Poster2Plot.from_pretrained(device="cpu")
 
 
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
     """The URL of a bucket of an object store on this machine, which speaks Amazon's protocol."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    monkeypatch.setenv("no_proxy", host)
-    s3fs.S3FileSystem.clear_instance_cache()
     bucket = f"bucket-{uuid.uuid4().hex}"  # the servers of one process share what they hold
-    s3fs.S3FileSystem().mkdir(bucket)
-    try:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "none")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "none")
+        environment.setenv("no_proxy", host)
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir(bucket)
         yield f"s3://{bucket}"
-    finally:
-        server.stop()
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

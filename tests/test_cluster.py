@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nodes(store: str) -> Iterator[object]:
     """A head that does no work; `store` comes first, so that every node knows of it."""
     soon = {
@@ -77,7 +77,6 @@ def test_every_poster_has_one_row_when_a_node_is_lost(nodes, store: str, tiny_fo
 
 
 def test_what_a_worker_cannot_go_on_with_is_said(nodes, tmp_path: Path):
-    nodes.add_node(num_cpus=1)
     script = (
         "import sys; from poster2plot import GenerationSettings; "
         "from poster2plot.batch import cluster, shards, sources; "

@@ -7,15 +7,16 @@ lost, Ray gives its chunks to others. A chunk that was done twice has one shard 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import socket
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from poster2plot.batch.bulk import patient_finder
 from poster2plot.batch.run import Worker
@@ -26,16 +27,12 @@ from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from poster2plot.engine import Precision
 
 CPUS = 2  # of a worker without a GPU, where its machine has as many
 _KEYS = (
     "TMDB_API_KEY", "OMDB_API_KEY", "POSTER2PLOT_IMDB_SUGGESTIONS", "POSTER2PLOT_CACHE_DIR",
 )  # fmt: skip
-# Of this repository; the code and the bundled model go to every machine. What git ignores stays.
-_NOT_SENT = ["/.streamlit", "/assets", "/tests"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,7 @@ def run(
 ) -> None:
     """Write the shards of `chunks` on the Ray cluster at `address`; "local" starts one here.
 
+    Every machine of it has this package where this process has it, its packages and the files.
     `tell` gets the rows of each shard, and how many have an error. Raises `InputError` where there
     is no Ray or no cluster, and `Poster2PlotError` for what a worker cannot go on with.
     """
@@ -70,17 +68,12 @@ def run(
         raise InputError(
             "Ray is not installed; `pip install -r requirements-ray.txt` brings it."
         ) from error
-    here = Path(__file__).parents[2]
     try:
         if host := re.fullmatch(r"([\w.-]+):(\d+)", address):
             # Ray would try for minutes.
             socket.create_connection((host[1], int(host[2])), timeout=10).close()
-        ray.init(
-            address,
-            runtime_env={"working_dir": str(here), "excludes": _NOT_SENT},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        # Workers look for modules where this process does.
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"There is no Ray cluster at {address!r}: {error}") from error
     try:
@@ -94,16 +87,14 @@ def _run(job: Job, chunks: Iterable[Chunk], tell: Callable[[int, int], object]) 
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # there is one
-    # In Ray's store, which spills to disk, a catalogue takes none of this process's memory.
-    tasks: list[Any] = [ray.put(_table(chunk)) for chunk in chunks]
+    tasks = [{"name": chunk.name, "items": _pack(chunk)} for chunk in chunks]
     if not tasks:
         return
     count, resources = _workers([node for node in ray.nodes() if node["Alive"]], job.device)
-    done = ray.data.from_arrow_refs(tasks).map_batches(
-        _RemoteWorker,
+    # A block is what a worker is given at once.
+    done = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
+        cast(Any, _RemoteWorker),  # a class: each worker makes one object of it
         fn_constructor_args=(job, count),
-        batch_size=None,  # a whole block, which is a chunk
-        batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(
             min_size=1,
             max_size=count,
@@ -134,11 +125,9 @@ def _workers(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, dict[st
     return max(1, room("CPU", cpus)), {"num_cpus": cpus}
 
 
-def _table(chunk: Chunk) -> pa.Table:
-    import pyarrow as pa
-
-    table = pa.Table.from_pylist([asdict(item) for item in chunk.items])
-    return table.append_column("chunk", pa.array([chunk.name] * len(chunk.items)))
+def _pack(chunk: Chunk) -> bytes:
+    """Some ten bytes for each item, as all of a catalogue are here at once."""
+    return zlib.compress(json.dumps([asdict(item) for item in chunk.items]).encode())
 
 
 class _RemoteWorker:
@@ -157,11 +146,9 @@ class _RemoteWorker:
         except Poster2PlotError as error:
             self._failure = str(error)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        import pyarrow as pa
-
-        items = table.drop_columns("chunk").to_pylist()
-        chunk = Chunk(table["chunk"][0].as_py(), tuple(Item(**item) for item in items))
+    def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
+        items = json.loads(zlib.decompress(task["items"]))
+        chunk = Chunk(task["name"], tuple(Item(**item) for item in items))
         result = {"rows": 0, "errors": 0, "failure": self._failure}
         if not self._failure:
             try:
@@ -172,4 +159,4 @@ class _RemoteWorker:
                 )
             except Poster2PlotError as error:
                 result["failure"] = str(error)
-        return pa.Table.from_pylist([result])
+        return result
