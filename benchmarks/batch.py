@@ -1,18 +1,24 @@
 """Catalogues: `python -m benchmarks.batch`.
 
 Posters a second of the whole pipeline, from files to rows, against the model alone on posters in
-memory; how long the model waits for posters; how two processes do against one; and the memory of a
-catalogue with 100,000 entries, of which every thousandth has a poster.
+memory; how long the model waits for posters; what more workers gain, as processes and, where Ray is
+installed, as nodes of a Ray cluster, each with one CPU thread; and the memory of a catalogue with
+100,000 entries, of which every thousandth has a poster.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from poster2plot import Poster2Plot, read_image
 from poster2plot.batch.run import Worker
@@ -27,7 +33,7 @@ ENTRIES = 100_000
 def main() -> None:
     """Print one line for each figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--posters", type=int, default=160)
+    parser.add_argument("--posters", type=int, default=512)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "posters")
@@ -69,19 +75,57 @@ def throughput(folder: Path) -> None:
 
 
 def scaling(folder: Path, posters: int) -> None:
-    """One process and two, without the time that they take to start."""
-    for processes in (1, 2):
-        launch = ["-m", "accelerate.commands.launch", "--cpu", f"--num_processes={processes}"]
-        seconds = []
-        nothing = folder.parent / "nothing.csv"
-        nothing.write_text("path\nmissing.jpg\n", encoding="utf-8")
-        for source in (nothing, folder):
-            with tempfile.TemporaryDirectory() as out:
-                job = ["-m", "poster2plot.batch", str(source), "--output", f"{out}/x.csv"]
-                began = time.perf_counter()
-                subprocess.run([sys.executable, *launch, *job], check=True, capture_output=True)
-                seconds.append(time.perf_counter() - began)
-        print(f"{processes} processes: {posters / (seconds[1] - seconds[0]):.2f} posters a second")
+    """More workers against one, without the time that they take to start."""
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    job = ["-m", "poster2plot.batch"]
+    kinds = ["processes"] + ["Ray nodes"] * (importlib.util.find_spec("ray") is not None)
+    for kind in kinds:
+        alone = 0.0
+        for workers in range(1, (os.cpu_count() or 1) + 1):
+            if kind == "processes":
+                rate = _rate([*launch, f"--num_processes={workers}", *job], folder, posters)
+            else:
+                with _nodes(workers) as address:
+                    command = [sys.executable, *job, "--device=cpu", f"--ray={address}"]
+                    rate = _rate(command, folder, posters)
+            alone = alone or rate
+            print(
+                f"{workers} {kind}: {rate:.2f} posters a second, {rate / alone:.2f} times one, "
+                f"efficiency {rate / alone / workers:.0%}",
+                flush=True,
+            )
+
+
+def _rate(command: list[str], folder: Path, posters: int) -> float:
+    """Posters a second of a job, less a job without any poster."""
+    nothing = folder.parent / "nothing.csv"
+    nothing.write_text("path\nmissing.jpg\n", encoding="utf-8")
+    seconds = []
+    for source in (nothing, folder):
+        with tempfile.TemporaryDirectory() as out:
+            job = [*command, str(source), "--output", f"{out}/x.csv"]
+            began = time.perf_counter()
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            subprocess.run(job, check=True, capture_output=True, env=environment)
+            seconds.append(time.perf_counter() - began)
+    return posters / (seconds[1] - seconds[0])
+
+
+@contextmanager
+def _nodes(count: int) -> Iterator[str]:
+    """The address of a Ray cluster of nodes with one CPU each, besides a head that does no work."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    cluster: Any = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    try:
+        for _ in range(count):
+            cluster.add_node(num_cpus=1)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
 
 
 def memory(folder: Path) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import draw_poster, encode
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray_cluster = pytest.importorskip("ray.cluster_utils")
 
-POSTERS = 240
+POSTERS = 100
 # Ray looks after its files in threads and processes that outlive a test.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
