@@ -76,17 +76,17 @@ def throughput(folder: Path) -> None:
 
 def scaling(folder: Path, posters: int) -> None:
     """More workers against one, without the time that they take to start."""
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
-    job = ["-m", "poster2plot.batch"]
+    launch = [sys.executable, "-m", "torch.distributed.run"]
+    job = ["-m", "poster2plot.batch", "--device=cpu"]
     kinds = ["processes"] + ["Ray nodes"] * (importlib.util.find_spec("ray") is not None)
     for kind in kinds:
         alone = 0.0
         for workers in range(1, (os.cpu_count() or 1) + 1):
             if kind == "processes":
-                rate = _rate([*launch, f"--num_processes={workers}", *job], folder, posters)
+                rate = _rate([*launch, f"--nproc-per-node={workers}", *job], folder, posters)
             else:
                 with _nodes(workers) as address:
-                    command = [sys.executable, *job, "--device=cpu", f"--ray={address}"]
+                    command = [sys.executable, *job, f"--ray={address}"]
                     rate = _rate(command, folder, posters)
             alone = alone or rate
             print(

@@ -58,7 +58,7 @@ def load_checkpoint(
 
     Raises `CheckpointError` for whatever goes wrong, `DeviceError` where it is the device.
     """
-    target = _device(device)
+    target = choose_device(device)
     name = BUNDLED_MODEL.name if name_or_path is None else str(name_or_path)
     folder = _local_folder(name_or_path)
     if folder is None:
@@ -86,7 +86,8 @@ def load_checkpoint(
     return Checkpoint(name, model, tokenizer, image_processor, target)
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device that auto, cpu or cuda means here. Raises `CheckpointError`."""
     import torch
 
     if name not in ("auto", "cpu", "cuda"):

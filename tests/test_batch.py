@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -314,6 +315,21 @@ def test_a_killed_run_goes_on_where_it_was(
     sources = [json.loads(line)["source"] for line in output.read_text().splitlines()]
     assert sources == [str(folder / f"{i}.png") for i in range(60)]
     assert not parts.exists()
+
+
+def test_two_processes_share_a_catalogue(tiny_folder: Path, tmp_path: Path):
+    folder, output = catalogue(tmp_path / "posters", 2 * shards.CHUNK), tmp_path / "plots.jsonl"
+    options = ["--model", tiny_folder, "--max-length", "8", "--output", output]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "poster2plot.batch"]
+    done = subprocess.run(
+        [sys.executable, *launch, folder, *options],
+        capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{2 * shards.CHUNK} posters: {output}\n"  # of one of them
+    sources = [json.loads(line)["source"] for line in output.read_text().splitlines()]
+    assert sources == [str(folder / f"{i}.png") for i in range(2 * shards.CHUNK)]
 
 
 def test_a_shard_is_of_its_items_and_settings():

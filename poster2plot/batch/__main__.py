@@ -15,6 +15,7 @@ from poster2plot.batch.bulk import patient_finder
 from poster2plot.batch.run import Worker
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.sources import items
+from poster2plot.checkpoint import choose_device
 from poster2plot.cli import add_settings, settings_of
 from poster2plot.errors import Poster2PlotError
 from poster2plot.pipeline import Poster2Plot
@@ -26,8 +27,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m poster2plot.batch",
         description="Write a plot for each poster of a catalogue. The plots are invented. "
         "A run that was stopped goes on where it was when it is started again.",
-        epilog="`accelerate launch -m poster2plot.batch …` uses every GPU of a machine, --ray "
-        "every machine of a cluster. "
+        epilog="`accelerate launch -m poster2plot.batch …` uses every GPU of a machine, "
+        "`torchrun --nproc-per-node N -m poster2plot.batch …` N processes of a CPU, --ray every "
+        "machine of a cluster. "
         "Exit status: 0 when every poster has its row, those that are bad one with an error; "
         "2 when nothing could start.",
     )
@@ -75,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
 
     settings = settings_of(options)
     shards = Shards(options.output)
-    state = PartialState(cpu=options.device == "cpu")  # which process of how many this is
+    state = PartialState(cpu=choose_device(options.device).type == "cpu")  # which process of many
     p2p = Poster2Plot.from_pretrained(options.model, options.device, precision=options.precision)
     settings = p2p.resolve(settings)
     asked = json.dumps([options.input, p2p.name, options.precision, asdict(settings)])

@@ -27,7 +27,7 @@ from poster2plot.records import harmless
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK = 256  # items; what a kill costs at most
+CHUNK = 128  # items; what a kill costs at most
 FORMATS = (".parquet", ".csv", ".jsonl")
 COLUMNS = (
     "source", "plot", "score", "candidates", "model", "title", "year", "synopsis", "attribution",

@@ -159,24 +159,29 @@ def train_captioner(
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
     if trainer.is_world_process_zero():
         captioner.save(out)
-        text = json.dumps({"recipe": asdict(recipe), "log": trainer.state.log_history}, indent=2)
-        (out / "training.json").write_text(text + "\n", encoding="utf-8")
+        made = {
+            "recipe": asdict(recipe),
+            "processes": args.world_size,
+            "log": trainer.state.log_history,
+        }
+        (out / "training.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
 
 
 def training_arguments(
     recipe: Recipe, out: Path, *, evaluate_every: int | None
 ) -> Seq2SeqTrainingArguments:
     """The recipe in the Trainer's terms. Raises `ValueError` for a batch that cannot be shared."""
-    processes = PartialState().num_processes
+    cuda = torch.cuda.is_available()
+    processes = PartialState(cpu=not cuda).num_processes
     if recipe.batch % processes:
         raise ValueError(f"A batch of {recipe.batch} does not divide among {processes} processes.")
-    cuda = torch.cuda.is_available()
     precision = recipe.precision
     if precision == "auto":
         precision = "fp16" if cuda else "fp32"
     when = "epoch" if evaluate_every is None else "steps"
     return Seq2SeqTrainingArguments(
         output_dir=str(out),
+        use_cpu=not cuda,  # else accelerate would overlook the processes of torchrun
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch // processes,
         per_device_eval_batch_size=recipe.batch,
