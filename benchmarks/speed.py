@@ -138,10 +138,10 @@ def settings_of(case: Case) -> GenerationSettings:
     return replace(FORCED, guidance=case.guidance)
 
 
-def engine_call(case: Case, engine: Engine, posters: int = 1) -> list[tuple[int, ...]]:
-    """Tokens of the best plots by the engine, from pictures."""
-    plots = engine.decode(engine.encode(case.pixels[:posters]), settings_of(case))
-    return [best.token_ids for best, *_ in plots]
+def engine_call(case: Case, engine: Engine) -> tuple[int, ...]:
+    """Tokens of the best plot of the first picture."""
+    [[best, *_]] = engine.decode(engine.encode(case.pixels[:1]), settings_of(case))
+    return best.token_ids
 
 
 def step_seconds(case: Case, engine: Engine, runs: int) -> float:
@@ -155,6 +155,17 @@ def step_seconds(case: Case, engine: Engine, runs: int) -> float:
             if step > LENGTH // 2:
                 times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def posters_at_once(case: Case, engine: Engine) -> None:
+    """All pictures of the case at once, as `Poster2Plot.generate` takes them."""
+    settings = settings_of(case)
+    requests = [
+        Request(partial(engine.encode, pixels), settings) for pixels in case.pixels.split(1)
+    ]
+    DecodingQueue(engine).submit(requests)
+    for request in requests:
+        request.future.result()
 
 
 def visitors(case: Case, engine: Engine, *, queued: bool, count: int = 8, each: int = 2) -> None:
@@ -207,8 +218,7 @@ def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tupl
     slow, *fast = medians(runs, partial(stock, case), *calls.values())
     expected = stock(case)
     for (precision, call), seconds in zip(calls.items(), fast, strict=True):
-        [tokens] = call()
-        same = sum(ours == stocks for ours, stocks in zip(tokens, expected, strict=True))
+        same = sum(ours == stocks for ours, stocks in zip(call(), expected, strict=True))
         figure = f"{slow / seconds:.1f} × | {same} of {len(expected)} tokens the same"
         yield f"{precision} against stock `generate`", figure
     step = step_seconds(case, engines["fp32"], runs)
@@ -216,7 +226,7 @@ def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tupl
     yield "fp32, share of the memory-bandwidth limit", f"{share:.0%} |"
     default, count = engines[precisions(CPU)[0]], len(case.pixels)
     alone, together = medians(
-        runs, partial(engine_call, case, default), partial(engine_call, case, default, count)
+        runs, partial(engine_call, case, default), partial(posters_at_once, case, default)
     )
     yield f"{count} posters at once against {count} calls", f"{count * alone / together:.1f} × |"
     locked, queued = medians(

@@ -15,6 +15,8 @@ from transformers import (
     VisionEncoderDecoderModel,
 )
 
+from poster2plot.topk import largest
+
 WINDOW = 2.5  # nats below the conditional best within which a token stays a candidate
 
 
@@ -60,7 +62,7 @@ def _near_the_best(log_probs: Tensor) -> tuple[Tensor, Tensor]:
     count = 32
     while True:
         count = min(count, log_probs.shape[-1])
-        values, tokens = log_probs.topk(count)
+        values, tokens = largest(log_probs, count)
         near = values >= values[..., :1] - WINDOW
         if count == log_probs.shape[-1] or not near[..., -1].any():
             return values.where(near, -torch.inf), tokens

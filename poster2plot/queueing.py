@@ -1,8 +1,9 @@
 """Requests of many threads for one engine, decoded together where they wait together.
 
-Threads that decode side by side fight for the same cores. Here one worker decodes; whatever waits
-with the same settings when it is free becomes its next batch, since a step costs little more for
-several posters than for one. Visitors take turns, however many posters one of them brings.
+Threads that decode side by side would fight for the same cores. Here a worker decodes on all of
+them, or as many workers as the engine allows on one each. Whatever waits with the same settings
+when a worker is free becomes its next batch, since a step costs little more for several posters
+than for one. Visitors take turns, however many posters one of them brings.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from poster2plot.engine import Engine, Hypothesis
 
 LARGEST_BATCH = 16  # posters; more gain little and make those that come next wait
+_GATHER = 0.002  # seconds, for those who ask at the same moment, or again as soon as answered
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +54,12 @@ class DecodingQueue:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._workers = 0  # that run
+        self._busy = 0  # of them with a batch
         self._waiting: list[Request] = []
         self._batches = 0
         self._served: dict[str, int] = {}  # the last batch of each visitor who waits for another
         self._lock = threading.Lock()
-        self._worker: threading.Thread | None = None
 
     def __len__(self) -> int:
         """How many requests wait, those not counted that are being decoded."""
@@ -67,10 +70,10 @@ class DecodingQueue:
         """Queue requests; their futures get the plots or the error."""
         with self._lock:
             self._waiting += requests
-            if self._worker is None and self._waiting:
+            while self._workers < min(self._engine.side_by_side, self._busy + len(self._waiting)):
                 # Not a daemon: PyTorch aborts a process that ends while one is in its code.
-                self._worker = threading.Thread(target=self._work, name="decoding")
-                self._worker.start()
+                threading.Thread(target=self._work, name="decoding").start()
+                self._workers += 1
 
     def ahead(self, request: Request) -> int:
         """How many requests come before this one; 0 also when it does not wait any more."""
@@ -79,8 +82,13 @@ class DecodingQueue:
         return order.index(request) if request in order else 0
 
     def _work(self) -> None:
-        while batch := self._next_batch():
+        while True:
+            time.sleep(_GATHER)
+            if not (batch := self._next_batch()):
+                return
             self._decode(batch)
+            with self._lock:
+                self._busy -= 1
 
     def _in_turn(self) -> list[Request]:
         """What waits, in the order it is to be served. The lock must be held."""
@@ -97,8 +105,11 @@ class DecodingQueue:
         with self._lock:
             order = self._in_turn()
             if not order:
-                self._waiting, self._worker = [], None
+                self._waiting = []
+                self._workers -= 1
                 return []
+            # Free workers share what waits.
+            size = min(LARGEST_BATCH, -(-len(order) // (self._engine.side_by_side - self._busy)))
             # While others wait, nobody gets a whole batch: all of it ends when its last plot does.
             share = max(1, LARGEST_BATCH // len({each.visitor for each in order}))
             taken: Counter[str] = Counter()
@@ -107,10 +118,11 @@ class DecodingQueue:
                 if each.settings == order[0].settings and taken[each.visitor] < share:
                     taken[each.visitor] += 1
                     batch.append(each)
-            batch = batch[:LARGEST_BATCH]
+            batch = batch[:size]
             # Sorting is for this turn only; whose poster came first stays as it was.
             self._waiting = [each for each in self._waiting if each in order and each not in batch]
             self._batches += 1
+            self._busy += 1
             self._served |= dict.fromkeys(taken, self._batches)
             here = {each.visitor for each in self._waiting}
             self._served = {who: when for who, when in self._served.items() if who in here}
@@ -122,7 +134,8 @@ class DecodingQueue:
             started = time.perf_counter()
             request.seconds["wait"] = started - request.submitted
             try:
-                states.append(request.states())
+                with self._engine.threads(alone=self._busy == 1):
+                    states.append(request.states())
                 readable.append(request)
             except Exception as error:
                 _settle(request.future, error)
@@ -152,7 +165,7 @@ class DecodingQueue:
         started = time.perf_counter()
         decoding = Decoding(self._engine, torch.cat(list(states)), requests[0].settings)
         while decoding.running:
-            decoding.step()
+            decoding.step(alone=self._busy == 1)
             for poster in decoding.running:
                 if on_step := requests[poster].on_step:
                     on_step(decoding.best(poster))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import s3fs
+import torch
 from moto.server import ThreadedMotoServer
 from PIL import Image, ImageDraw
 
@@ -45,6 +46,15 @@ def tiny(tiny_folder: Path) -> Poster2Plot:
 def bundled() -> Poster2Plot:
     """The model of the repository."""
     return Poster2Plot.from_pretrained(device="cpu")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """PyTorch has two, as on a machine of two cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

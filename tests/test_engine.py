@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from poster2plot import GenerationSettings, read_image
 from poster2plot.checkpoint import load_checkpoint
 from poster2plot.engine import Decoding, Engine, Hypothesis, runtime
+from poster2plot.engine.decoder import Decoder
 from poster2plot.guidance import PictureGuidance, word_starts
 from tests.tiny import POSITIONS, tiny_model
 
@@ -152,7 +153,7 @@ def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_in_int8_logits_are_close_and_do_not_depend_on_other_posters(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, two_threads: None
 ):
     monkeypatch.setattr(runtime, "_SMALL", 0)
     model, tokens = tiny_model(), torch.tensor([[3], [5], [7]])
@@ -166,14 +167,21 @@ def test_in_int8_logits_are_close_and_do_not_depend_on_other_posters(
         torch.testing.assert_close(logits[precision], alone)
         one_by_one = torch.cat([engine.encode(picture[None]) for picture in pictures(3)])
         torch.testing.assert_close(states, one_by_one)
+    assert engine.side_by_side == 2
+    with torch.inference_mode():
+        beside_another = step(engine, states, tokens, engine.decoder_for(alone=False))
+    torch.testing.assert_close(logits["int8"], beside_another)
     error = (logits["int8"] - logits["fp32"]).norm() / logits["fp32"].norm()
     assert 0 < error < 0.1
 
 
-def step(engine: Engine, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+def step(
+    engine: Engine, states: torch.Tensor, tokens: torch.Tensor, decoder: Decoder | None = None
+) -> torch.Tensor:
     """Logits after a token for each poster, with and without a poster."""
-    cache = engine.decoder.cache(len(states), beams=1, streams=2)
-    return engine.decoder.step(tokens, engine.decoder.read(states), cache)
+    decoder = decoder or engine.decoder
+    cache = decoder.cache(len(states), beams=1, streams=2)
+    return decoder.step(tokens, decoder.read(states), cache)
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "silu"])

@@ -1,6 +1,7 @@
 """Many threads, one engine: who is decoded with whom, when, and what a failure touches."""
 
 import threading
+from collections import defaultdict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from poster2plot import GenerationSettings
-from poster2plot.engine import Engine
+from poster2plot.engine import Engine, runtime
 from poster2plot.queueing import LARGEST_BATCH, DecodingQueue, Request
 from tests.tiny import tiny_model
 
@@ -18,7 +19,15 @@ PATIENCE = 30  # seconds until a hanging test fails
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine(tiny_model())
+    """It has one worker, so that the order is known."""
+    return Engine(tiny_model(), "fp32")
+
+
+@pytest.fixture
+def wide_engine(two_threads: None, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Two workers decode side by side, and weights as small as these are in int8 too."""
+    monkeypatch.setattr(runtime, "_SMALL", 0)
+    return Engine(tiny_model(), "int8")
 
 
 def states(engine: Engine, seed: int) -> torch.Tensor:
@@ -88,6 +97,37 @@ def test_no_batch_is_larger_than_the_limit(engine: Engine):
     for each in requests:
         each.future.result(PATIENCE)
     assert steps[: LARGEST_BATCH + 1] == [*range(LARGEST_BATCH), 0]
+
+
+def test_workers_side_by_side_share_what_waits(wide_engine: Engine):
+    queue, together, met = DecodingQueue(wide_engine), threading.Barrier(2), set()
+    decoded: defaultdict[int, list[int]] = defaultdict(list)  # posters by thread
+
+    def on_step(seed: int) -> None:
+        worker = threading.get_ident()
+        if worker not in met:
+            met.add(worker)
+            together.wait(PATIENCE)
+        if seed not in decoded[worker]:
+            decoded[worker].append(seed)
+
+    requests = [
+        request(wide_engine, seed, on_step=lambda _, seed=seed: on_step(seed)) for seed in range(8)
+    ]
+    queue.submit(requests)
+    found = [tokens(each.future.result(PATIENCE)) for each in requests]
+    assert sorted(decoded.values()) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert found == [alone(wide_engine, seed) for seed in range(8)]
+
+
+def test_one_long_plot_leaves_the_other_worker_free(wide_engine: Engine):
+    queue = DecodingQueue(wide_engine)
+    gate = hold(wide_engine, queue)
+    for seed in range(3):
+        each = request(wide_engine, seed)
+        queue.submit([each])
+        assert tokens(each.future.result(PATIENCE)) == alone(wide_engine, seed)
+    gate.open()
 
 
 def test_a_cancelled_request_leaves_the_queue(engine: Engine):
@@ -221,15 +261,20 @@ def test_stages_are_timed(engine: Engine):
     assert all(seconds >= 0 for seconds in each.seconds.values())
 
 
-def test_many_threads_get_their_own_plots(engine: Engine):
-    queue = DecodingQueue(engine)
+@pytest.fixture(params=["engine", "wide_engine"])
+def any_engine(request: pytest.FixtureRequest) -> Engine:
+    return request.getfixturevalue(request.param)
+
+
+def test_many_threads_get_their_own_plots(any_engine: Engine):
+    queue = DecodingQueue(any_engine)
     settings = [SHORT, replace(SHORT, sample=True, seed=5)]
 
     def ask(i: int):
-        each = request(engine, i, settings[i % 2])
+        each = request(any_engine, i, settings[i % 2])
         queue.submit([each])
         return tokens(each.future.result(PATIENCE))
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(ask, range(24)))
-    assert found == [alone(engine, i, settings[i % 2]) for i in range(24)]
+    assert found == [alone(any_engine, i, settings[i % 2]) for i in range(24)]

@@ -58,10 +58,12 @@ class Cache:
         most = int(used.sum(-1).amax())
         kept = used.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
         self._unseen = self._unseen.gather(-1, kept[:, None].expand(-1, self._own.shape[1], -1))
-        index = kept[:, None, None, :, None]
+        posters, streams, heads, slots, _ = self.past[0][0].shape
+        first = torch.arange(posters * streams * heads, device=kept.device) * slots
+        rows = first.view(posters, streams, heads, 1) + kept[:, None, None]
 
         def rest(x: Tensor) -> Tensor:
-            return x.gather(-2, index.expand(-1, *x.shape[1:3], -1, x.shape[-1]))
+            return x.flatten(0, -2).index_select(0, rows.flatten()).view(*rows.shape, -1)
 
         self.past = [(rest(keys), rest(values)) for keys, values in self.past]
 

@@ -13,6 +13,7 @@ The results are those of the stock modules; the waste is gone:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -71,6 +72,17 @@ class Decoder:
             added = cross.c_proj(cross.c_attn(nothing)[:, cross.embed_dim :])[0]
             self._cross_kv.append(Linear(cross.c_attn.weight.T, cross.c_attn.bias, "fp32"))
             yield Layer(block, added)
+
+    def on_one_thread(self) -> Decoder | None:
+        """The same for threads that decode side by side, each alone; None if not laid out so."""
+        if not isinstance(self._head, RuntimeHead):
+            return None
+        decoder = copy.copy(self)
+        decoder._head = self._head.on_one_thread()
+        decoder._blocks = [
+            blocks.on_one_thread() for blocks in self._blocks if isinstance(blocks, RuntimeBlocks)
+        ]
+        return decoder
 
     def read(self, states: Tensor) -> KeysValues:
         """What the decoder knows of posters from encoder's last hidden states (B, S, ...)."""

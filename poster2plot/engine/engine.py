@@ -41,9 +41,30 @@ class Engine:
         if model.device.type != "cpu":
             model.to(DTYPES[self.precision])
         self._encoder = model.encoder
+        self._threads = torch.get_num_threads()
         with torch.inference_mode():
             lay_out_linears(self._encoder, self.precision)
             self.decoder = Decoder(model, self.precision)
+        in_turn = self.precision != "int8" or self._threads == 1
+        self._on_one_thread = None if in_turn else self.decoder.on_one_thread()
+
+    @property
+    def side_by_side(self) -> int:
+        """How many threads may use the engine at once, each of which then computes alone.
+
+        Much of a step is too small to share among cores, and less of many small steps is wasted.
+        """
+        return 1 if self._on_one_thread is None else self._threads
+
+    @contextmanager
+    def threads(self, *, alone: bool) -> Iterator[None]:
+        """Let PyTorch in this thread use all cores, or where others use the engine, just one."""
+        with _threads(self._threads if alone else 1):
+            yield
+
+    def decoder_for(self, *, alone: bool) -> Decoder:
+        """The decoder for a thread that has the engine to itself or not."""
+        return self.decoder if alone or self._on_one_thread is None else self._on_one_thread
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -94,14 +115,20 @@ class Decoding:
         self._cache = decoder.cache(count, beams, streams=2 if guided else 1)
 
     @torch.inference_mode()
-    def step(self) -> None:
-        """Write one more token of each plot. Call it while there are `running` posters."""
-        with _one_thread():
-            self._step()
+    def step(self, *, alone: bool = True) -> None:
+        """Write one more token of each plot. Call it while there are `running` posters.
 
-    def _step(self) -> None:
+        Where the engine allows several threads `side_by_side`, `alone` tells whether there are
+        others now.
+        """
+        # PyTorch's idle threads wait busily, on the cores that the runtime needs, and what it does
+        # in a step is too small to share.
+        with _threads(1):
+            self._step(self._engine.decoder_for(alone=alone))
+
+    def _step(self, decoder: Decoder) -> None:
         engine, search = self._engine, self._search
-        logits = engine.decoder.step(search.tokens[..., -1], self._memory, self._cache)
+        logits = decoder.step(search.tokens[..., -1], self._memory, self._cache)
         candidates = process(logits, search.tokens, self._settings, engine.end, engine.starts)
         parents = search.advance(*candidates)
         if parents is not None:
@@ -132,14 +159,11 @@ class Decoding:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep PyTorch to this thread: its idle ones wait busily, on the cores that the runtime needs.
-
-    What PyTorch does in a step is too small to share.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads for what this one asks."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

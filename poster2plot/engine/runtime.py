@@ -6,6 +6,7 @@ than once.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -94,10 +95,13 @@ class _Graph:
         normed = self.apply("LayerNormalization", x, *constants, epsilon=norm.eps)
         return self.linear(normed, weight, bias)
 
-    def session(
+    def sessions(
         self, inputs: Mapping[str, Sequence[str | int]], outputs: Sequence[str]
-    ) -> ort.InferenceSession:
-        """The session of a graph with inputs of these shapes."""
+    ) -> list[ort.InferenceSession]:
+        """Sessions of a graph with inputs of these shapes: for all threads together and for one.
+
+        Each has the weights to itself. Where these are large, not in int8, it is one for both.
+        """
         graph = helper.make_graph(
             self._nodes,
             "graph",
@@ -110,13 +114,19 @@ class _Graph:
         data = model.SerializeToString()
         del graph, model
         self._constants.clear()  # the weights are in `data` now
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        session._model_bytes = None  # a copy of the weights, kept to start over elsewhere
-        return session
+        threads = torch.get_num_threads()
+        together = _session(data, threads)
+        return [together, _session(data, 1) if self._int8 and threads > 1 else together]
+
+
+def _session(data: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # a copy of the weights, kept to start over elsewhere
+    return session
 
 
 def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInfoProto:
@@ -153,7 +163,13 @@ class RuntimeBlocks:
             inputs |= {f"poster_{name}_{i}": ["B", heads, "S", d] for name in ("keys", "values")}
         self._outputs = [hidden, *keys, *values, *attention]
         self._by_head = [heads, d]
-        self._session = graph.session(inputs, self._outputs)
+        self._session, self._session_of_one = graph.sessions(inputs, self._outputs)
+
+    def on_one_thread(self) -> RuntimeBlocks:
+        """The same layers for threads that each do their work alone, side by side."""
+        blocks = copy.copy(self)
+        blocks._session = self._session_of_one
+        return blocks
 
     def __len__(self) -> int:
         return self._count
@@ -225,12 +241,20 @@ class RuntimeHead:
     def __init__(self, norm: nn.LayerNorm, head: nn.Linear, *, int8: bool) -> None:
         count, width = head.weight.shape
         size = _GRAPH_BYTES // (width * (1 if int8 else 4))
-        self._sessions = []
+        self._sessions, self._sessions_of_one = [], []
         for rows in (slice(start, start + size) for start in range(0, count, size)):
             graph = _Graph(int8)
             bias = None if head.bias is None else head.bias[rows]
             logits = graph.norm_linear("hidden", norm, head.weight[rows].T, bias)
-            self._sessions.append(graph.session({"hidden": ["B", "G", "K", width]}, [logits]))
+            together, of_one = graph.sessions({"hidden": ["B", "G", "K", width]}, [logits])
+            self._sessions.append(together)
+            self._sessions_of_one.append(of_one)
+
+    def on_one_thread(self) -> RuntimeHead:
+        """The same head for threads that each do their work alone, side by side."""
+        head = copy.copy(self)
+        head._sessions = self._sessions_of_one
+        return head
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits (B, G, K, vocabulary) of hidden states (B, G, K, width)."""

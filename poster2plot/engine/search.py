@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from poster2plot.settings import GenerationSettings
+from poster2plot.topk import largest
 
 _NEVER = -1e9  # the score of what must not be chosen
 
@@ -75,7 +76,7 @@ class BeamSearch:
         length = self.tokens.shape[-1]
         # Twice as many as beams: even where all beams end, as many go on.
         totals = (log_probs + self._scores[..., None]).flatten(1)
-        totals, choices = totals.topk(2 * beams)
+        totals, choices = largest(totals, 2 * beams)
         parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
         sequences = torch.cat([_rows(self.tokens, parents), chosen[..., None]], dim=-1)
         ends = chosen == self._end
