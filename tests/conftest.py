@@ -39,7 +39,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path) -> Poster2Plot:
-    return Poster2Plot.from_pretrained(tiny_folder, "cpu")
+    """In fp32 one worker decodes on any machine, so what waits for it is known."""
+    return Poster2Plot.from_pretrained(tiny_folder, "cpu", precision="fp32")
 
 
 @pytest.fixture(scope="session")

@@ -57,9 +57,14 @@ def tar_of(path: Path, names: list[str]) -> Path:
     return path
 
 
+def model(folder: Path) -> list[str]:
+    """The options of a small model that writes what the fixture `tiny` does."""
+    options = ["--device", "cpu", "--precision", "fp32", "--max-length", "12"]
+    return ["--model", str(folder), *options]
+
+
 def run(tiny_folder: Path, *arguments: object) -> int:
-    model = ("--model", tiny_folder, "--device", "cpu", "--max-length", "12")
-    return main([str(each) for each in (*arguments, *model)])
+    return main([str(each) for each in (*arguments, *model(tiny_folder))])
 
 
 def pixels(item: Item) -> bytes:
@@ -290,8 +295,7 @@ def test_a_killed_run_goes_on_where_it_was(
         "import sys; from poster2plot.batch import shards; shards.CHUNK = 4; "
         "from poster2plot.batch.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
-    options = ["--model", tiny_folder, "--device", "cpu", "--max-length", "12"]
-    command = [sys.executable, "-c", script, folder, "--output", output, *options]
+    command = [sys.executable, "-c", script, folder, "--output", output, *model(tiny_folder)]
     parts = tmp_path / "plots.jsonl.parts"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
