@@ -1,6 +1,5 @@
 """The page's script, driven without a browser."""
 
-import sys
 from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
@@ -34,8 +33,6 @@ SCRIPT = Path(__file__).parent.parent / "page" / "main.py"
 @pytest.fixture
 def page(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
-    # The page becomes the main module, as under `streamlit run`, and is not to stay it.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     yield AppTest.from_file(SCRIPT, default_timeout=60).run()
     st.cache_data.clear()
 
