@@ -55,12 +55,11 @@ def throughput(folder: Path) -> None:
     worker = Worker(p2p, p2p.resolve(), PosterFinder(cache_dir=None))
     files = sorted(folder.iterdir())
     alone, pipeline = 0.0, 0.0
-    for start in range(0, len(files), 5 * LARGEST_BATCH):
-        some = files[start : start + 5 * LARGEST_BATCH]
+    for start in range(0, len(files), 8 * LARGEST_BATCH):
+        some = files[start : start + 8 * LARGEST_BATCH]
         images = [read_image(path) for path in some]
         began = time.perf_counter()
-        for first in range(0, len(images), LARGEST_BATCH):
-            p2p.generate(images[first : first + LARGEST_BATCH])
+        p2p.generate(images)
         alone += time.perf_counter() - began
         began = time.perf_counter()
         wanted = {str(path) for path in some}

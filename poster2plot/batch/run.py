@@ -20,7 +20,6 @@ from poster2plot.settings import GenerationSettings
 
 READERS = 8  # threads; a title waits for the network, and decoding a picture needs no lock
 _AHEAD = 3 * LARGEST_BATCH  # posters read before the model needs them
-_QUEUED = 2 * LARGEST_BATCH  # so that a full batch waits whenever the model is free
 
 
 @dataclass
@@ -62,6 +61,8 @@ class Worker:
     def rows(self, items: Iterable[Item]) -> Iterator[Row]:
         """A row for each item, in order; what is wrong with one becomes its `error`."""
         rest, stop = iter(items), threading.Event()
+        # So that a full batch waits whenever the model is free.
+        queued = 2 * LARGEST_BATCH * self.p2p.engine.side_by_side
         reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
         writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
         with ThreadPoolExecutor(READERS) as pool:
@@ -69,7 +70,7 @@ class Worker:
                 while True:
                     while len(reading) < _AHEAD and (item := next(rest, None)):
                         reading.append((item, pool.submit(self._load, item, stop)))
-                    while reading and len(writing) < _QUEUED and reading[0][1].done():
+                    while reading and len(writing) < queued and reading[0][1].done():
                         writing.append(self._submit(*reading.popleft()))
                     if writing:
                         yield self._row(writing.popleft())
