@@ -3,7 +3,7 @@
 Posters a second of the whole pipeline, from files to rows, against the model alone on posters in
 memory; how long the model waits for posters; what more workers gain, as processes and, where Ray is
 installed, as nodes of a Ray cluster, each with one CPU thread; and the memory of a catalogue with
-100,000 entries, of which every thousandth has a poster.
+1,000 and one with 100,000 entries, a hundred of which have a poster.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ def _nodes(count: int) -> Iterator[str]:
 
 
 def memory(folder: Path) -> None:
-    """The peak of a run over few entries and over many."""
+    """The peak of a run over few entries and over many, with as many posters."""
     some = sorted(folder.iterdir())
     for entries in (ENTRIES // 100, ENTRIES):
-        table = folder / "many.csv"
+        table, apart = folder / "many.csv", entries // 100
         names = (
-            some[i // 1000 % len(some)].name if i % 1000 == 0 else f"missing-{i}.jpg"
+            some[i // apart % len(some)].name if i % apart == 0 else f"missing-{i}.jpg"
             for i in range(entries)
         )
         table.write_text("path\n" + "".join(f"{name}\n" for name in names), encoding="utf-8")
