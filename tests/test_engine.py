@@ -15,7 +15,10 @@ from poster2plot.engine.decoder import Decoder
 from poster2plot.guidance import PictureGuidance, word_starts
 from tests.tiny import POSITIONS, tiny_model
 
-POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
+ROOT = Path(__file__).parent.parent
+POSTERS = sorted((ROOT / "assets" / "posters").glob("*.jpg"))[:4]
+# Not drawn for this project, where there are any.
+POSTERS += sorted((ROOT.parent / "shared" / "data" / "fullsize").glob("*.jpg"))[:4]
 
 STARTS = torch.rand(320, generator=torch.Generator().manual_seed(0)) < 0.6
 
@@ -145,9 +148,11 @@ def test_other_activations_in_the_runtime_or_in_pytorch(activation: str):
 
 
 def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
+    """And a vocabulary need not be a multiple of the rows that are multiplied at once."""
     model, settings = tiny_model(), GenerationSettings(max_length=24, guidance=3)
     expected = stock(model, pictures(2), settings, STARTS)
     monkeypatch.setattr(runtime, "_GRAPH_BYTES", 2**12)
+    monkeypatch.setattr(runtime, "_ROWS", 7)
     engine = Engine(model, "fp32", STARTS)
     assert_same(engine.decode(engine.encode(pictures(2)), settings), expected)
 
@@ -235,7 +240,7 @@ def test_without_beams_the_best_so_far_grows_into_the_result(sample: bool):
     assert seen == [plot.token_ids[:length] for length in range(1, len(plot.token_ids))]
 
 
-@pytest.mark.parametrize("poster", POSTERS[:4], ids=lambda path: path.stem)
+@pytest.mark.parametrize("poster", POSTERS, ids=lambda path: path.stem)
 def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path):
     """At its own guidance."""
     checkpoint = load_checkpoint(device="cpu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -44,7 +46,9 @@ class Engine:
         self._threads = torch.get_num_threads()
         with torch.inference_mode():
             lay_out_linears(self._encoder, self.precision)
+            _return_freed_memory()
             self.decoder = Decoder(model, self.precision)
+        _return_freed_memory()
         in_turn = self.precision != "int8" or self._threads == 1
         self._on_one_thread = None if in_turn else self.decoder.on_one_thread()
 
@@ -156,6 +160,12 @@ class Decoding:
             self._memory = of_posters(self._memory, index)
             self._cache.keep(index)
             self._search.keep(index)
+
+
+def _return_freed_memory() -> None:
+    """Let the system have what glibc keeps for later: pieces the size of most weights."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 @contextmanager

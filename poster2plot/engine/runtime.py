@@ -1,13 +1,16 @@
 """A decoder's layers in ONNX Runtime, whose CPU kernels are faster than those of PyTorch.
 
-A large decoder becomes several graphs: while a graph is laid out, its weights are in memory more
-than once.
+The graphs come without weights: the runtime reads those of PyTorch where they lie, and lets them go
+once it has laid them out its own way. A large decoder becomes several graphs, so that few weights
+are there twice at a time.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,6 +37,8 @@ _KINDS = {"shape": TensorProto.INT64, "by_head": TensorProto.INT64, "guided": Te
 _LEVELS = 100  # the largest weight: AVX2 adds two products in 16 bits, which 127 overflows at times
 _SMALL = 2**18  # weights up to which to round the inputs takes longer than it saves
 _GRAPH_BYTES = 2**27  # of weights in one graph
+_ROWS = 32  # of a weight that the runtime is not to lay out; fewer and more at once are slower
+_ELSEWHERE = "weights"  # the name of a file
 _SPIN = "200"  # microseconds that an idle thread waits busily, in the way of all others
 
 
@@ -44,6 +49,7 @@ class _Graph:
         self._int8 = int8
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._weights: dict[str, Tensor] = {}
 
     def apply(self, operator: str, *inputs: str, **attributes: Any) -> str:
         [result] = self.split(operator, *inputs, count=1, **attributes)
@@ -62,12 +68,29 @@ class _Graph:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
+    def weight(self, value: Tensor) -> str:
+        """A constant that stays where it lies."""
+        name = f"weight_{len(self._weights)}"
+        self._weights[name] = value = value.detach().contiguous()
+        kind = helper.np_dtype_to_tensor_dtype(value.numpy().dtype)
+        place = onnx.StringStringEntryProto(key="location", value=_ELSEWHERE)
+        self._constants.append(
+            TensorProto(
+                name=name,
+                data_type=kind,
+                dims=value.shape,
+                data_location=TensorProto.EXTERNAL,
+                external_data=[place],
+            )
+        )
+        return name
+
     def linear(self, x: str, weight: Tensor, bias: Tensor | None) -> str:
         """The product with a weight (in, out)."""
         if self._int8 and weight.numel() > _SMALL:
             product = self._int8_product(x, weight)
         else:
-            product = self.apply("MatMul", x, self.constant(weight))
+            product = self.apply("MatMul", x, self.weight(weight))
         return product if bias is None else self.apply("Add", product, self.constant(bias))
 
     def _int8_product(self, x: str, weight: Tensor) -> str:
@@ -79,7 +102,7 @@ class _Graph:
         step = self.constant(torch.tensor(1 / 127))
         zero = self.constant(torch.tensor(128, dtype=torch.uint8))
         rounded = self.apply("QuantizeLinear", self.apply("Div", x, largest), step, zero)
-        inputs = rounded, self.constant(quantized), step, self.constant(scales), zero
+        inputs = rounded, self.weight(quantized), step, self.constant(scales), zero
         return self.apply("Mul", self.apply("MatMulIntegerToFloat", *inputs), largest)
 
     def norm_linear(self, x: str, norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> str:
@@ -91,16 +114,37 @@ class _Graph:
             typical, largest = torch.hypot(gain, shift), weight.abs().amax(1)
             columns = (typical.clamp(min=1e-4) / largest.clamp(min=1e-4)).sqrt()
             gain, shift, weight = gain / columns, shift / columns, weight * columns[:, None]
+        return self.linear(self._norm(x, gain, shift, norm.eps), weight, bias)
+
+    def norm(self, x: str, norm: nn.LayerNorm) -> str:
+        return self._norm(x, norm.weight, norm.bias, norm.eps)
+
+    def _norm(self, x: str, gain: Tensor, shift: Tensor, epsilon: float) -> str:
         constants = self.constant(gain), self.constant(shift)
-        normed = self.apply("LayerNormalization", x, *constants, epsilon=norm.eps)
-        return self.linear(normed, weight, bias)
+        return self.apply("LayerNormalization", x, *constants, epsilon=epsilon)
+
+    def shared_linear(self, x: str, weight: Tensor) -> str:
+        """The product (1, R, out) of inputs (1, R, in) with a weight (out, in) others use, too.
+
+        Of a matrix the runtime makes a copy of its own; with many small ones it multiplies as they
+        lie, a little slower.
+        """
+        whole = len(weight) // _ROWS * _ROWS
+        blocks = self.weight(weight[:whole].unflatten(0, (-1, _ROWS)))
+        product = self.apply("FusedMatMul", x, blocks, transB=1)  # (blocks, R, _ROWS)
+        product = self.apply("Transpose", product, perm=[1, 0, 2])
+        product = self.apply("Reshape", product, self.constant([1, -1, whole]))
+        if whole == len(weight):
+            return product
+        rest = self.apply("FusedMatMul", x, self.weight(weight[whole:]), transB=1)
+        return self.apply("Concat", product, rest, axis=-1)
 
     def sessions(
         self, inputs: Mapping[str, Sequence[str | int]], outputs: Sequence[str]
     ) -> list[ort.InferenceSession]:
         """Sessions of a graph with inputs of these shapes: for all threads together and for one.
 
-        Each has the weights to itself. Where these are large, not in int8, it is one for both.
+        Each lays out the weights for itself. In fp32, where these are large, it is one for both.
         """
         graph = helper.make_graph(
             self._nodes,
@@ -111,22 +155,30 @@ class _Graph:
         )
         versions = [helper.make_opsetid(*version) for version in _OPERATORS.items()]
         model = helper.make_model(graph, opset_imports=versions, ir_version=10)
-        data = model.SerializeToString()
-        del graph, model
-        self._constants.clear()  # the weights are in `data` now
         threads = torch.get_num_threads()
-        together = _session(data, threads)
-        return [together, _session(data, 1) if self._int8 and threads > 1 else together]
+        together = _session(model, self._weights, threads)
+        in_turn = threads == 1 or not self._int8
+        return [together, together if in_turn else _session(model, self._weights, 1)]
 
 
-def _session(data: bytes, threads: int) -> ort.InferenceSession:
+def _session(
+    model: onnx.ModelProto, weights: Mapping[str, Tensor], threads: int
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    session._model_bytes = None  # a copy of the weights, kept to start over elsewhere
-    return session
+    # Through DLPack the runtime shares the ownership; it takes none of NumPy's arrays. The options
+    # only point to them.
+    shared = {name: ort.OrtValue.from_dlpack(weight) for name, weight in weights.items()}
+    for name, value in shared.items():
+        options.add_initializer(name, value)
+    with TemporaryDirectory() as folder:
+        # It insists that what is elsewhere is in a file beside the graph, if never reads it.
+        Path(folder, _ELSEWHERE).touch()
+        path = Path(folder, "graph.onnx")
+        path.write_bytes(model.SerializeToString())
+        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInfoProto:
@@ -135,7 +187,7 @@ def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInf
 
 
 class RuntimeBlocks:
-    """Layers as an ONNX graph. They leave the iterator one by one, each when it is laid out."""
+    """Layers as an ONNX graph."""
 
     def __init__(self, layers: Iterable[Layer], activation: str, *, int8: bool) -> None:
         graph = _Graph(int8)
@@ -239,28 +291,28 @@ class RuntimeHead:
     """The last norm and the projection to the vocabulary."""
 
     def __init__(self, norm: nn.LayerNorm, head: nn.Linear, *, int8: bool) -> None:
-        count, width = head.weight.shape
-        size = _GRAPH_BYTES // (width * (1 if int8 else 4))
-        self._sessions, self._sessions_of_one = [], []
-        for rows in (slice(start, start + size) for start in range(0, count, size)):
-            graph = _Graph(int8)
-            bias = None if head.bias is None else head.bias[rows]
-            logits = graph.norm_linear("hidden", norm, head.weight[rows].T, bias)
-            together, of_one = graph.sessions({"hidden": ["B", "G", "K", width]}, [logits])
-            self._sessions.append(together)
-            self._sessions_of_one.append(of_one)
+        graph = _Graph(int8)
+        if int8:
+            logits = graph.norm_linear("hidden", norm, head.weight.T, head.bias)
+        else:
+            # Tied to the embedding, which is large and must stay as it is.
+            logits = graph.shared_linear(graph.norm("hidden", norm), head.weight)
+            if head.bias is not None:
+                logits = graph.apply("Add", logits, graph.constant(head.bias))
+        self._session, self._session_of_one = graph.sessions(
+            {"hidden": [1, "rows", head.in_features]}, [logits]
+        )
 
     def on_one_thread(self) -> RuntimeHead:
         """The same head for threads that each do their work alone, side by side."""
         head = copy.copy(self)
-        head._sessions = self._sessions_of_one
+        head._session = self._session_of_one
         return head
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits (B, G, K, vocabulary) of hidden states (B, G, K, width)."""
-        feed = {"hidden": hidden.numpy()}
-        found = [torch.from_numpy(session.run(None, feed)[0]) for session in self._sessions]
-        return found[0] if len(found) == 1 else torch.cat(found, dim=-1)
+        [logits] = self._session.run(None, {"hidden": hidden.flatten(0, -2)[None].numpy()})
+        return torch.from_numpy(logits).view(*hidden.shape[:-1], -1)
 
 
 def layers_per_graph(layer_parameters: int, *, int8: bool) -> int:
