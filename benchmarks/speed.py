@@ -116,13 +116,6 @@ def stock(case: Case) -> list[int]:
     return tokens
 
 
-def read_bandwidth(runs: int) -> float:
-    """Bytes a second that all threads together read from memory."""
-    data = torch.ones(2**28)  # 1 GiB, far more than any cache
-    [seconds] = medians(runs, data.sum)
-    return data.nbytes / seconds
-
-
 def step_bytes(model: VisionEncoderDecoderModel) -> int:
     """Bytes of float32 weights that a step must read: the decoder's but for the embeddings.
 
@@ -159,17 +152,27 @@ def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> l
     return likeliest
 
 
-def step_seconds(case: Case, engine: Engine, runs: int) -> float:
-    """Median time of a step of the decoder and its search in the middle of a plot."""
-    times = []
+def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
+    """Bytes a second that a step in the middle of a plot reads, and that can be read at all.
+
+    By all threads together, the latter of far more than any cache holds, between the plots.
+    """
+    data = torch.ones(2**28)  # 1 GiB
+    states = engine.encode(case.pixels[:1])
+    steps: list[float] = []
+    reads: list[float] = []
     for _ in range(runs):
-        decoding = Decoding(engine, engine.encode(case.pixels[:1]), settings_of(case))
+        decoding = Decoding(engine, states, settings_of(case))
         for step in range(LENGTH // 2 + 10):
             started = time.perf_counter()
             decoding.step()
             if step > LENGTH // 2:
-                times.append(time.perf_counter() - started)
-    return statistics.median(times)
+                steps.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        data.sum()
+        reads.append(time.perf_counter() - started)
+    step, read = statistics.median(steps), statistics.median(reads)
+    return step_bytes(case.model) / step, data.nbytes / read
 
 
 def posters_at_once(case: Case, engine: Engine) -> None:
@@ -226,7 +229,7 @@ def peak_memory(precision: Precision | None, name: str) -> int:
         return process.submit(memory_after, precision, name).result()
 
 
-def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tuple[str, str]]:
+def figures(name: str, case: Case, runs: int) -> Iterator[tuple[str, str]]:
     """(what, figure) of each row of the table about a model."""
     engines = {each: Engine(deepcopy(case.model), each, case.starts) for each in precisions(CPU)}
     calls = {each: partial(engine_call, case, engine) for each, engine in engines.items()}
@@ -245,9 +248,11 @@ def figures(name: str, case: Case, runs: int, bandwidth: float) -> Iterator[tupl
             f"{slow / seconds:.1f} × | {same} of {len(expected)} tokens the same, "
             f"the likeliest next one {alike / len(found):.0%}",
         )
-    step = step_seconds(case, exact, runs)
-    share = step_bytes(case.model) / bandwidth / step
-    yield "fp32, share of the memory-bandwidth limit", f"{share:.0%} |"
+    reached, possible = bandwidths(case, exact, runs)
+    yield (
+        "fp32, share of the memory-bandwidth limit",
+        f"{reached / possible:.0%} | {reached / 1e9:.1f} of {possible / 1e9:.1f} GB/s",
+    )
     default, count = engines[precisions(CPU)[0]], len(case.pixels)
     alone, together = medians(
         runs, partial(engine_call, case, default), partial(posters_at_once, case, default)
@@ -270,11 +275,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="of which the median counts")
     runs = parser.parse_args().runs
-    bandwidth = read_bandwidth(runs)
-    print(f"{torch.get_num_threads()} threads, {bandwidth / 1e9:.1f} GB/s read\n")
+    print(f"{torch.get_num_threads()} threads\n")
     print("| model | what | figure | |\n|---|---|---|---|")
     for name, make in CASES.items():
-        for what, figure in figures(name, make(), runs, bandwidth):
+        for what, figure in figures(name, make(), runs):
             print(f"| {name} | {what} | {figure} |", flush=True)
 
 

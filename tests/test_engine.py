@@ -148,11 +148,9 @@ def test_other_activations_in_the_runtime_or_in_pytorch(activation: str):
 
 
 def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
-    """And a vocabulary need not be a multiple of the rows that are multiplied at once."""
     model, settings = tiny_model(), GenerationSettings(max_length=24, guidance=3)
     expected = stock(model, pictures(2), settings, STARTS)
     monkeypatch.setattr(runtime, "_GRAPH_BYTES", 2**12)
-    monkeypatch.setattr(runtime, "_ROWS", 7)
     engine = Engine(model, "fp32", STARTS)
     assert_same(engine.decode(engine.encode(pictures(2)), settings), expected)
 

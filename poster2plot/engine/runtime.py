@@ -37,7 +37,6 @@ _KINDS = {"shape": TensorProto.INT64, "by_head": TensorProto.INT64, "guided": Te
 _LEVELS = 100  # the largest weight: AVX2 adds two products in 16 bits, which 127 overflows at times
 _SMALL = 2**18  # weights up to which to round the inputs takes longer than it saves
 _GRAPH_BYTES = 2**27  # of weights in one graph
-_ROWS = 32  # of a weight that the runtime is not to lay out; fewer and more at once are slower
 _ELSEWHERE = "weights"  # the name of a file
 _SPIN = "200"  # microseconds that an idle thread waits busily, in the way of all others
 
@@ -124,20 +123,13 @@ class _Graph:
         return self.apply("LayerNormalization", x, *constants, epsilon=epsilon)
 
     def shared_linear(self, x: str, weight: Tensor) -> str:
-        """The product (1, R, out) of inputs (1, R, in) with a weight (out, in) others use, too.
+        """The product (R, out) of inputs (R, in) with a weight (out, in) that others use, too.
 
-        Of a matrix the runtime makes a copy of its own; with many small ones it multiplies as they
-        lie, a little slower.
+        Of a constant right factor the runtime makes a copy laid out its own way, a little faster;
+        the left one it reads as it is.
         """
-        whole = len(weight) // _ROWS * _ROWS
-        blocks = self.weight(weight[:whole].unflatten(0, (-1, _ROWS)))
-        product = self.apply("FusedMatMul", x, blocks, transB=1)  # (blocks, R, _ROWS)
-        product = self.apply("Transpose", product, perm=[1, 0, 2])
-        product = self.apply("Reshape", product, self.constant([1, -1, whole]))
-        if whole == len(weight):
-            return product
-        rest = self.apply("FusedMatMul", x, self.weight(weight[whole:]), transB=1)
-        return self.apply("Concat", product, rest, axis=-1)
+        product = self.apply("FusedMatMul", self.weight(weight), x, transB=1)
+        return self.apply("Transpose", product, perm=[1, 0])
 
     def sessions(
         self, inputs: Mapping[str, Sequence[str | int]], outputs: Sequence[str]
@@ -167,6 +159,7 @@ def _session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
+    options.enable_cpu_mem_arena = False  # it would keep all that the largest batch ever took
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     # Through DLPack the runtime shares the ownership; it takes none of NumPy's arrays. The options
     # only point to them.
@@ -300,7 +293,7 @@ class RuntimeHead:
             if head.bias is not None:
                 logits = graph.apply("Add", logits, graph.constant(head.bias))
         self._session, self._session_of_one = graph.sessions(
-            {"hidden": [1, "rows", head.in_features]}, [logits]
+            {"hidden": ["rows", head.in_features]}, [logits]
         )
 
     def on_one_thread(self) -> RuntimeHead:
@@ -311,7 +304,7 @@ class RuntimeHead:
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Logits (B, G, K, vocabulary) of hidden states (B, G, K, width)."""
-        [logits] = self._session.run(None, {"hidden": hidden.flatten(0, -2)[None].numpy()})
+        [logits] = self._session.run(None, {"hidden": hidden.flatten(0, -2).numpy()})
         return torch.from_numpy(logits).view(*hidden.shape[:-1], -1)
 
 
