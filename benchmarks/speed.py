@@ -163,10 +163,10 @@ def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
     reads: list[float] = []
     for _ in range(runs):
         decoding = Decoding(engine, states, settings_of(case))
-        for step in range(LENGTH // 2 + 10):
+        for done in range(LENGTH // 2 + 10):
             started = time.perf_counter()
             decoding.step()
-            if step > LENGTH // 2:
+            if done > LENGTH // 2:
                 steps.append(time.perf_counter() - started)
         started = time.perf_counter()
         data.sum()
