@@ -47,9 +47,10 @@ def guide(
     ratio = plain - unconditional.gather(-1, candidates)
     written = (candidates[..., None] == tokens[..., None, :]).any(-1)
     ratio = ratio.where(~written, ratio.clamp(max=0))
-    inside = ~starts[candidates[..., :1]]
+    starting = starts[candidates]
+    inside = ~starting[..., :1]
     guided = torch.where(inside, plain, plain + (scale - 1) * ratio)
-    guided = guided.where(plain.isfinite() & (inside | starts[candidates]), -torch.inf)
+    guided = guided.where(plain.isfinite() & (inside | starting), -torch.inf)
     return guided.log_softmax(-1), candidates
 
 

@@ -104,7 +104,7 @@ class Decoder:
         """Logits (B, G, K, vocabulary) of the tokens after these (B, K)."""
         hidden = self._tokens[tokens] + self._positions[cache.steps]  # (B, K, width)
         streams = cache.past[0][0].shape[1]
-        hidden = hidden[:, None].repeat(1, streams, 1, 1)
+        hidden = hidden[:, None].expand(-1, streams, -1, -1)
         passed = self._pass(hidden, cache.past, cache.mask(), memory)
         cache.advance(passed.past)
         return self._head(passed.hidden)

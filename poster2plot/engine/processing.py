@@ -26,16 +26,20 @@ def process(
         seen[..., end] = -torch.inf
     if settings.no_repeat_ngram_size:
         _ban_repeats(seen, tokens, settings.no_repeat_ngram_size)
-    vocabulary = torch.arange(seen.shape[-1], device=seen.device).expand_as(seen)
     if logits.shape[1] == 1:
-        return seen, vocabulary
+        return seen, _vocabulary(seen)
     scale = settings.guidance or 1
     guided, ids = guide(seen.log_softmax(-1), log_probs[:, 1], scale, tokens, starts)
     if settings.sample:
         # What is drawn depends on the order and number of the candidates, and these on the others
         # that are decoded.
-        return torch.full_like(seen, -torch.inf).scatter(-1, ids, guided), vocabulary
+        return torch.full_like(seen, -torch.inf).scatter(-1, ids, guided), _vocabulary(seen)
     return guided, ids
+
+
+def _vocabulary(log_probs: Tensor) -> Tensor:
+    """The ids of all tokens (B, N, V)."""
+    return torch.arange(log_probs.shape[-1], device=log_probs.device).expand_as(log_probs)
 
 
 def _ban_repeats(log_probs: Tensor, tokens: Tensor, size: int) -> None:
