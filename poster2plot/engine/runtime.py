@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ _KINDS = {"shape": TensorProto.INT64, "by_head": TensorProto.INT64, "guided": Te
 _LEVELS = 100  # the largest weight: AVX2 adds two products in 16 bits, which 127 overflows at times
 _SMALL = 2**18  # weights up to which to round the inputs takes longer than it saves
 _GRAPH_BYTES = 2**27  # of weights in one graph
-_ELSEWHERE = "weights"  # the name of a file
+_ELSEWHERE = Path(__file__)  # weights need a file to be in, though it is never read
 _SPIN = "200"  # microseconds that an idle thread waits busily, in the way of all others
 
 
@@ -72,7 +71,7 @@ class _Graph:
         name = f"weight_{len(self._weights)}"
         self._weights[name] = value = value.detach().contiguous()
         kind = helper.np_dtype_to_tensor_dtype(value.numpy().dtype)
-        place = onnx.StringStringEntryProto(key="location", value=_ELSEWHERE)
+        place = onnx.StringStringEntryProto(key="location", value=_ELSEWHERE.name)
         self._constants.append(
             TensorProto(
                 name=name,
@@ -166,12 +165,11 @@ def _session(
     shared = {name: ort.OrtValue.from_dlpack(weight) for name, weight in weights.items()}
     for name, value in shared.items():
         options.add_initializer(name, value)
-    with TemporaryDirectory() as folder:
-        # It insists that what is elsewhere is in a file beside the graph, if never reads it.
-        Path(folder, _ELSEWHERE).touch()
-        path = Path(folder, "graph.onnx")
-        path.write_bytes(model.SerializeToString())
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    folder = "session.model_external_initializers_file_folder_path"
+    options.add_session_config_entry(folder, str(_ELSEWHERE.parent))
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInfoProto:
