@@ -354,3 +354,15 @@ def test_shards_of_a_remote_file_system(tmp_path: Path):
     output.merge(["a", "b"])
     with pytest.raises(InputError, match="is there already"):
         Shards(f"memory:/{tmp_path}/plots.csv")
+
+
+def test_many_shards_become_few_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "_ROW_GROUP", 2)
+    output = Shards(str(tmp_path / "plots.parquet"))
+    row = dict.fromkeys(shards.COLUMNS) | {"candidates": []}
+    for i in range(5):
+        output.write(str(i), [row | {"source": str(i)}])
+    output.merge(map(str, range(5)))
+    table = pq.ParquetFile(tmp_path / "plots.parquet")
+    assert table.num_row_groups == 3
+    assert table.read().column("source").to_pylist() == ["0", "1", "2", "3", "4"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK = 128  # items; what a kill costs at most
 FORMATS = (".parquet", ".csv", ".jsonl")
+_ROW_GROUP = 256  # shards, of an output in Parquet, whose writer keeps a record of each group
 COLUMNS = (
     "source", "plot", "score", "candidates", "model", "title", "year", "synopsis", "attribution",
     "error",
@@ -139,11 +140,13 @@ def _schema() -> pa.Schema:
 
 
 def _merge_parquet(file: Any, shards: Iterator[bytes]) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    tables = (pq.read_table(io.BytesIO(shard), schema=_schema()) for shard in shards)
     with pq.ParquetWriter(file, _schema()) as writer:
-        for shard in shards:
-            writer.write_table(pq.read_table(io.BytesIO(shard), schema=_schema()))
+        while group := list(islice(tables, _ROW_GROUP)):
+            writer.write_table(pa.concat_tables(group))
 
 
 def _merge_lines(file: Any, shards: Iterator[bytes]) -> None:
