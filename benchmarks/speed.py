@@ -116,10 +116,10 @@ def stock(case: Case) -> list[int]:
     return tokens
 
 
-def step_bytes(model: VisionEncoderDecoderModel) -> int:
+def weight_bytes(model: VisionEncoderDecoderModel) -> int:
     """Bytes of float32 weights that a step must read: the decoder's but for the embeddings.
 
-    The keys and values of the poster are computed before the first step.
+    Those that make the keys and values of a poster are read before the first step.
     """
     decoder = model.decoder
     skipped = {id(decoder.transformer.wpe.weight)}
@@ -155,7 +155,8 @@ def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> l
 def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
     """Bytes a second that a step in the middle of a plot reads, and that can be read at all.
 
-    By all threads together, the latter of far more than any cache holds, between the plots.
+    By all threads together, the latter of far more than any cache holds, between the plots. A step
+    must read weights, and keys and values of the poster; those of the plot so far are not counted.
     """
     data = torch.ones(2**28)  # 1 GiB
     states = engine.encode(case.pixels[:1])
@@ -172,7 +173,8 @@ def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
         data.sum()
         reads.append(time.perf_counter() - started)
     step, read = statistics.median(steps), statistics.median(reads)
-    return step_bytes(case.model) / step, data.nbytes / read
+    of_poster = sum(each.nbytes for layer in engine.decoder.read(states) for each in layer)
+    return (weight_bytes(case.model) + of_poster) / step, data.nbytes / read
 
 
 def posters_at_once(case: Case, engine: Engine) -> None:
