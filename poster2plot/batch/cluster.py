@@ -87,7 +87,7 @@ def _run(job: Job, chunks: Iterable[Chunk], tell: Callable[[int, int], object]) 
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # there is one
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it does not follow `ray.init`
     tasks = [{"name": chunk.name, "items": _pack(chunk)} for chunk in chunks]
     if not tasks:
         return

@@ -89,6 +89,9 @@ class _Graph:
             product = self._int8_product(x, weight)
         else:
             product = self.apply("MatMul", x, self.weight(weight))
+        return self._biased(product, bias)
+
+    def _biased(self, product: str, bias: Tensor | None) -> str:
         return product if bias is None else self.apply("Add", product, self.constant(bias))
 
     def _int8_product(self, x: str, weight: Tensor) -> str:
@@ -112,23 +115,20 @@ class _Graph:
             typical, largest = torch.hypot(gain, shift), weight.abs().amax(1)
             columns = (typical.clamp(min=1e-4) / largest.clamp(min=1e-4)).sqrt()
             gain, shift, weight = gain / columns, shift / columns, weight * columns[:, None]
-        return self.linear(self._norm(x, gain, shift, norm.eps), weight, bias)
+        return self.linear(self.norm(x, gain, shift, norm.eps), weight, bias)
 
-    def norm(self, x: str, norm: nn.LayerNorm) -> str:
-        return self._norm(x, norm.weight, norm.bias, norm.eps)
-
-    def _norm(self, x: str, gain: Tensor, shift: Tensor, epsilon: float) -> str:
+    def norm(self, x: str, gain: Tensor, shift: Tensor, epsilon: float) -> str:
         constants = self.constant(gain), self.constant(shift)
         return self.apply("LayerNormalization", x, *constants, epsilon=epsilon)
 
-    def shared_linear(self, x: str, weight: Tensor) -> str:
+    def shared_linear(self, x: str, weight: Tensor, bias: Tensor | None) -> str:
         """The product (R, out) of inputs (R, in) with a weight (out, in) that others use, too.
 
         Of a constant right factor the runtime makes a copy laid out its own way, a little faster;
         the left one it reads as it is.
         """
         product = self.apply("FusedMatMul", self.weight(weight), x, transB=1)
-        return self.apply("Transpose", product, perm=[1, 0])
+        return self._biased(self.apply("Transpose", product, perm=[1, 0]), bias)
 
     def sessions(
         self, inputs: Mapping[str, Sequence[str | int]], outputs: Sequence[str]
@@ -146,15 +146,13 @@ class _Graph:
         )
         versions = [helper.make_opsetid(*version) for version in _OPERATORS.items()]
         model = helper.make_model(graph, opset_imports=versions, ir_version=10)
-        threads = torch.get_num_threads()
-        together = _session(model, self._weights, threads)
+        data, threads = model.SerializeToString(), torch.get_num_threads()
+        together = _session(data, self._weights, threads)
         in_turn = threads == 1 or not self._int8
-        return [together, together if in_turn else _session(model, self._weights, 1)]
+        return [together, together if in_turn else _session(data, self._weights, 1)]
 
 
-def _session(
-    model: onnx.ModelProto, weights: Mapping[str, Tensor], threads: int
-) -> ort.InferenceSession:
+def _session(data: bytes, weights: Mapping[str, Tensor], threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN)
@@ -167,9 +165,7 @@ def _session(
         options.add_initializer(name, value)
     folder = "session.model_external_initializers_file_folder_path"
     options.add_session_config_entry(folder, str(_ELSEWHERE.parent))
-    return ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInfoProto:
@@ -287,9 +283,8 @@ class RuntimeHead:
             logits = graph.norm_linear("hidden", norm, head.weight.T, head.bias)
         else:
             # Tied to the embedding, which is large and must stay as it is.
-            logits = graph.shared_linear(graph.norm("hidden", norm), head.weight)
-            if head.bias is not None:
-                logits = graph.apply("Add", logits, graph.constant(head.bias))
+            normed = graph.norm("hidden", norm.weight, norm.bias, norm.eps)
+            logits = graph.shared_linear(normed, head.weight, head.bias)
         self._session, self._session_of_one = graph.sessions(
             {"hidden": ["rows", head.in_features]}, [logits]
         )
