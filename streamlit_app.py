@@ -8,9 +8,11 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 
-from page import shared
-from page.uploads import UploadQuota
-from poster2plot import Poster2PlotError, api, frontdesk
+from poster2plot import Poster2PlotError
+from poster2plot.page import cached_resources as shared
+from poster2plot.page.upload_quota import UploadQuota
+from poster2plot.server import http_api as api
+from poster2plot.server import service as frontdesk
 
 
 @asynccontextmanager
@@ -28,7 +30,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
 frontdesk.log_to_stderr()
 app = st.App(
-    "page/main.py",
+    "poster2plot/page/main.py",
     routes=api.routes(shared.desk, shared.finder),
     middleware=[Middleware(UploadQuota)],
     lifespan=lifespan,

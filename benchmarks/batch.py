@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from poster2plot import Poster2Plot, read_image
-from poster2plot.batch.run import Worker
-from poster2plot.batch.sources import items
-from poster2plot.lookup import PosterFinder
-from poster2plot.queueing import LARGEST_BATCH
-from reliability.visitors import Posters
+from poster2plot.batch.catalogues.items import items
+from poster2plot.batch.worker import Worker
+from poster2plot.engine.queue import LARGEST_BATCH
+from poster2plot.imdb.finder import PosterFinder
+from support.page_client import Posters
 
 ENTRIES = 100_000
 

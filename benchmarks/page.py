@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser import PATIENCE, drop, example, launch
+from support.browser import PATIENCE, drop, example, launch
 
 POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
 

@@ -31,10 +31,11 @@ from transformers import (
 )
 
 from poster2plot import GenerationSettings, read_image
-from poster2plot.checkpoint import load_checkpoint
-from poster2plot.engine import Decoding, Engine, Precision, precisions
-from poster2plot.guidance import PictureGuidance, word_starts
-from poster2plot.queueing import DecodingQueue, Request
+from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.engine.engine import Decoding, Engine
+from poster2plot.engine.guidance import PictureGuidance, word_starts
+from poster2plot.engine.linear import Precision, precisions
+from poster2plot.engine.queue import DecodingQueue, Request
 
 CPU = torch.device("cpu")
 POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))

@@ -1,6 +1,6 @@
 """Give it a movie or TV poster, get its plot."""
 
-from poster2plot.attention import WordAttention
+from poster2plot.engine.word_attention import WordAttention
 from poster2plot.errors import (
     BusyError,
     CheckpointError,
@@ -19,8 +19,8 @@ from poster2plot.errors import (
     SettingsError,
     UnsupportedImageError,
 )
-from poster2plot.images import read_image
-from poster2plot.lookup import Poster, PosterFinder
+from poster2plot.images.decoding import read_image
+from poster2plot.imdb.finder import Poster, PosterFinder
 from poster2plot.pipeline import Candidate, Poster2Plot
 from poster2plot.settings import GenerationSettings
 

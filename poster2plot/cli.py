@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from poster2plot.errors import Poster2PlotError
+from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import expand, load
-from poster2plot.lookup import PosterFinder
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.records import error_record, plot_record
 from poster2plot.settings import GenerationSettings

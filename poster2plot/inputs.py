@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from poster2plot.errors import InputError
-from poster2plot.images import image_files, read_image
-from poster2plot.lookup import Poster, PosterFinder
-from poster2plot.titles import looks_like_title
+from poster2plot.images.decoding import image_files, read_image
+from poster2plot.imdb.finder import Poster, PosterFinder
+from poster2plot.imdb.ids import looks_like_title
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poster2plot.attention import WordAttention, by_word, patch_grid
-from poster2plot.checkpoint import Checkpoint, load_checkpoint
+from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from poster2plot.engine.word_attention import WordAttention, by_word, patch_grid
 from poster2plot.errors import CheckpointError, DeviceError, SettingsError
+from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
-from poster2plot.text import tidy
 
 if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
     from transformers import VisionEncoderDecoderConfig
 
-    from poster2plot.engine import Hypothesis, Precision
-    from poster2plot.queueing import DecodingQueue, Request
+    from poster2plot.engine.linear import Precision
+    from poster2plot.engine.queue import DecodingQueue, Request
+    from poster2plot.engine.search import Hypothesis
 
 logger = logging.getLogger(__name__)
 
@@ -104,9 +105,10 @@ class Poster2Plot:
 
         Raises `CheckpointError` for a precision that the model's device lacks.
         """
-        from poster2plot.engine import Engine, precisions
-        from poster2plot.guidance import word_starts
-        from poster2plot.queueing import DecodingQueue
+        from poster2plot.engine.engine import Engine
+        from poster2plot.engine.guidance import word_starts
+        from poster2plot.engine.linear import precisions
+        from poster2plot.engine.queue import DecodingQueue
 
         allowed = precisions(checkpoint.device)
         if precision is not None and precision not in allowed:
@@ -206,7 +208,7 @@ class Poster2Plot:
         `on_step` gets the index of an image and its most promising plot so far, in another thread.
         Different `visitor`s take turns. Raises `SettingsError`.
         """
-        from poster2plot.queueing import Request
+        from poster2plot.engine.queue import Request
 
         settings = self.resolve(settings)
         requests = [

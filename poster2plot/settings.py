@@ -27,8 +27,8 @@ class GenerationSettings:
     * `max_length`: longest plot, in tokens, the start token included; none ends before
       `min_length`.
     * `num_candidates`: plots to return; in beam search no more than `num_beams`.
-    * `guidance`: how closely to follow the poster (`poster2plot.guidance`); 1 is the plain model,
-      None the value that the checkpoint recommends.
+    * `guidance`: how closely to follow the poster (`poster2plot.engine.guidance`); 1 is the plain
+      model, None the value that the checkpoint recommends.
     * `length_penalty`: above 0 favours longer plots in beam search.
     * `early_stopping`: end beam search with as many plots as beams (True), or only once no running
       hypothesis can beat them, by a guess (False) or surely ("never").

@@ -24,9 +24,9 @@ from pathlib import Path
 import requests
 
 from poster2plot import GenerationSettings, Poster2Plot
-from tests.app_server import serve_app
-from tests.conftest import draw_poster, encode
-from tests.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
+from support.app_server import serve_app
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
 
 KILLS = 10
 DAMAGES = 100

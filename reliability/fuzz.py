@@ -17,12 +17,12 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["PIL", "poster2plot.images"]):
+with atheris.instrument_imports(include=["PIL", "poster2plot.images.decoding"]):
     from PIL import Image
 
     from poster2plot.errors import ImageError
-    from poster2plot.images import MAX_SIDE, read_image
-    from tests.corpus import quick_cases
+    from poster2plot.images.decoding import MAX_SIDE, read_image
+    from support.bad_images import quick_cases
 
     Image.init()  # imports Pillow's readers
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from poster2plot.errors import ImageError, InputError
-from poster2plot.images import MAX_SIDE, read_image
-from tests.corpus import quick_cases, slow_cases
+from poster2plot.images.decoding import MAX_SIDE, read_image
+from support.bad_images import quick_cases, slow_cases
 
 MAX_SECONDS = 10.0
 MAX_MEGABYTES = 1000.0

@@ -21,9 +21,9 @@ from contextlib import ExitStack, contextmanager
 
 import psutil
 
-from reliability.visitors import Answer, ApiVisitor, PageVisitor
-from tests.app_server import AppServer, serve_app
-from tests.poster_server import serve_posters
+from support.app_server import AppServer, serve_app
+from support.page_client import Answer, ApiVisitor, PageVisitor
+from support.poster_server import serve_posters
 
 QUERIES = ("", "guidance=3", "beams=2", "candidates=3", "max_length=32", "search=Sampling")
 THINKING = (0.5, 3.0)  # seconds between a plot and the next poster

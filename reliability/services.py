@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from poster2plot import PosterFinder, PosterNotFoundError, PosterServiceError
-from poster2plot.fetch import FetchLimits
-from tests.poster_server import (
+from poster2plot.imdb.http_client import FetchLimits
+from support.poster_server import (
     ID,
     METAHUB,
     MOVIE,

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from poster2plot.training.train import last_checkpoint
-from tests.training.conftest import write_data, write_decoder, write_encoder, write_source
+from support.training_data import write_data, write_decoder, write_encoder, write_source
 
 KILLS = 10
 SECONDS = (4.0, 14.0)  # of a run before it is killed; half of that goes into imports

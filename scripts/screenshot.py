@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser import PATIENCE, example, launch
+from support.browser import PATIENCE, example, launch
 
 OUT = Path(__file__).parent.parent / "assets" / "screenshot.png"
 

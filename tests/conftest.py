@@ -1,6 +1,5 @@
 """Fixtures shared by the tests: pictures drawn on the spot and tiny checkpoints."""
 
-import io
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,26 +8,10 @@ import pytest
 import s3fs
 import torch
 from moto.server import ThreadedMotoServer
-from PIL import Image, ImageDraw
 
 from poster2plot import Poster2Plot
-from tests.tiny import save_tiny_model
-
-
-def draw_poster(color: str = "navy", size: tuple[int, int] = (200, 300)) -> Image.Image:
-    """A poster of sorts: a moon over hills."""
-    image = Image.new("RGB", size, color)
-    draw = ImageDraw.Draw(image)
-    width, height = size
-    draw.ellipse((width * 0.5, height * 0.1, width * 0.8, height * 0.3), fill="lightyellow")
-    draw.polygon([(0, height), (width * 0.4, height * 0.6), (width, height)], fill="black")
-    return image
-
-
-def encode(image: Image.Image, format: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format)
-    return buffer.getvalue()
+from support.drawn_posters import draw_poster, encode
+from support.toy_model import save_tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import pytest
 
 from poster2plot import GenerationSettings, Poster2Plot
 from poster2plot.cli import main, parser
-from poster2plot.services import CINEMETA_NOTICE
-from tests.conftest import draw_poster, encode
-from tests.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from poster2plot.imdb.services import CINEMETA_NOTICE
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_bundled_model_writes_what_stock_generate_writes(
 ):
     from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
-    from poster2plot.checkpoint import BUNDLED_MODEL
+    from poster2plot.checkpoints.loading import BUNDLED_MODEL
 
     poster = draw_poster()
     poster.save(tmp_path / "poster.png")

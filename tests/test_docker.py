@@ -34,7 +34,10 @@ def test_what_the_image_gets_is_all_the_page_needs(tmp_path: Path):
             shutil.copytree(ROOT / name, target)
         else:
             shutil.copy(ROOT / name, target)
-    check = "import streamlit_app; from page import inputs, shared; shared.desk(); inputs.EXAMPLES"
+    check = (
+        "import streamlit_app; from poster2plot.page import cached_resources, inputs; "
+        "cached_resources.desk(); inputs.EXAMPLES"
+    )
     result = subprocess.run(
         [sys.executable, "-c", f"{check} or exit('no examples')"],
         cwd=tmp_path,

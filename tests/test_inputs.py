@@ -5,8 +5,8 @@ import pytest
 
 from poster2plot import ImageError, InputError, PosterLookupError
 from poster2plot.inputs import expand, load
-from tests.conftest import draw_poster, encode
-from tests.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
 
 
 @pytest.fixture

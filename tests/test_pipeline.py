@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from poster2plot import GenerationSettings, Poster2Plot, SettingsError
-from poster2plot.checkpoint import Checkpoint, load_checkpoint
-from tests.conftest import draw_poster
+from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from support.drawn_posters import draw_poster
 
 PLAIN = GenerationSettings(guidance=1, max_length=24)
 

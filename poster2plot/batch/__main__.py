@@ -11,11 +11,11 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from poster2plot.batch.bulk import patient_finder
-from poster2plot.batch.run import Worker
+from poster2plot.batch.catalogues.items import items
+from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Shards, chunks
-from poster2plot.batch.sources import items
-from poster2plot.checkpoint import choose_device
+from poster2plot.batch.worker import Worker
+from poster2plot.checkpoints.loading import choose_device
 from poster2plot.cli import add_settings, settings_of
 from poster2plot.errors import Poster2PlotError
 from poster2plot.pipeline import Poster2Plot
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> None:
         if options.ray is None:
             Worker(p2p, settings, patient_finder(state.num_processes)).write(mine, shards, tell)
         else:
-            from poster2plot.batch import cluster
+            from poster2plot.batch import ray_cluster as cluster
 
             job = cluster.Job(
                 options.model, options.device, options.precision, settings, shards.output

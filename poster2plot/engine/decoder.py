@@ -22,10 +22,10 @@ import torch
 from torch import Tensor, nn
 from transformers import VisionEncoderDecoderModel
 
-from poster2plot.engine.blocks import Blocks, Layer, Passed, TorchBlocks
 from poster2plot.engine.cache import Cache, KeysValues
+from poster2plot.engine.layers import Blocks, Layer, Passed, TorchBlocks
 from poster2plot.engine.linear import Linear, Precision
-from poster2plot.engine.runtime import (
+from poster2plot.engine.onnx_layers import (
     ACTIVATIONS,
     RuntimeBlocks,
     RuntimeHead,

@@ -14,7 +14,7 @@ from transformers import VisionEncoderDecoderModel
 from poster2plot.engine.cache import of_posters
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.linear import DTYPES, Precision, lay_out_linears, precisions
-from poster2plot.engine.processing import process
+from poster2plot.engine.logits_processing import process
 from poster2plot.engine.search import BeamSearch, Hypothesis, Sampling, Search
 from poster2plot.settings import GenerationSettings
 

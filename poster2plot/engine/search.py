@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
-from poster2plot.topk import largest
 
 _NEVER = -1e9  # the score of what must not be chosen
 

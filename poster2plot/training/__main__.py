@@ -17,7 +17,7 @@ import typing
 from pathlib import Path
 
 from poster2plot.errors import Poster2PlotError
-from poster2plot.training import small
+from poster2plot.training.bundled import commands as small
 from poster2plot.training.recipe import PRESETS, Recipe
 
 
@@ -105,11 +105,11 @@ def _add_train(commands: typing.Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from poster2plot.training.batches import Captions, to_examples
+    from poster2plot.training.bundled.text_matching import read_matches
+    from poster2plot.training.callbacks import LossCurve, SamplePlots
     from poster2plot.training.compose import compose
     from poster2plot.training.dataset import Dataset
-    from poster2plot.training.match import read_matches
-    from poster2plot.training.progress import LossCurve, SamplePlots
-    from poster2plot.training.states import States
+    from poster2plot.training.encoder_states import States
     from poster2plot.training.train import train_captioner
 
     names = {field.name for field in dataclasses.fields(Recipe)}
@@ -164,11 +164,11 @@ def _add_evaluate(commands: typing.Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from poster2plot.checkpoint import load_checkpoint
+    from poster2plot.checkpoints.loading import load_checkpoint
     from poster2plot.settings import GenerationSettings
     from poster2plot.training.dataset import Dataset
-    from poster2plot.training.evaluate import evaluate
-    from poster2plot.training.similarity import Embedder
+    from poster2plot.training.evaluation.evaluate import evaluate
+    from poster2plot.training.evaluation.retrieval import Embedder
 
     checkpoint = load_checkpoint(options.checkpoint)
     found = evaluate(

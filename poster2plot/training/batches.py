@@ -13,11 +13,10 @@ from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
 from poster2plot.training.dataset import Pair, Picture
+from poster2plot.training.encoder_states import States
 from poster2plot.training.recipe import Recipe
-from poster2plot.training.states import States
-from poster2plot.training.texts import premise
+from poster2plot.training.target_texts import IGNORED, premise
 
-IGNORED = -100  # label that cross-entropy skips
 STEP = 8  # tokens; few widths of batches, because CPU kernels are prepared for each anew
 
 
@@ -149,7 +148,7 @@ def corrupt(inputs: Tensor, share: float, vocabulary: int) -> Tensor:
 def drop_pictures(states: Tensor, share: float) -> Tensor:
     """Encoder states (B, S, width) with those of a share of the samples set to zero.
 
-    That is the unconditional stream of classifier-free guidance (`poster2plot.guidance`).
+    That is the unconditional stream of classifier-free guidance (`poster2plot.engine.guidance`).
     """
     return states * (torch.rand(len(states), 1, 1, device=states.device) >= share)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from poster2plot.errors import ImageError, InputError
-from poster2plot.images import IMAGE_SUFFIXES, read_image
+from poster2plot.images.decoding import IMAGE_SUFFIXES, read_image
 
 SPLITS = ("train", "valid", "test")
 ID_COLUMNS = ("imdb_title_id", "id", "tconst")

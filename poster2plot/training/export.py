@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import HfApi
 from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
-from poster2plot.checksums import write_checksums
+from poster2plot.checkpoints.checksums import write_checksums
 from poster2plot.errors import InputError
 from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import SPLITS, Dataset

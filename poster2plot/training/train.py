@@ -21,7 +21,6 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot.training.batches import (
-    IGNORED,
     Captions,
     Collator,
     LengthBucketSampler,
@@ -31,6 +30,7 @@ from poster2plot.training.batches import (
 )
 from poster2plot.training.compose import Captioner
 from poster2plot.training.recipe import Recipe
+from poster2plot.training.target_texts import IGNORED
 
 
 def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 
 from poster2plot.errors import InputError
 from poster2plot.training.dataset import Dataset, index_pictures, prepare
-from tests.training.conftest import PLOTS, poster, write_csv
+from support.training_data import PLOTS, poster, write_csv
 
 LONG = "A sailor waits for a ship that never comes."
 

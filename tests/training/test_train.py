@@ -27,16 +27,18 @@ from transformers import (
 )
 
 from poster2plot import Poster2Plot
-from poster2plot.checkpoint import load_checkpoint
-from poster2plot.training.batches import IGNORED, Collator, target_ids
+from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.training.batches import Collator, target_ids
 from poster2plot.training.compose import compose
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.evaluate import measure_losses
+from poster2plot.training.evaluation.evaluate import measure_losses
 from poster2plot.training.recipe import ORIGINAL, Recipe
+from poster2plot.training.target_texts import IGNORED
 from poster2plot.training.train import last_checkpoint, token_loss
-from tests.conftest import draw_poster
-from tests.tiny import tiny_image_processor, tiny_tokenizer
-from tests.training.conftest import PLOTS, Command
+from support.drawn_posters import draw_poster
+from support.toy_model import tiny_image_processor, tiny_tokenizer
+from support.training_data import PLOTS
+from tests.training.conftest import Command
 
 SMALL_BATCH = ("--batch", "4", "--learning-rate", "0.003", "--samples", "2")
 

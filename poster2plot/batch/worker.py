@@ -1,0 +1,147 @@
+"""One worker's share of a catalogue: posters are read in threads while the model writes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from poster2plot.batch.catalogues.items import Item
+from poster2plot.batch.shards import Chunk, Row, Shards
+from poster2plot.engine.queue import LARGEST_BATCH
+from poster2plot.errors import Poster2PlotError, PosterServiceError
+from poster2plot.imdb.finder import PAUSE_SECONDS, PosterFinder
+from poster2plot.inputs import LoadedPoster
+from poster2plot.pipeline import PlotRequest, Poster2Plot
+from poster2plot.settings import GenerationSettings
+
+READERS = 8  # threads; a title waits for the network, and decoding a picture needs no lock
+_AHEAD = 3 * LARGEST_BATCH  # posters read before the model needs them
+
+
+@dataclass
+class Worker:
+    """Writes rows; `idle` is the seconds that its model had nothing to do but wait for posters.
+
+    A title that no service answers for is asked for again after each of the `pauses`, in seconds.
+    """
+
+    p2p: Poster2Plot
+    settings: GenerationSettings
+    finder: PosterFinder
+    pauses: Sequence[float] = (PAUSE_SECONDS, PAUSE_SECONDS)
+    idle: float = field(default=0.0, init=False)
+    _unanswered: int = field(default=0, init=False)  # titles in a row
+
+    def write(
+        self, chunks: Iterable[Chunk], shards: Shards, tell: Callable[[int, int], object]
+    ) -> None:
+        """Write a shard for each chunk and tell how many rows it has, and how many errors.
+
+        Raises `PosterServiceError` when no service answers any more, whatever the title.
+        """
+        waiting: deque[Chunk] = deque()
+
+        def items() -> Iterator[Item]:
+            for chunk in chunks:
+                waiting.append(chunk)
+                yield from chunk.items
+
+        rows: list[Row] = []
+        for row in self.rows(items()):
+            rows.append(row)
+            if len(rows) == len(waiting[0].items):
+                shards.write(waiting.popleft().name, rows)
+                tell(len(rows), sum(row["error"] is not None for row in rows))
+                rows = []
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row]:
+        """A row for each item, in order; what is wrong with one becomes its `error`."""
+        rest, stop = iter(items), threading.Event()
+        # So that a full batch waits whenever the model is free.
+        queued = 2 * LARGEST_BATCH * self.p2p.engine.side_by_side
+        reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
+        writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
+        with ThreadPoolExecutor(READERS) as pool:
+            try:
+                while True:
+                    while len(reading) < _AHEAD and (item := next(rest, None)):
+                        reading.append((item, pool.submit(self._load, item, stop)))
+                    while reading and len(writing) < queued and reading[0][1].done():
+                        writing.append(self._submit(*reading.popleft()))
+                    if writing:
+                        yield self._row(writing.popleft())
+                    elif reading:
+                        started = time.perf_counter()
+                        writing.append(self._submit(*reading.popleft()))
+                        self.idle += time.perf_counter() - started
+                    else:
+                        return
+            finally:
+                stop.set()
+                for _, future in reading:
+                    future.cancel()
+                for each in writing:
+                    if not isinstance(each, dict):
+                        each[2].cancel()
+
+    def _load(self, item: Item, stop: threading.Event) -> LoadedPoster:
+        for pause in self.pauses:
+            try:
+                return item.load(self.finder)
+            except PosterServiceError:
+                if stop.wait(pause):
+                    raise
+        return item.load(self.finder)
+
+    def _submit(
+        self, item: Item, reading: Future[LoadedPoster]
+    ) -> tuple[Item, LoadedPoster, PlotRequest] | Row:
+        try:
+            loaded = reading.result()
+        except Poster2PlotError as error:
+            is_down = isinstance(error, PosterServiceError)
+            self._unanswered = self._unanswered + 1 if is_down else 0
+            if self._unanswered == READERS:
+                raise PosterServiceError(
+                    f"Poster services do not answer, for {READERS} titles in a row; what is "
+                    f"written is kept. The last: {error}"
+                ) from error
+            return _error(item, str(error))
+        self._unanswered = 0
+        [request] = self.p2p.submit([loaded.image], self.settings)
+        return item, loaded, request
+
+    def _row(self, written: tuple[Item, LoadedPoster, PlotRequest] | Row) -> Row:
+        if isinstance(written, dict):
+            return written
+        item, loaded, request = written
+        try:
+            candidates = request.result()
+        except Exception as error:  # of the machine: out of memory, say
+            return _error(item, f"The plot could not be written ({type(error).__name__}).")
+        about = loaded.poster
+        return {
+            "source": item.source,
+            "plot": candidates[0].text,
+            "score": round(candidates[0].score, 6),
+            "candidates": [
+                {"text": each.text, "score": round(each.score, 6)} for each in candidates
+            ],
+            "model": self.p2p.name,
+            "title": about and about.title,
+            "year": about and about.year,
+            "synopsis": about and about.synopsis,
+            "attribution": about and about.attribution,
+            "error": None,
+        }
+
+
+def _error(item: Item, why: str) -> Row:
+    nothing = dict.fromkeys(
+        ("plot", "score", "model", "title", "year", "synopsis", "attribution"), None
+    )
+    return {"source": item.source, **nothing, "candidates": [], "error": why}

@@ -1,0 +1,189 @@
+"""Requests of many threads for one engine, decoded together where they wait together.
+
+Threads that decode side by side would fight for the same cores. Here a worker decodes on all of
+them, or as many workers as the engine allows on one each. Whatever waits with the same settings
+when a worker is free becomes its next batch, since a step costs little more for several posters
+than for one. Visitors take turns, however many posters one of them brings.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from poster2plot.settings import GenerationSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from poster2plot.engine.engine import Engine
+    from poster2plot.engine.search import Hypothesis
+
+LARGEST_BATCH = 16  # posters; more gain little and make those that come next wait
+_GATHER = 0.002  # seconds, for those who ask at the same moment, or again as soon as answered
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A poster to decode: how to get its encoder states (1, S, width), and what to tell whom.
+
+    `on_step` gets the best hypothesis after each step, in the worker's thread. To cancel the
+    `future` ends the request, also while it is decoded. `seconds` fills with the time that each
+    stage took: wait, encode, decode.
+    """
+
+    states: Callable[[], Tensor]
+    settings: GenerationSettings
+    on_step: Callable[[Hypothesis], None] | None = None
+    visitor: str = ""
+    future: Future[list[Hypothesis]] = field(default_factory=Future)
+    seconds: dict[str, float] = field(default_factory=dict)
+    submitted: float = field(default_factory=time.perf_counter)
+
+
+class DecodingQueue:
+    """Decodes requests in fair order, together with those that wait and ask alike.
+
+    Every visitor's first poster comes before anybody's second, and among those the visitor who was
+    served longest ago.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._workers = 0  # that run
+        self._busy = 0  # of them with a batch
+        self._waiting: list[Request] = []
+        self._batches = 0
+        self._served: dict[str, int] = {}  # the last batch of each visitor who waits for another
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many requests wait, those not counted that are being decoded."""
+        with self._lock:
+            return len(self._in_turn())
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queue requests; their futures get the plots or the error."""
+        with self._lock:
+            self._waiting += requests
+            while self._workers < min(self._engine.side_by_side, self._busy + len(self._waiting)):
+                # Not a daemon: PyTorch aborts a process that ends while one is in its code.
+                threading.Thread(target=self._work, name="decoding").start()
+                self._workers += 1
+
+    def ahead(self, request: Request) -> int:
+        """How many requests come before this one; 0 also when it does not wait any more."""
+        with self._lock:
+            order = self._in_turn()
+        return order.index(request) if request in order else 0
+
+    def _work(self) -> None:
+        while True:
+            time.sleep(_GATHER)
+            if not (batch := self._next_batch()):
+                return
+            self._decode(batch)
+            with self._lock:
+                self._busy -= 1
+
+    def _in_turn(self) -> list[Request]:
+        """What waits, in the order it is to be served. The lock must be held."""
+        turns: Counter[str] = Counter()
+        places = {}
+        for each in self._waiting:
+            if not each.future.cancelled():
+                places[each] = (turns[each.visitor], self._served.get(each.visitor, 0))
+                turns[each.visitor] += 1
+        return sorted(places, key=places.__getitem__)
+
+    def _next_batch(self) -> list[Request]:
+        """The request whose turn it is and others like it. The worker ends where there is none."""
+        with self._lock:
+            order = self._in_turn()
+            if not order:
+                self._waiting = []
+                self._workers -= 1
+                return []
+            # Free workers share what waits.
+            size = min(LARGEST_BATCH, -(-len(order) // (self._engine.side_by_side - self._busy)))
+            # While others wait, nobody gets a whole batch: all of it ends when its last plot does.
+            share = max(1, LARGEST_BATCH // len({each.visitor for each in order}))
+            taken: Counter[str] = Counter()
+            batch: list[Request] = []
+            for each in order:
+                if each.settings == order[0].settings and taken[each.visitor] < share:
+                    taken[each.visitor] += 1
+                    batch.append(each)
+            batch = batch[:size]
+            # Sorting is for this turn only; whose poster came first stays as it was.
+            self._waiting = [each for each in self._waiting if each in order and each not in batch]
+            self._batches += 1
+            self._busy += 1
+            self._served |= dict.fromkeys(taken, self._batches)
+            here = {each.visitor for each in self._waiting}
+            self._served = {who: when for who, when in self._served.items() if who in here}
+            return batch
+
+    def _decode(self, requests: Sequence[Request]) -> None:
+        readable, states = [], []
+        for request in requests:
+            started = time.perf_counter()
+            request.seconds["wait"] = started - request.submitted
+            try:
+                with self._engine.threads(alone=self._busy == 1):
+                    states.append(request.states())
+                readable.append(request)
+            except Exception as error:
+                _settle(request.future, error)
+            request.seconds["encode"] = time.perf_counter() - started
+        if not readable:
+            return
+        try:
+            self._run(readable, states)
+            return
+        except Exception as error:
+            if len(readable) == 1:
+                _settle(readable[0].future, error)
+                return
+        # One of them did that, or there was not enough memory for all: halves tell which. They
+        # come after the handler, whose traceback keeps the memory of the failed batch.
+        rest = [request for request in readable if not request.future.done()]
+        half = (len(rest) + 1) // 2
+        for part in (rest[:half], rest[half:]):
+            if part:
+                self._decode(part)
+
+    def _run(self, requests: Sequence[Request], states: Sequence[Tensor]) -> None:
+        import torch
+
+        from poster2plot.engine.engine import Decoding
+
+        started = time.perf_counter()
+        decoding = Decoding(self._engine, torch.cat(list(states)), requests[0].settings)
+        while decoding.running:
+            decoding.step(alone=self._busy == 1)
+            for poster in decoding.running:
+                if on_step := requests[poster].on_step:
+                    on_step(decoding.best(poster))
+            for poster in [*decoding.results]:
+                requests[poster].seconds["decode"] = time.perf_counter() - started
+                _settle(requests[poster].future, decoding.results.pop(poster))
+            gone = [poster for poster in decoding.running if requests[poster].future.cancelled()]
+            if gone:
+                decoding.drop(gone)
+
+
+def _settle(future: Future[list[Hypothesis]], outcome: list[Hypothesis] | Exception) -> None:
+    """Hand over plots or an error, unless the request has been cancelled meanwhile."""
+    try:
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+    except InvalidStateError:
+        pass

@@ -1,0 +1,221 @@
+"""What each poster service says about an IMDb title id.
+
+Every method gives what the service knows, or None when it does not know the title, and raises
+FetchError, and nothing else, whatever the service sends.
+
+- TMDB        https://developer.themoviedb.org/reference/find-by-id
+- OMDb        https://www.omdbapi.com/
+- Cinemeta    the metadata add-on of Stremio, https://github.com/Stremio/stremio-addon-sdk
+- Metahub     the pictures of Stremio, by id
+- IMDb        the search box's suggestions: undocumented, and only asked where the user opts in
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from poster2plot.imdb.http_client import Fetcher, FetchError
+
+JSON_BYTES = 16 << 20  # a series of Cinemeta lists thousands of episodes
+PICTURE_BYTES = 10 << 20
+TITLE_CHARS = 300
+SYNOPSIS_CHARS = 5_000
+
+# The first is the notice that TMDB's terms of use require, word for word.
+TMDB_NOTICE = (
+    "This product uses TMDB and the TMDB APIs but is not endorsed, certified, "
+    "or otherwise approved by TMDB."
+)
+OMDB_NOTICE = "Data from OMDb (omdbapi.com), CC BY-NC 4.0."
+CINEMETA_NOTICE = "Data from Cinemeta (strem.io)."
+METAHUB_NOTICE = "Poster from Metahub (metahub.space)."
+IMDB_NOTICE = "Data from IMDb (imdb.com)."
+
+_BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the services are, and the hosts their pictures and redirects may lead to."""
+
+    tmdb: str = "https://api.themoviedb.org/3"
+    tmdb_pictures: str = "https://image.tmdb.org/t/p/w500"
+    omdb: str = "https://www.omdbapi.com/"
+    cinemeta: str = "https://v3-cinemeta.strem.io"
+    metahub: str = "https://images.metahub.space"
+    imdb_suggestions: str = "https://v3.sg.media-imdb.com"
+    picture_hosts: frozenset[str] = frozenset(
+        {"image.tmdb.org", "m.media-amazon.com", "images.metahub.space", "live.metahub.space"}
+    )
+    # Cinemeta redirects to its live copy for titles that it has not stored.
+    cinemeta_hosts: frozenset[str] = frozenset({"cinemeta-live.strem.io"})
+
+
+@dataclass(frozen=True)
+class PosterInfo:
+    """What one service knows of a title; `picture_url` is None where it has no poster."""
+
+    service: str
+    attribution: str
+    picture_url: str | None
+    title: str | None = None
+    year: int | None = None
+    synopsis: str | None = None
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services, asked through one `Fetcher`."""
+
+    fetcher: Fetcher = field(default_factory=Fetcher)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+
+    def tmdb(self, title_id: str, key: str) -> PosterInfo | None:
+        """Ask TMDB with a v3 key (32 characters) or a v4 read access token (a JSON web token)."""
+        is_token = key.startswith("eyJ") or len(key) > 40
+        answer = self._json(
+            f"{self.endpoints.tmdb}/find/{title_id}",
+            headers={"Authorization": f"Bearer {key}"} if is_token else {},
+            params={"external_source": "imdb_id"} | ({} if is_token else {"api_key": key}),
+        )
+        found = _objects(answer.get("movie_results")) + _objects(answer.get("tv_results"))
+        if not found:
+            return None
+        path = _text(found[0].get("poster_path"), TITLE_CHARS)
+        return PosterInfo(
+            "TMDB",
+            TMDB_NOTICE,
+            self.endpoints.tmdb_pictures + path if path and path.startswith("/") else None,
+            _text(found[0].get("title") or found[0].get("name"), TITLE_CHARS),
+            _year(found[0].get("release_date") or found[0].get("first_air_date")),
+            _text(found[0].get("overview"), SYNOPSIS_CHARS),
+        )
+
+    def omdb(self, title_id: str, key: str) -> PosterInfo | None:
+        """Ask OMDb, which takes its key in the query only."""
+        params = {"i": title_id, "plot": "short", "apikey": key}
+        answer = self._json(self.endpoints.omdb, params=params)
+        if answer.get("Response") != "True":
+            return None
+        return PosterInfo(
+            "OMDb",
+            OMDB_NOTICE,
+            _picture_url(answer.get("Poster")),
+            _text(answer.get("Title"), TITLE_CHARS),
+            _year(answer.get("Year")),
+            _text(answer.get("Plot"), SYNOPSIS_CHARS),
+        )
+
+    def cinemeta(self, title_id: str) -> PosterInfo | None:
+        """Ask Cinemeta, first for a movie, then for a series, as the id does not tell."""
+        for kind in ("movie", "series"):
+            url = f"{self.endpoints.cinemeta}/meta/{kind}/{title_id}.json"
+            answer = self._json(url, redirect_hosts=self.endpoints.cinemeta_hosts)
+            meta = answer.get("meta")
+            if isinstance(meta, dict) and meta:
+                return PosterInfo(
+                    "Cinemeta",
+                    CINEMETA_NOTICE,
+                    _picture_url(meta.get("poster")),
+                    _text(meta.get("name"), TITLE_CHARS),
+                    _year(meta.get("year") or meta.get("releaseInfo")),
+                    _text(meta.get("description"), SYNOPSIS_CHARS),
+                )
+        return None
+
+    def metahub(self, title_id: str) -> PosterInfo:
+        """Name the picture that Metahub has of every title it knows; this asks nothing yet."""
+        url = f"{self.endpoints.metahub}/poster/medium/{title_id}/img"
+        return PosterInfo("Metahub", METAHUB_NOTICE, url)
+
+    def imdb_suggestion(self, title_id: str) -> PosterInfo | None:
+        """Ask IMDb's search box, which may answer with other titles beside this one."""
+        answer = self._json(f"{self.endpoints.imdb_suggestions}/suggestion/x/{title_id}.json")
+        for entry in _objects(answer.get("d")):
+            if entry.get("id") == title_id:
+                picture = entry.get("i")
+                return PosterInfo(
+                    "IMDb",
+                    IMDB_NOTICE,
+                    _picture_url(picture.get("imageUrl")) if isinstance(picture, dict) else None,
+                    _text(entry.get("l"), TITLE_CHARS),
+                    _year(entry.get("y")),
+                )
+        return None
+
+    def picture(self, url: str) -> bytes | None:
+        """Fetch the bytes behind a `picture_url`, unchecked; None when there is no such picture."""
+        hosts = self.endpoints.picture_hosts
+        answer = self.fetcher.get(url, max_bytes=PICTURE_BYTES, hosts=hosts)
+        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return None
+        if answer.status != HTTPStatus.OK:
+            raise FetchError(f"gave no picture ({answer.status})")
+        return answer.body
+
+    def _json(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        redirect_hosts: frozenset[str] = frozenset(),
+    ) -> dict[str, Any]:
+        """Fetch a JSON object; an empty one when the service does not know the title."""
+        hosts = {urlsplit(url).netloc} | redirect_hosts
+        answer = self.fetcher.get(
+            url, headers=headers, params=params, max_bytes=JSON_BYTES, hosts=hosts
+        )
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return {}
+        if params and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            # OMDb says 401 for both; its "Request limit reached!" is not a matter of the key.
+            limit = b"limit reached" in answer.body.lower()
+            raise FetchError("has reached its daily limit" if limit else "refused the key")
+        if answer.status != HTTPStatus.OK:
+            raise FetchError(f"failed ({answer.status})")
+        try:
+            value = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise FetchError("gave an answer that makes no sense")
+        return value
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _text(value: object, limit: int) -> str | None:
+    """Return one clean line of at most `limit` characters, or None for nothing or "N/A"."""
+    if not isinstance(value, str):
+        return None
+    # A lone surrogate is valid in JSON, and cannot be encoded again.
+    text = _BIDI_CONTROLS.sub("", value[: 4 * limit]).encode("utf-8", "ignore").decode()
+    text = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text)
+    text = " ".join(text.split())
+    if len(text) > limit:
+        text = text[: limit - 1].rstrip() + "…"
+    return None if text in ("", "N/A") else text
+
+
+def _year(value: object) -> int | None:
+    """Return the first year of 2010, "2010-07-15" or "2011–2019"."""
+    text = str(value) if isinstance(value, str | int) else ""
+    found = re.match(r"(?:18|19|20|21)[0-9]{2}(?![0-9])", text)
+    return int(found[0]) if found else None
+
+
+def _picture_url(value: object) -> str | None:
+    """Return a picture's URL, in the size of 500 pixels across where its name holds the size."""
+    if not isinstance(value, str) or not re.match("https?://", value) or len(value) > 2048:
+        return None
+    return re.sub(r"\._V1_[^/]*\.(jpg|png)$", r"._V1_QL75_UX500_.\1", value)

@@ -1,0 +1,38 @@
+"""What all visitors share, made once: the front desk with the model, and the poster services."""
+
+import functools
+import os
+import threading
+
+import streamlit as st
+
+from poster2plot import Poster2Plot, PosterFinder
+from poster2plot.server.service import FrontDesk
+
+_lock = threading.Lock()
+
+
+def desk() -> FrontDesk:
+    """The desk of the model that POSTER2PLOT_MODEL names, else of the bundled one.
+
+    Raises `CheckpointError`.
+    """
+    with _lock:
+        return _desk(os.environ.get("POSTER2PLOT_MODEL"))
+
+
+def finder() -> PosterFinder:
+    """The poster services, with the keys of the secrets or the environment."""
+    with _lock:
+        return _finder()
+
+
+@functools.lru_cache(1)
+def _desk(name: str | None) -> FrontDesk:
+    return FrontDesk(Poster2Plot.from_pretrained(name))
+
+
+@functools.cache
+def _finder() -> PosterFinder:
+    has_secrets = st.secrets.load_if_toml_exists()
+    return PosterFinder.from_environment(st.secrets if has_secrets else None)

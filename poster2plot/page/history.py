@@ -1,0 +1,50 @@
+"""The plots of this visit as a gallery."""
+
+import streamlit as st
+
+from poster2plot.page.downloads import download_all
+from poster2plot.page.escaping import plain
+from poster2plot.page.session_state import Key, unwanted, written
+
+COLUMNS = 4
+
+
+def show_history() -> None:
+    """Newest first, each with a button to forget it."""
+    plots = written()
+    if not plots:
+        st.info("The plots of this visit are kept here until you close the page.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        download_all([each.record for each in plots.values()], key="history")
+        st.button(
+            "Forget all",
+            icon=":material/delete:",
+            type="tertiary",
+            on_click=_forget,
+            args=(list(plots),),
+        )
+    newest = list(reversed(plots.items()))
+    for start in range(0, len(newest), COLUMNS):
+        for column, (key, each) in zip(
+            st.columns(COLUMNS), newest[start : start + COLUMNS], strict=False
+        ):
+            with column, st.container(border=True):
+                st.image(each.picture, alt=f"Poster: {each.label}", width="stretch")
+                st.caption(plain(each.label))
+                st.markdown(plain(each.record["plot"]))
+                st.button(
+                    "Forget",
+                    key=f"forget {hash(key)}",
+                    icon=":material/delete:",
+                    type="tertiary",
+                    help=f"Forget the plot of {each.label}",
+                    on_click=_forget,
+                    args=([key],),
+                )
+
+
+def _forget(keys: list[Key]) -> None:
+    for key in keys:
+        written().pop(key, None)
+    unwanted().update(keys)

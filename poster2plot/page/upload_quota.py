@@ -1,0 +1,48 @@
+"""What uploads may keep in memory, since Streamlit caps each file but not how many there are."""
+
+from typing import cast
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit import runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+
+from poster2plot.images.decoding import MAX_BYTES
+
+VISIT_BYTES = 200 * 2**20  # of one visitor
+ALL_BYTES = 2 * 2**30  # of all visitors
+_PATH = "/_stcore/upload_file/"  # then the visitor's session and the file
+
+
+class UploadQuota:
+    """ASGI middleware that refuses (413) the uploads beyond `VISIT_BYTES` and `ALL_BYTES`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._arriving: list[str] = []  # the session of each
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on but uploads for which there is no room."""
+        if scope["type"] != "http" or scope["method"] != "PUT" or _PATH not in scope["path"]:
+            await self._app(scope, receive, send)
+            return
+        session = scope["path"].split(_PATH)[1].split("/")[0]
+        if not self._has_room(session):
+            await PlainTextResponse("Too many uploads; clear some.", 413)(scope, receive, send)
+            return
+        self._arriving.append(session)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._arriving.remove(session)
+
+    def _has_room(self, session: str) -> bool:
+        # Streamlit's own books, by session and file.
+        manager = cast(MemoryUploadedFileManager, runtime.get_instance().uploaded_file_mgr)
+        kept = {
+            name: sum(len(file.data) for file in [*files.values()])
+            for name, files in [*manager.file_storage.items()]
+        }
+        mine = kept.get(session, 0) + MAX_BYTES * self._arriving.count(session)
+        everyone = sum(kept.values()) + MAX_BYTES * len(self._arriving)
+        return mine + MAX_BYTES <= VISIT_BYTES and everyone + MAX_BYTES <= ALL_BYTES

@@ -1,0 +1,228 @@
+"""The HTTP API: one poster in, its plots out, as routes for any Starlette application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import CancelledError
+from dataclasses import fields
+from typing import Any
+
+import prometheus_client
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartParser
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from poster2plot.errors import (
+    BusyError,
+    CheckpointError,
+    DamagedImageError,
+    ImageTooLargeError,
+    InputError,
+    InvalidTitleError,
+    Poster2PlotError,
+    PosterNotFoundError,
+    PosterServiceError,
+    QueueFullError,
+    RateLimitError,
+    SettingsError,
+    UnsupportedImageError,
+)
+from poster2plot.images.decoding import MAX_BYTES
+from poster2plot.imdb.finder import PosterFinder
+from poster2plot.inputs import LoadedPoster
+from poster2plot.pipeline import Candidate, PlotRequest
+from poster2plot.records import plot_record
+from poster2plot.server.service import FrontDesk, Visitor
+from poster2plot.settings import GenerationSettings
+
+_STATUS = {
+    SettingsError: 400,
+    InputError: 400,
+    InvalidTitleError: 400,
+    PosterNotFoundError: 404,
+    ImageTooLargeError: 413,
+    UnsupportedImageError: 415,
+    DamagedImageError: 422,
+    RateLimitError: 429,
+    PosterServiceError: 502,
+    CheckpointError: 503,
+    QueueFullError: 503,
+}
+_DEFAULTS = GenerationSettings()
+_SETTINGS = {field.name for field in fields(GenerationSettings)}
+_FORM_BYTES = 64 * 1024  # of a request beside its picture
+FORM_SECONDS = 60  # for a request to arrive
+
+logger = logging.getLogger(__name__)
+
+
+def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) -> list[Route]:
+    """The API of a front desk and a finder, which are called for with each request.
+
+    - `POST /api/plot`: a form with an `image` or an IMDb `title`, and generation settings. It
+      answers the JSON object of the command line's `--json`, or `{"error": …}` with a status of 400
+      or above.
+    - `GET /api/health`: 200 when the model writes, else 503.
+    - `GET /metrics`: for Prometheus.
+    """
+
+    async def plot(request: Request) -> Response:
+        try:
+            return JSONResponse(await _plot(request, await run_in_threadpool(desk), finder))
+        except Poster2PlotError as error:
+            headers = {}
+            if isinstance(error, BusyError):
+                headers["Retry-After"] = str(error.retry_after)
+            return JSONResponse({"error": str(error)}, _STATUS[type(error)], headers)
+        except TimeoutError:
+            return JSONResponse({"error": "The request took too long to arrive."}, 408)
+        except CancelledError:
+            return Response(status_code=499)  # as nginx says it: the client is gone
+        except Exception as error:
+            # Only its kind: a message may quote what the visitor sent.
+            logger.error("a plot failed: %s", type(error).__name__)
+            sentence = "The plot could not be written; try again later."
+            return JSONResponse({"error": sentence}, 500)
+
+    async def health(_: Request) -> Response:
+        try:
+            here = await run_in_threadpool(desk)
+        except CheckpointError as error:
+            return JSONResponse({"error": str(error)}, 503)
+        if not await run_in_threadpool(here.is_well):
+            return JSONResponse({"error": "The model does not write."}, 503)
+        p2p = here.p2p
+        return JSONResponse(
+            {
+                "model": p2p.name,
+                "device": str(p2p.device),
+                "notice": p2p.notice,
+                "waiting": p2p.waiting(),
+            }
+        )
+
+    async def metrics(_: Request) -> Response:
+        here = await run_in_threadpool(desk)
+        text = prometheus_client.generate_latest(here.registry)
+        return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+    # Pictures of visitors stay in memory.
+    MultiPartParser.spool_max_size = MAX_BYTES + _FORM_BYTES
+    return [
+        Route("/api/plot", plot, methods=["POST"]),
+        Route("/api/health", health),
+        Route("/metrics", metrics),
+    ]
+
+
+async def _plot(
+    request: Request, desk: FrontDesk, finder: Callable[[], PosterFinder]
+) -> dict[str, Any]:
+    visitor = Visitor("api", request.client.host if request.client else "")
+    with desk.visit(visitor):
+        async with (
+            asyncio.timeout(FORM_SECONDS),
+            _Capped(request.scope, request.receive).form() as form,
+        ):
+            source, load, settings = await _read(form, desk, finder, visitor)
+        started = time.perf_counter()
+        settings = desk.p2p.resolve(settings)
+        loaded = await run_in_threadpool(load)
+        plots = desk.submit(
+            loaded.image,
+            settings,
+            visitor=visitor,
+            read_seconds=time.perf_counter() - started,
+        )
+        candidates = await _written(request, plots)
+    return plot_record(
+        source,
+        candidates,
+        model=desk.p2p.name,
+        device=str(desk.p2p.device),
+        settings=settings,
+        seconds=time.perf_counter() - started,
+        poster=loaded.poster,
+    )
+
+
+async def _written(request: Request, plots: PlotRequest) -> list[Candidate]:
+    """The candidates; who hangs up cancels them."""
+
+    async def hung_up() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    plots.on_done(lambda: loop.call_soon_threadsafe(done.set))
+    waits = [asyncio.create_task(done.wait()), asyncio.create_task(hung_up())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        plots.cancel()
+        for wait in waits:
+            wait.cancel()
+    return plots.result(0)
+
+
+class _Capped(Request):
+    """A request that ends in an error as soon as its body is too large."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        size = 0
+        async for chunk in super().stream():
+            size += len(chunk)
+            if size > MAX_BYTES + _FORM_BYTES:
+                raise ImageTooLargeError(
+                    f"The picture is larger than {MAX_BYTES // 2**20} MB; make it smaller."
+                )
+            yield chunk
+
+
+async def _read(
+    form: FormData, desk: FrontDesk, finder: Callable[[], PosterFinder], visitor: Visitor
+) -> tuple[str, Callable[[], LoadedPoster], GenerationSettings]:
+    """What a form asks for: its poster's name, how to get the poster, and settings."""
+    unknown = set(form) - _SETTINGS - {"image", "title"}
+    if unknown:
+        raise SettingsError(
+            f"There is no field {sorted(unknown)[0]!r}; there are image, title, "
+            f"{', '.join(sorted(_SETTINGS))}."
+        )
+    image, title = form.get("image"), form.get("title")
+    settings = _settings(form)
+    if isinstance(image, UploadFile) and title is None:
+        data, name = await image.read(), image.filename or "image"
+        return name, lambda: desk.read(data, name=name, visitor=visitor), settings
+    if isinstance(title, str) and image is None:
+        return title, lambda: desk.find(title, finder(), visitor=visitor), settings
+    raise InputError("Send either a file named image or an IMDb id or URL named title.")
+
+
+def _settings(form: FormData) -> GenerationSettings:
+    chosen: dict[str, Any] = {}
+    for name in _SETTINGS & set(form):
+        text = form[name]
+        try:
+            chosen[name] = _value(name, str(text))
+        except ValueError:
+            raise SettingsError(f"{name} cannot be {text!r}.") from None
+    return GenerationSettings(**chosen)
+
+
+def _value(name: str, text: str) -> Any:
+    """A form's text as a value of the kind of the setting's default."""
+    default = getattr(_DEFAULTS, name)
+    if (name, text) == ("early_stopping", "never"):
+        return text
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError
+        return text.lower() == "true"
+    return int(text) if isinstance(default, int) else float(text)

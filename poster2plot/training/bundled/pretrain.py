@@ -1,0 +1,108 @@
+"""The decoder learns the language of plots, as a plain language model without pictures."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from transformers import (
+    GPT2LMHeadModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainingArguments,
+    default_data_collator,
+)
+
+from poster2plot.training.target_texts import IGNORED, Plot, packed_blocks
+from poster2plot.training.train import last_checkpoint
+
+
+class Blocks(Dataset[dict[str, Tensor]]):
+    """What `packed_blocks` made, one block an item."""
+
+    def __init__(self, *passes: dict[str, Tensor]) -> None:
+        self._columns = {name: torch.cat([blocks[name] for blocks in passes]) for name in passes[0]}
+
+    def __len__(self) -> int:
+        return len(self._columns["input_ids"])
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        return {name: column[i] for name, column in self._columns.items()}
+
+
+class BlockTrainer(Trainer):  # type: ignore[misc]
+    """Computes logits for targets alone: the vocabulary's product is half of a small decoder."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        """Cross-entropy in nats a target."""
+        # Without a cache transformers tells the plots of a block apart by their positions.
+        hidden = model.transformer(
+            input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
+        ).last_hidden_state[:, :-1]
+        targets = inputs["labels"][:, 1:]
+        wanted = targets != IGNORED
+        loss = F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
+        return (loss, {}) if return_outputs else loss
+
+
+def pretrain_decoder(
+    decoder: GPT2LMHeadModel,
+    tokenizer: PreTrainedTokenizerBase,
+    plots: Sequence[Plot],
+    held_out: Sequence[Plot],
+    out: Path,
+    *,
+    passes: int,
+    length: int,
+    rate: float,
+    batch: int,
+    title_dropout: float = 0.3,
+    evaluate_every: int = 250,
+) -> None:
+    """Go `passes` times through the plots and leave decoder and tokenizer in `out`.
+
+    `batch` counts blocks of `length` tokens. The rate stays constant after its warm-up: the
+    fine-tune that follows lowers it. The cross-attention is not run and stays as it is. A run that
+    finds its own checkpoints in `out` goes on from the last complete one.
+    """
+    blocks = partial(packed_blocks, tokenizer, length=length, longest=decoder.config.n_positions)
+    held_out = [plot for plot in held_out if plot.title]
+    trainer = BlockTrainer(
+        model=decoder,
+        args=TrainingArguments(
+            output_dir=str(out),
+            num_train_epochs=1,  # of all passes, each of which drops other titles
+            per_device_train_batch_size=batch,
+            per_device_eval_batch_size=batch,
+            learning_rate=rate,
+            lr_scheduler_type="constant_with_warmup",
+            optim="adamw_torch_fused",
+            warmup_steps=200,
+            weight_decay=0.01,
+            eval_strategy="steps",
+            save_strategy="steps",
+            eval_steps=evaluate_every,
+            save_steps=evaluate_every,
+            save_total_limit=2,
+            prediction_loss_only=True,
+            logging_steps=50,
+            report_to="none",
+        ),
+        data_collator=default_data_collator,
+        train_dataset=Blocks(
+            *(blocks(plots, seed=seed, title_dropout=title_dropout) for seed in range(passes))
+        ),
+        eval_dataset={
+            "titled": Blocks(blocks(held_out, seed=0)),
+            "untitled": Blocks(blocks(held_out, seed=0, title_dropout=1)),
+        },
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    decoder.save_pretrained(out)
+    tokenizer.save_pretrained(out)

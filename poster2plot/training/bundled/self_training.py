@@ -1,0 +1,92 @@
+"""The captioner practises: of the plots that it writes for a training poster it learns the best.
+
+Best is what means most nearly what people write for posters like this one, in plain English
+without names, unknown words or repetitions, which no poster asks for. It is the idea of
+self-critical training (Rennie et al. 2017, arXiv:1612.00563) with a reward from embeddings, in
+rounds: sample, select, fine-tune.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from poster2plot.pipeline import Poster2Plot
+from poster2plot.settings import GenerationSettings
+from poster2plot.training.bundled.text_matching import has_stock_opening
+from poster2plot.training.dataset import Pair
+
+_WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
+_COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
+_RARE = 3  # a word that fewer texts use is taken for a name or a slip
+
+
+def plain_words(texts: Sequence[str]) -> set[str]:
+    """The words that several texts write in small letters."""
+    seen: Counter[str] = Counter()
+    for text in texts:
+        seen.update(set(re.findall(r"(?<![A-Za-z'’-])" + _WORD.pattern, text)))
+    return {word for word, count in seen.items() if count >= _RARE}
+
+
+def is_plain(text: str, known: set[str]) -> bool:
+    """Whether a plot is one or two sentences of known words, none of them long and repeated."""
+    words = _WORD.findall(text.lower())
+    long = [word for word in words if len(word) >= 5 and word not in _COMMON]
+    pairs = list(pairwise(words))
+    return (
+        9 <= len(words) <= 45
+        and len(set(long)) == len(long)
+        and len(set(pairs)) == len(pairs)
+        and all(first != second for first, second in pairs)
+        and all(word in known for word in words if word != "i")
+        and text[-1] in ".!?"
+        and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
+        and not has_stock_opening(text)
+    )
+
+
+def sample_plots(
+    p2p: Poster2Plot, pairs: Sequence[Pair], known: set[str], *, samples: int = 6, seed: int = 0
+) -> list[tuple[int, str]]:
+    """(row of a pair, plot): the plain ones among `samples` plots for each poster."""
+    settings = GenerationSettings(
+        sample=True, temperature=1, top_p=1, num_candidates=samples, max_length=48, seed=seed
+    )
+    written: list[tuple[int, str]] = []
+    for start in range(0, len(pairs), 64):
+        images = [pair.picture.read() for pair in pairs[start : start + 64]]
+        for row, candidates in enumerate(p2p.generate(images, settings), start):
+            texts = dict.fromkeys(candidate.text for candidate in candidates)
+            written += [(row, text) for text in texts if is_plain(text, known)]
+        print(f"{start + len(images)} of {len(pairs)} posters, {len(written)} plots", flush=True)
+    return written
+
+
+def best_plots(
+    written: Sequence[tuple[int, str]], embeddings: Tensor, meanings: Tensor, *, kept: int = 2
+) -> list[tuple[int, str]]:
+    """At most `kept` plots of each poster, those that mean most nearly what they should.
+
+    `embeddings` (N, E) are those of the plots, `meanings` (M, E) those wanted of each poster, all
+    of unit length and without their common mean. Of all that is kept that way the worst quarter
+    is left out.
+    """
+    # What is near to the meaning of any poster is half as good.
+    wanted = meanings - F.normalize(meanings.mean(0), dim=-1) / 2
+    rows = [row for row, _ in written]
+    by_poster: dict[int, list[tuple[float, str]]] = defaultdict(list)
+    for (row, text), score in zip(
+        written, (embeddings * wanted[rows]).sum(-1).tolist(), strict=True
+    ):
+        by_poster[row].append((score, text))
+    best = [
+        (score, row, text)
+        for row, found in by_poster.items()
+        for score, text in sorted(found, reverse=True)[:kept]
+    ]
+    best.sort(reverse=True)
+    return [(row, text) for _, row, text in best[: -(-len(best) * 3 // 4)]]

@@ -1,0 +1,138 @@
+"""Plot texts: which make good targets, and blocks of them for language modelling."""
+
+import csv
+import gzip
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+IGNORED = -100  # the label that torch's cross-entropy skips
+LONGEST = 230  # characters of a target plot
+LONGEST_TITLE = 32  # tokens
+_OPEN_BLOCKS = 32  # that wait for a plot which fills them
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’]?\s+(?=[\"'“‘]?[A-Z0-9])")
+_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
+# Encyclopedia openings, cast lists and advertising teach the wrong register.
+_WRONG_REGISTER = re.compile(
+    r"\b(is|was) an? (\w+[- ]){0,3}((19|20)\d\d|television|TV|American|British)\b"
+    r"|\b(19|20)\d\d (\w+[- ]){0,3}(film|series)\b"
+    r"|^(With|Starring|Directed|Featuring)\b|https?:|www\.|\bepisodes?\b.*\baired\b",
+)
+
+
+def premise(text: str, *, longest: int = LONGEST, most_names: int = 2) -> str | None:
+    """The opening whole sentences of a plot, or None where the text makes a poor target.
+
+    `longest` is in characters. Texts of the wrong register, in other scripts, unfinished, or with
+    more than `most_names` capitalised words inside sentences (nobody can see a name on a poster)
+    are refused.
+    """
+    text = " ".join(text.replace("…", "...").split())
+    if _WRONG_REGISTER.search(text) or re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]", text):
+        return None
+    kept = ""
+    for sentence in _SENTENCE_END.split(text):
+        longer = f"{kept} {sentence}".strip()
+        if kept and len(longer) > longest:
+            break
+        kept = longer
+    if not 40 <= len(kept) <= longest or kept[-1] not in ".!?" or kept.endswith(".."):
+        return None
+    return kept if len(_NAME.findall(kept)) <= most_names else None
+
+
+class Plot(NamedTuple):
+    """A plot and the title that it is told under, which may be empty."""
+
+    title: str
+    text: str
+
+
+def read_corpus(path: Path) -> list[Plot]:
+    """Distinct premises of a `text` column, in a CSV file that may be gzipped.
+
+    Each has the title of its first row, where the file has a `title` column.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", newline="") as file:
+        rows = [(row.get("title") or "", premise(row["text"])) for row in csv.DictReader(file)]
+    titles = {text: title for title, text in reversed(rows) if text}
+    return [Plot(titles[text], text) for text in dict.fromkeys(text for _, text in rows if text)]
+
+
+def title_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> list[int]:
+    """Token ids of a title as a prompt, at most `LONGEST_TITLE`; special tokens in it are text."""
+    ids: list[int] = tokenizer(
+        " " + " ".join(title.split()), add_special_tokens=False, split_special_tokens=True
+    )["input_ids"]
+    return ids[:LONGEST_TITLE]
+
+
+def packed_blocks(
+    tokenizer: PreTrainedTokenizerBase,
+    plots: Sequence[Plot],
+    *,
+    length: int,
+    longest: int,
+    seed: int,
+    title_dropout: float = 0.0,
+) -> dict[str, Tensor]:
+    """Plots in random order, several to a block: input_ids, labels and position_ids (N, length).
+
+    A plot is start · title · separator · text · end, or start · text · end where it has no title,
+    where its title is dropped, and where the tokenizer has no separator. Start and end are one
+    token. Positions count from each start, by which transformers keeps the plots of a block from
+    seeing each other; only text and end are targets. A plot of more than `longest` tokens is left
+    out. Constant shapes keep the CPU's matrix kernels from being prepared anew at each step.
+    """
+    random = Random(seed)
+    order = random.sample(range(len(plots)), len(plots))
+    end, separator = tokenizer.eos_token_id, tokenizer.sep_token_id
+    open_blocks: list[_Block] = []
+    full: list[_Block] = []
+    texts = tokenizer([plots[i].text for i in order], add_special_tokens=False)["input_ids"]
+    for i, text in zip(order, texts, strict=True):
+        prompt = [end]
+        titled = plots[i].title and separator is not None and random.random() >= title_dropout
+        if titled:
+            prompt += [*title_ids(tokenizer, plots[i].title), separator]
+        size = len(prompt) + len(text) + 1
+        if size > min(longest, length):
+            continue
+        fitting = [block for block in open_blocks if len(block.ids) + size <= length]
+        if fitting:
+            block = max(fitting, key=lambda block: len(block.ids))
+        else:
+            block = _Block([], [], [])
+            open_blocks.append(block)
+        block.ids.extend([*prompt, *text, end])
+        block.labels.extend([*[IGNORED] * len(prompt), *text, end])
+        block.positions.extend(range(size))
+        if len(open_blocks) > _OPEN_BLOCKS:
+            fullest = max(open_blocks, key=lambda block: len(block.ids))
+            open_blocks.remove(fullest)
+            full.append(fullest)
+    blocks = [*full, *open_blocks]
+    for block in blocks:
+        missing = length - len(block.ids)
+        block.ids.extend([end] * missing)
+        block.labels.extend([IGNORED] * missing)
+        block.positions.extend([0] * missing)
+    return {
+        "input_ids": torch.tensor([block.ids for block in blocks]),
+        "labels": torch.tensor([block.labels for block in blocks]),
+        "position_ids": torch.tensor([block.positions for block in blocks]),
+    }
+
+
+class _Block(NamedTuple):
+    ids: list[int]
+    labels: list[int]
+    positions: list[int]

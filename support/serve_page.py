@@ -1,0 +1,15 @@
+"""`streamlit run streamlit_app.py` with poster services on this machine.
+
+Usage: `python -m support.serve_page PORT_OF_SERVICES OPTIONS_OF_STREAMLIT…`
+"""
+
+import sys
+
+from streamlit.web.cli import main
+
+from poster2plot.page import cached_resources as shared
+from support.poster_server import PosterServer
+
+if __name__ == "__main__":
+    shared.finder = PosterServer(port=int(sys.argv[1])).finder
+    main(["run", "streamlit_app.py", *sys.argv[2:]])

@@ -1,0 +1,269 @@
+"""The engine against the stock `generate`: the same tokens, whatever the settings."""
+
+import random
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+
+from poster2plot import GenerationSettings, read_image
+from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.engine import onnx_layers as runtime
+from poster2plot.engine.decoder import Decoder
+from poster2plot.engine.engine import Decoding, Engine
+from poster2plot.engine.guidance import PictureGuidance, word_starts
+from poster2plot.engine.search import Hypothesis
+from support.toy_model import POSITIONS, tiny_model
+
+ROOT = Path(__file__).parents[2]
+POSTERS = sorted((ROOT / "assets" / "posters").glob("*.jpg"))[:4]
+# Not drawn for this project, where there are any.
+POSTERS += sorted((ROOT.parent / "shared" / "data" / "fullsize").glob("*.jpg"))[:4]
+
+STARTS = torch.rand(320, generator=torch.Generator().manual_seed(0)) < 0.6
+
+
+def pictures(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def stock(
+    model, pixels: torch.Tensor, settings: GenerationSettings, starts: torch.Tensor
+) -> list[list[Hypothesis]]:
+    """Each poster's plots by `VisionEncoderDecoderModel.generate`, poster by poster."""
+    own = model.generation_config
+    search = (
+        {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p}
+        | {"top_k": 0, "num_beams": 1}
+        if settings.sample
+        else {
+            "do_sample": False,
+            "num_beams": settings.num_beams,
+            "length_penalty": settings.length_penalty,
+            "early_stopping": settings.early_stopping,
+        }
+    )
+    config = GenerationConfig(
+        max_length=settings.max_length,
+        min_length=settings.min_length,
+        num_return_sequences=settings.num_candidates,
+        no_repeat_ngram_size=settings.no_repeat_ngram_size,
+        decoder_start_token_id=own.decoder_start_token_id,
+        eos_token_id=own.eos_token_id,
+        pad_token_id=own.pad_token_id,
+        return_dict_in_generate=True,
+        output_scores=True,
+        **search,
+    )
+    plots = []
+    for picture in pixels:
+        guidance = settings.guidance
+        processors = [] if guidance in (None, 1) else [PictureGuidance(model, guidance, starts)]
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(settings.seed)
+            output = model.generate(
+                pixel_values=picture[None],
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+            )
+        rows = [until_end(ids[1:], own.eos_token_id) for ids in output.sequences.tolist()]
+        if "sequences_scores" in output:
+            scores = output.sequences_scores.tolist()
+        else:
+            steps = model.compute_transition_scores(
+                output.sequences, output.scores, normalize_logits=True
+            )
+            scores = [float(row[: len(ids)].mean()) for row, ids in zip(steps, rows, strict=True)]
+        found = [Hypothesis(tuple(ids), score) for ids, score in zip(rows, scores, strict=True)]
+        plots.append(sorted(found, key=lambda hypothesis: -hypothesis.score))
+    return plots
+
+
+def until_end(ids: list[int], end: int) -> list[int]:
+    return ids[: ids.index(end) + 1] if end in ids else ids
+
+
+def assert_same(ours: list[list[Hypothesis]], theirs: list[list[Hypothesis]]) -> None:
+    for plots, expected in zip(ours, theirs, strict=True):
+        assert [plot.token_ids for plot in plots] == [plot.token_ids for plot in expected]
+        for plot, other in zip(plots, expected, strict=True):
+            # Where few tokens may come, some of the plots are there only to fill the number.
+            filler = max(plot.score, other.score) < -1e4
+            assert filler or plot.score == pytest.approx(other.score, abs=1e-4, rel=1e-4)
+
+
+def random_settings(rng: random.Random) -> GenerationSettings:
+    beams = rng.randint(1, 8)
+    sample = rng.random() < 0.25
+    max_length = rng.choice([8, 12, 24, 40, POSITIONS])
+    return GenerationSettings(
+        num_beams=beams,
+        num_candidates=rng.randint(1, 8 if sample else beams),
+        max_length=max_length,
+        min_length=min(max_length, rng.choice([0, 0, 5, 20])),
+        guidance=rng.choice([1, 1.5, 3, 6]),
+        length_penalty=rng.choice([-1.0, 0.0, 0.6, 1.0, 2.0]),
+        early_stopping=rng.choice([False, False, True, "never"]),
+        no_repeat_ngram_size=rng.choice([0, 1, 2, 3, 4]),
+        sample=sample,
+        temperature=rng.choice([0.5, 1.0, 1.7]),
+        top_p=rng.choice([0.5, 0.9, 1.0]),
+        seed=rng.randrange(1000),
+    )
+
+
+def make_ending_likelier(model, nats: float) -> None:
+    """Add to the logit of the end token at each step."""
+    head = torch.nn.Linear(model.decoder.config.n_embd, model.decoder.config.vocab_size)
+    with torch.no_grad():
+        head.weight.copy_(model.decoder.lm_head.weight)
+        head.bias.zero_()
+        head.bias[model.generation_config.eos_token_id] = nats
+    model.decoder.lm_head = head
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_random_settings_give_the_tokens_of_stock_generate(case: int):
+    rng = random.Random(case)
+    model = tiny_model(seed=case % 3)
+    make_ending_likelier(model, rng.choice([-5.0, 0.0, 3.0, 6.0]))
+    settings = random_settings(rng)
+    pixels = pictures(rng.randint(1, 5), seed=case)
+    expected = stock(model, pixels, settings, STARTS)
+    engine = Engine(model, "fp32", STARTS)
+    assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu", "silu"])
+def test_other_activations_in_the_runtime_or_in_pytorch(activation: str):
+    """silu is none of the runtime's, so that PyTorch decodes, as on other devices."""
+    model = tiny_model(activation=activation)
+    make_ending_likelier(model, 3.0)
+    pixels = pictures(3)
+    for guidance in (1, 3):
+        settings = GenerationSettings(max_length=POSITIONS, guidance=guidance)
+        expected = stock(model, pixels, settings, STARTS)
+        engine = Engine(deepcopy(model), "fp32", STARTS)
+        assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
+    model, settings = tiny_model(), GenerationSettings(max_length=24, guidance=3)
+    expected = stock(model, pictures(2), settings, STARTS)
+    monkeypatch.setattr(runtime, "_GRAPH_BYTES", 2**12)
+    engine = Engine(model, "fp32", STARTS)
+    assert_same(engine.decode(engine.encode(pictures(2)), settings), expected)
+
+
+def test_in_int8_logits_are_close_and_do_not_depend_on_other_posters(
+    monkeypatch: pytest.MonkeyPatch, two_threads: None
+):
+    monkeypatch.setattr(runtime, "_SMALL", 0)
+    model, tokens = tiny_model(), torch.tensor([[3], [5], [7]])
+    logits = {}
+    for precision in ("fp32", "int8"):
+        engine = Engine(deepcopy(model), precision)
+        states = engine.encode(pictures(3))
+        with torch.inference_mode():
+            logits[precision] = step(engine, states, tokens)
+            alone = torch.cat([step(engine, states[[i]], tokens[[i]]) for i in range(3)])
+        torch.testing.assert_close(logits[precision], alone)
+        one_by_one = torch.cat([engine.encode(picture[None]) for picture in pictures(3)])
+        torch.testing.assert_close(states, one_by_one)
+    assert engine.side_by_side == 2
+    with torch.inference_mode():
+        beside_another = step(engine, states, tokens, engine.decoder_for(alone=False))
+    torch.testing.assert_close(logits["int8"], beside_another)
+    error = (logits["int8"] - logits["fp32"]).norm() / logits["fp32"].norm()
+    assert 0 < error < 0.1
+
+
+def step(
+    engine: Engine, states: torch.Tensor, tokens: torch.Tensor, decoder: Decoder | None = None
+) -> torch.Tensor:
+    """Logits after a token for each poster, with and without a poster."""
+    decoder = decoder or engine.decoder
+    cache = decoder.cache(len(states), beams=1, streams=2)
+    return decoder.step(tokens, decoder.read(states), cache)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "silu"])
+def test_attention_is_that_of_the_stock_model(activation: str):
+    model = tiny_model(activation=activation)
+    engine = Engine(deepcopy(model), "fp32")
+    states = engine.encode(pictures(1))
+    [[plot]] = engine.decode(states, GenerationSettings(max_length=24))
+    weights = engine.attention(states, plot.token_ids)
+    model.decoder.set_attn_implementation("eager")
+    ids = torch.tensor([[engine.start, *plot.token_ids[:-1]]])
+    with torch.inference_mode():
+        output = model.decoder(ids, encoder_hidden_states=states, output_attentions=True)
+    expected = torch.stack(output.cross_attentions).mean((0, 1, 2))
+    torch.testing.assert_close(weights, expected)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(len(plot.token_ids)))
+
+
+def test_finished_posters_leave_and_dropped_ones_have_no_results():
+    model = tiny_model()
+    make_ending_likelier(model, 4.0)
+    engine = Engine(model)
+    settings = GenerationSettings(max_length=40)
+    states = engine.encode(pictures(6))
+    expected = engine.decode(states, settings)
+    decoding = Decoding(engine, states, settings)
+    sizes = set()
+    while decoding.running:
+        sizes.add(len(decoding.running))
+        decoding.step()
+        if 2 in decoding.running:
+            assert decoding.best(2).token_ids
+            decoding.drop([2])
+    assert len(sizes) > 2
+    assert decoding.results.keys() == {0, 1, 3, 4, 5}
+    for poster, plots in decoding.results.items():
+        assert [plot.token_ids for plot in plots] == [plot.token_ids for plot in expected[poster]]
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_without_beams_the_best_so_far_grows_into_the_result(sample: bool):
+    engine = Engine(tiny_model())
+    settings = GenerationSettings(num_beams=1, max_length=16, sample=sample)
+    decoding = Decoding(engine, engine.encode(pictures(1)), settings)
+    seen = []
+    while decoding.running:
+        decoding.step()
+        if decoding.running:
+            seen.append(decoding.best(0).token_ids)
+    [plot] = decoding.results[0]
+    assert seen == [plot.token_ids[:length] for length in range(1, len(plot.token_ids))]
+
+
+@pytest.mark.parametrize("poster", POSTERS, ids=lambda path: path.stem)
+def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path):
+    """At its own guidance."""
+    checkpoint = load_checkpoint(device="cpu")
+    settings = GenerationSettings(guidance=checkpoint.model.config.recommended_guidance)
+    pixels = checkpoint.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
+    starts = word_starts(checkpoint.tokenizer, checkpoint.model.config.decoder.vocab_size)
+    expected = stock(checkpoint.model, pixels, settings, starts)
+    engine = Engine(checkpoint.model, "fp32", starts)
+    assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_the_tokens_are_those_of_stock_generate():
+    model = tiny_model().cuda()
+    pixels = pictures(3).cuda()
+    settings = GenerationSettings(guidance=3, max_length=40)
+    expected = stock(model, pixels, settings, STARTS)
+    engine = Engine(model, "fp32", STARTS)
+    assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+def test_the_engine_leaves_no_second_copy_of_the_weights():
+    model = tiny_model()
+    engine = Engine(model)
+    assert not len(model.decoder.transformer.h)
+    assert not any(type(each) is torch.nn.Linear for each in engine._encoder.modules())

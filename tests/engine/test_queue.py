@@ -1,0 +1,281 @@
+"""Many threads, one engine: who is decoded with whom, when, and what a failure touches."""
+
+import threading
+from collections import defaultdict
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+
+from poster2plot import GenerationSettings
+from poster2plot.engine import onnx_layers as runtime
+from poster2plot.engine.engine import Engine
+from poster2plot.engine.queue import LARGEST_BATCH, DecodingQueue, Request
+from support.toy_model import tiny_model
+
+SHORT = GenerationSettings(max_length=12)
+PATIENCE = 30  # seconds until a hanging test fails
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """It has one worker, so that the order is known."""
+    return Engine(tiny_model(), "fp32")
+
+
+@pytest.fixture
+def wide_engine(two_threads: None, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Two workers decode side by side, and weights as small as these are in int8 too."""
+    monkeypatch.setattr(runtime, "_SMALL", 0)
+    return Engine(tiny_model(), "int8")
+
+
+def states(engine: Engine, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return engine.encode(torch.randn(1, 3, 32, 32, generator=generator))
+
+
+def request(engine: Engine, seed: int, settings=SHORT, on_step=None, visitor="") -> Request:
+    return Request(lambda: states(engine, seed), settings, on_step, visitor)
+
+
+def tokens(plots) -> list[tuple[int, ...]]:
+    return [plot.token_ids for plot in plots]
+
+
+def alone(engine: Engine, seed: int, settings=SHORT) -> list[tuple[int, ...]]:
+    return tokens(engine.decode(states(engine, seed), settings)[0])
+
+
+class Gate:
+    """An `on_step` that holds the worker at its first step until opened."""
+
+    def __init__(self) -> None:
+        self.reached, self._open = threading.Event(), threading.Event()
+
+    def __call__(self, _) -> None:
+        self.reached.set()
+        assert self._open.wait(PATIENCE)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def hold(engine: Engine, queue: DecodingQueue) -> Gate:
+    """Occupy the worker until the gate opens."""
+    gate = Gate()
+    queue.submit([request(engine, 99, on_step=gate)])
+    assert gate.reached.wait(PATIENCE)
+    return gate
+
+
+def test_what_waits_with_equal_settings_is_decoded_together(engine: Engine):
+    queue, steps = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+    other = replace(SHORT, num_beams=2)
+    asked = [(1, SHORT), (2, other), (3, SHORT), (4, other)]
+    requests = [
+        request(engine, seed, settings, lambda _, seed=seed: steps.append(seed))
+        for seed, settings in asked
+    ]
+    for each in requests:
+        queue.submit([each])
+    gate.open()
+    for each, (seed, settings) in zip(requests, asked, strict=True):
+        assert tokens(each.future.result(PATIENCE)) == alone(engine, seed, settings)
+    assert steps[:4] == [1, 3, 1, 3]
+    assert steps[-4:] == [2, 4, 2, 4]
+
+
+def test_no_batch_is_larger_than_the_limit(engine: Engine):
+    queue, steps = DecodingQueue(engine), []
+    requests = [
+        request(engine, seed, on_step=lambda _, seed=seed: steps.append(seed))
+        for seed in range(LARGEST_BATCH + 1)
+    ]
+    queue.submit(requests)
+    for each in requests:
+        each.future.result(PATIENCE)
+    assert steps[: LARGEST_BATCH + 1] == [*range(LARGEST_BATCH), 0]
+
+
+def test_workers_side_by_side_share_what_waits(wide_engine: Engine):
+    queue, together, met = DecodingQueue(wide_engine), threading.Barrier(2), set()
+    decoded: defaultdict[int, list[int]] = defaultdict(list)  # posters by thread
+
+    def on_step(seed: int) -> None:
+        worker = threading.get_ident()
+        if worker not in met:
+            met.add(worker)
+            together.wait(PATIENCE)
+        if seed not in decoded[worker]:
+            decoded[worker].append(seed)
+
+    requests = [
+        request(wide_engine, seed, on_step=lambda _, seed=seed: on_step(seed)) for seed in range(8)
+    ]
+    queue.submit(requests)
+    found = [tokens(each.future.result(PATIENCE)) for each in requests]
+    assert sorted(decoded.values()) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert found == [alone(wide_engine, seed) for seed in range(8)]
+
+
+def test_one_long_plot_leaves_the_other_worker_free(wide_engine: Engine):
+    queue = DecodingQueue(wide_engine)
+    gate = hold(wide_engine, queue)
+    for seed in range(3):
+        each = request(wide_engine, seed)
+        queue.submit([each])
+        assert tokens(each.future.result(PATIENCE)) == alone(wide_engine, seed)
+    gate.open()
+
+
+def test_a_cancelled_request_leaves_the_queue(engine: Engine):
+    queue = DecodingQueue(engine)
+    gate = hold(engine, queue)
+    cancelled, kept = request(engine, 1, on_step=pytest.fail), request(engine, 2)
+    queue.submit([cancelled, kept])
+    cancelled.future.cancel()
+    gate.open()
+    assert tokens(kept.future.result(PATIENCE)) == alone(engine, 2)
+    with pytest.raises(CancelledError):
+        cancelled.future.result(PATIENCE)
+
+
+def test_a_request_can_be_cancelled_while_it_is_decoded(engine: Engine):
+    queue, seen = DecodingQueue(engine), []
+
+    def cancel_at_third(hypothesis) -> None:
+        seen.append(len(hypothesis.token_ids))
+        if len(seen) == 3:
+            cancelled.future.cancel()
+
+    cancelled = request(engine, 1, on_step=cancel_at_third)
+    kept = request(engine, 2)
+    queue.submit([cancelled, kept])
+    assert tokens(kept.future.result(PATIENCE)) == alone(engine, 2)
+    assert len(seen) == 3
+
+
+def broken(*_):
+    raise ArithmeticError("broken")
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [Request(broken, SHORT), Request(lambda: torch.zeros(1, 17, 32), SHORT, broken)],
+    ids=["while read", "while decoded"],
+)
+def test_a_failing_request_harms_no_other(engine: Engine, failing: Request):
+    queue = DecodingQueue(engine)
+    failing = replace(failing, future=type(failing.future)())
+    others = [request(engine, seed) for seed in (1, 2)]
+    queue.submit([others[0], failing, others[1]])
+    for seed, other in zip((1, 2), others, strict=True):
+        assert tokens(other.future.result(PATIENCE)) == alone(engine, seed)
+    with pytest.raises(ArithmeticError, match="broken"):
+        failing.future.result(PATIENCE)
+
+
+def test_visitors_take_turns(engine: Engine):
+    queue, served = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+    # Other settings keep them out of each other's batches.
+    greedy = [
+        request(engine, i, replace(SHORT, seed=i), lambda _: served.append("greedy"), "greedy")
+        for i in range(3)
+    ]
+    modest = request(engine, 9, replace(SHORT, seed=9), lambda _: served.append("modest"), "modest")
+    queue.submit(greedy)
+    queue.submit([modest])
+    assert [queue.ahead(each) for each in (*greedy, modest)] == [0, 2, 3, 1]
+    assert len(queue) == 4
+    gate.open()
+    for each in (*greedy, modest):
+        each.future.result(PATIENCE)
+    turns = [who for who, before in zip(served, [None, *served], strict=False) if who != before]
+    assert turns == ["greedy", "modest", "greedy"]
+    assert (len(queue), queue.ahead(modest)) == (0, 0)
+
+
+def test_who_was_served_longest_ago_comes_first(engine: Engine):
+    """A visitor who always has a poster waiting does not keep another from being served."""
+    queue, served = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+
+    def ask(visitor: str, seed: int) -> Request:
+        settings = replace(SHORT, seed=seed)
+        return request(engine, seed, settings, lambda _: served.append(visitor), visitor)
+
+    first, second = ask("greedy", 1), ask("greedy", 2)
+    late = ask("late", 3)
+    first.future.add_done_callback(lambda _: queue.submit([late]))
+    queue.submit([first, second])
+    gate.open()
+    for each in (first, second, late):
+        each.future.result(PATIENCE)
+    assert served.index("late") < len(served) - 1 - served[::-1].index("greedy")
+
+
+def test_nobody_takes_a_whole_batch_while_others_wait(engine: Engine):
+    queue, steps = DecodingQueue(engine), []
+    gate = hold(engine, queue)
+    many = [
+        request(engine, i, on_step=lambda _, i=i: steps.append(i), visitor="many")
+        for i in range(LARGEST_BATCH)
+    ]
+    one = request(engine, 99, on_step=lambda _: steps.append(99), visitor="one")
+    queue.submit([*many, one])
+    gate.open()
+    for each in (*many, one):
+        each.future.result(PATIENCE)
+    assert steps[: LARGEST_BATCH // 2 + 1] == [0, 99, *range(1, LARGEST_BATCH // 2)]
+
+
+def test_what_is_too_much_for_the_memory_is_decoded_in_parts(engine: Engine):
+    together: set[int] = set()  # the posters of this step
+
+    def three_at_most(seed: int) -> None:
+        if seed in together:
+            together.clear()
+        together.add(seed)
+        if len(together) > 3:
+            together.clear()
+            raise MemoryError
+
+    queue = DecodingQueue(engine)
+    requests = [
+        request(engine, seed, on_step=lambda _, seed=seed: three_at_most(seed)) for seed in range(7)
+    ]
+    queue.submit(requests)
+    found = [tokens(each.future.result(PATIENCE)) for each in requests]
+    assert found == [alone(engine, seed) for seed in range(7)]
+
+
+def test_stages_are_timed(engine: Engine):
+    queue = DecodingQueue(engine)
+    each = request(engine, 1)
+    queue.submit([each])
+    each.future.result(PATIENCE)
+    assert list(each.seconds) == ["wait", "encode", "decode"]
+    assert all(seconds >= 0 for seconds in each.seconds.values())
+
+
+@pytest.fixture(params=["engine", "wide_engine"])
+def any_engine(request: pytest.FixtureRequest) -> Engine:
+    return request.getfixturevalue(request.param)
+
+
+def test_many_threads_get_their_own_plots(any_engine: Engine):
+    queue = DecodingQueue(any_engine)
+    settings = [SHORT, replace(SHORT, sample=True, seed=5)]
+
+    def ask(i: int):
+        each = request(any_engine, i, settings[i % 2])
+        queue.submit([each])
+        return tokens(each.future.result(PATIENCE))
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(24)))
+    assert found == [alone(any_engine, i, settings[i % 2]) for i in range(24)]

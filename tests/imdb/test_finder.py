@@ -1,0 +1,452 @@
+import io
+import json
+import logging
+import os
+import stat
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from poster2plot import (
+    InvalidTitleError,
+    Poster,
+    PosterFinder,
+    PosterLookupError,
+    PosterNotFoundError,
+    PosterServiceError,
+)
+from poster2plot.imdb import finder as finding
+from poster2plot.imdb.services import METAHUB_NOTICE, TMDB_NOTICE
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import (
+    ID,
+    IMDB,
+    LIMITS,
+    METAHUB,
+    MOVIE,
+    OMDB,
+    OMDB_KEY,
+    PICTURE,
+    SERIES,
+    TMDB,
+    V3_KEY,
+    V4_KEY,
+    Answer,
+    PosterServer,
+    as_json,
+    cinemeta,
+    html,
+    omdb,
+    serve_posters,
+    suggestion,
+    tmdb,
+)
+
+POSTER = encode(draw_poster(), "JPEG")
+
+
+@pytest.fixture
+def server() -> Iterator[PosterServer]:
+    with serve_posters() as running:
+        running.answers[PICTURE] = Answer(POSTER)
+        yield running
+
+
+def reason(finder: PosterFinder, error: type[PosterLookupError]) -> str:
+    """The one sentence that `find` fails with."""
+    with pytest.raises(error) as caught:
+        finder.find(ID)
+    sentence = str(caught.value)
+    assert ID in sentence
+    assert sentence.endswith("; upload the poster instead.")
+    return sentence
+
+
+def test_a_poster_says_all_that_is_known(server: PosterServer) -> None:
+    server.answers[TMDB] = tmdb()
+    assert server.finder(tmdb_key=V3_KEY).find(f"https://m.imdb.com/title/{ID}/?ref_=x") == Poster(
+        title_id=ID,
+        image_bytes=POSTER,
+        title="Inception",
+        year=2010,
+        synopsis="A thief enters dreams.",
+        service="TMDB",
+        attribution=TMDB_NOTICE,
+    )
+
+
+# The chain
+
+
+def test_the_first_service_with_a_poster_wins(server: PosterServer) -> None:
+    server.answers |= {
+        TMDB: tmdb(),
+        OMDB: omdb(server),
+        MOVIE: cinemeta(server),
+        METAHUB: Answer(POSTER),
+    }
+    assert server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY).find(ID).service == "TMDB"
+    assert server.finder(omdb_key=OMDB_KEY).find(ID).service == "OMDb"
+    assert server.finder().find(ID).service == "Cinemeta"
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Answer(status=404),
+        Answer(status=403),
+        Answer(status=500),
+        html(),
+        Answer(b""),
+        Answer(POSTER[:500], headers={"Content-Type": "image/jpeg"}),
+        Answer(b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        Answer(status=302, headers={"Location": "https://evil.example/poster.jpg"}),
+    ],
+)
+def test_what_was_known_is_kept_when_only_metahub_has_the_picture(
+    server: PosterServer, picture: Answer
+) -> None:
+    server.answers |= {
+        TMDB: tmdb(),
+        PICTURE: picture,
+        METAHUB: Answer(POSTER),
+    }
+    poster = server.finder(tmdb_key=V3_KEY).find(ID)
+    assert (poster.service, poster.title, poster.year) == ("Metahub", "Inception", 2010)
+    assert poster.synopsis == "A thief enters dreams."
+    assert poster.attribution == f"{TMDB_NOTICE} {METAHUB_NOTICE}"
+
+
+def test_a_service_that_knows_it_all_credits_no_other(server: PosterServer) -> None:
+    server.answers |= {
+        TMDB: tmdb(poster_path=None),
+        MOVIE: cinemeta(server, name="Inception (Cinemeta)"),
+    }
+    poster = server.finder(tmdb_key=V3_KEY).find(ID)
+    assert (poster.service, poster.title) == ("Cinemeta", "Inception (Cinemeta)")
+    assert TMDB_NOTICE not in poster.attribution
+
+
+def test_pictures_come_from_listed_hosts_only(server: PosterServer) -> None:
+    server.answers[MOVIE] = cinemeta(server, poster=f"http://localhost:{server.port}/inside")
+    sentence = reason(server.finder(), PosterNotFoundError)
+    assert "Cinemeta led to a site that is not allowed" in sentence
+    assert "/inside" not in server.paths
+
+
+def test_all_services_without_it(server: PosterServer) -> None:
+    server.answers |= {
+        TMDB: as_json({"movie_results": [], "tv_results": []}),
+        OMDB: as_json({"Response": "False", "Error": "Incorrect IMDb ID."}),
+        IMDB: as_json({"d": []}),
+    }
+    sentence = reason(
+        server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY, use_imdb_suggestions=True),
+        PosterNotFoundError,
+    )
+    assert sentence == f"No service has a poster for {ID}; upload the poster instead."
+
+
+def test_a_refused_key_is_told_by_the_service_name(server: PosterServer) -> None:
+    server.answers |= {
+        TMDB: as_json({"status_code": 7, "status_message": f"Invalid {V3_KEY}"}, 401),
+        OMDB: as_json({"Response": "False", "Error": "Invalid API key!"}, 401),
+    }
+    both = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY)
+    sentence = reason(both, PosterNotFoundError)
+    assert "(TMDB refused the key, OMDb refused the key)" in sentence
+    server.answers[OMDB] = as_json({"Response": "False", "Error": "Request limit reached!"}, 401)
+    assert "OMDb has reached its daily limit" in reason(both, PosterNotFoundError)
+
+
+def test_no_service_answers(server: PosterServer) -> None:
+    server.answers |= {MOVIE: Answer(status=503), METAHUB: Answer(hang_up=True)}
+    assert reason(server.finder(), PosterServiceError) == (
+        f"No poster service gave a usable answer for {ID} "
+        "(Cinemeta failed (503), Metahub could not be reached); upload the poster instead."
+    )
+
+
+def test_an_invalid_title_asks_no_one(server: PosterServer) -> None:
+    with pytest.raises(InvalidTitleError):
+        server.finder().find("nm0000138")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        as_json({}),
+        as_json({}, 401),
+        html(),
+        Answer(status=429, headers={"Retry-After": "99"}),
+        Answer(hang_up=True),
+        Answer(stall=True),
+        Answer(status=302, headers={"Location": "/elsewhere"}),
+    ],
+)
+def test_keys_are_in_no_message_log_or_repr(
+    server: PosterServer,
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answers = dict.fromkeys((TMDB, OMDB), answer)
+    limits = replace(LIMITS, read=0.1)
+    for key in (V3_KEY, V4_KEY):
+        asking = server.finder(tmdb_key=key, omdb_key=OMDB_KEY, services=server.services(limits))
+        with pytest.raises(PosterLookupError) as caught:
+            asking.find(ID)
+        told = "".join(traceback.format_exception(caught.value)) + repr(asking) + caplog.text
+        assert "TMDB" in told
+        assert key not in told
+        assert OMDB_KEY not in told
+
+
+def test_each_outcome_is_logged(server: PosterServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "poster2plot.imdb.finder")
+    server.answers |= {TMDB: html(), METAHUB: Answer(POSTER)}
+    server.finder(tmdb_key=V3_KEY).find(ID)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{ID}: TMDB gave an answer that makes no sense",
+        f"{ID}: Cinemeta has no poster",
+        f"{ID}: Metahub has the poster",
+    ]
+
+
+def test_imdb_is_asked_last_and_only_if_switched_on(server: PosterServer) -> None:
+    server.answers[IMDB] = suggestion(server)
+    reason(server.finder(), PosterNotFoundError)
+    assert IMDB not in server.paths
+    server.requests.clear()
+    poster = server.finder(use_imdb_suggestions=True).find(ID)
+    assert (poster.service, poster.title, poster.year) == ("IMDb", "Inception", 2010)
+    assert server.paths == [MOVIE, SERIES, METAHUB, IMDB, PICTURE]
+
+
+# The cache
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "posters"
+
+
+@pytest.fixture
+def cached(server: PosterServer, folder: Path) -> PosterFinder:
+    """A finder whose cache holds one poster."""
+    server.answers[MOVIE] = cinemeta(server, name="Amélie 愛")
+    keeping = server.finder(cache_dir=folder)
+    keeping.find(ID)
+    server.requests.clear()
+    return keeping
+
+
+def test_a_cached_poster_is_not_asked_for_again(
+    server: PosterServer, cached: PosterFinder, folder: Path
+) -> None:
+    poster = cached.find(f"https://m.imdb.com/title/{ID}")
+    assert (poster.title, poster.image_bytes) == ("Amélie 愛", POSTER)
+    assert server.requests == []
+    assert [path.name for path in folder.iterdir()] == [f"{ID}.poster"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_only_the_owner_can_read_the_cache(cached: PosterFinder, folder: Path) -> None:
+    assert cached is not None
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / f"{ID}.poster").stat().st_mode) == 0o600
+
+
+def test_a_cached_poster_expires(server: PosterServer, cached: PosterFinder, folder: Path) -> None:
+    old = time.time() - finding.CACHE_SECONDS - 60
+    os.utime(folder / f"{ID}.poster", (old, old))
+    cached.find(ID)
+    assert MOVIE in server.paths
+    server.requests.clear()
+    cached.find(ID)
+    assert server.requests == []
+
+
+ABOUT = {"title": None, "year": None, "synopsis": None, "service": "x", "attribution": "x"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"\xff\xfe",
+        b"null\n" + POSTER,
+        b"[]\n" + POSTER,
+        b"{}\n" + POSTER,
+        b"[" * 100_000 + b"\n",
+        json.dumps(ABOUT | {"title_id": ID}).encode() + b"\n" + POSTER[:300],
+        json.dumps(ABOUT | {"title_id": "tt0000001"}).encode() + b"\n" + POSTER,
+        json.dumps(ABOUT | {"title_id": ID, "more": 1}).encode() + b"\n" + POSTER,
+    ],
+)
+def test_a_damaged_cache_is_a_miss(
+    server: PosterServer, cached: PosterFinder, folder: Path, content: bytes
+) -> None:
+    (folder / f"{ID}.poster").write_bytes(content)
+    assert cached.find(ID).title == "Amélie 愛"
+    assert MOVIE in server.paths
+
+
+def test_a_cache_that_cannot_be_written_is_no_trouble(
+    server: PosterServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+) -> None:
+    server.answers[MOVIE] = cinemeta(server)
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    for place in (file, file / "below"):
+        assert server.finder(cache_dir=place).find(ID).title == "Inception"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert server.finder(cache_dir=folder).find(ID).title == "Inception"
+    assert list(folder.iterdir()) == []
+
+
+def test_the_cache_drops_what_is_oldest_and_nothing_else(
+    cached: PosterFinder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (folder / f"{ID}.poster").stat().st_size
+    monkeypatch.setattr(finding, "CACHE_BYTES", 2 * size + 1000)
+    for age, name in ((10, "tt0000010"), (20, "tt0000020")):
+        (folder / f"{name}.poster").write_bytes(bytes(size))
+        os.utime(folder / f"{name}.poster", (time.time() - age,) * 2)
+    (folder / "tt-notes.txt").write_text("not of the cache")
+    (folder / f"{ID}.poster").unlink()
+    cached.find(ID)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {f"{ID}.poster", "tt0000010.poster", "tt-notes.txt"}
+
+
+def test_failures_are_not_cached(server: PosterServer, folder: Path) -> None:
+    keeping = server.finder(cache_dir=folder)
+    reason(keeping, PosterNotFoundError)
+    server.answers[METAHUB] = Answer(POSTER)
+    assert keeping.find(ID).service == "Metahub"
+
+
+# Settings
+
+
+def chain(finder: PosterFinder) -> list[str]:
+    return [name for name, _ in finder._chain]
+
+
+def test_the_environment_configures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert chain(PosterFinder.from_environment()) == ["Cinemeta", "Metahub"]
+    monkeypatch.setenv("TMDB_API_KEY", f" {V3_KEY}\n")
+    monkeypatch.setenv("OMDB_API_KEY", "  ")
+    monkeypatch.setenv("POSTER2PLOT_IMDB_SUGGESTIONS", "True")
+    monkeypatch.setenv("POSTER2PLOT_CACHE_DIR", str(tmp_path))
+    finder = PosterFinder.from_environment()
+    assert chain(finder) == ["TMDB", "Cinemeta", "Metahub", "IMDb"]
+    assert finder._cache is not None
+    assert finder._cache.folder == tmp_path
+
+
+def test_secrets_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMDB_API_KEY", V3_KEY)
+    monkeypatch.setenv("POSTER2PLOT_IMDB_SUGGESTIONS", "1")
+    secrets = {
+        "TMDB_API_KEY": "",  # left blank in the file: not set
+        "OMDB_API_KEY": OMDB_KEY,
+        "POSTER2PLOT_IMDB_SUGGESTIONS": False,
+        "POSTER2PLOT_CACHE_DIR": "off",
+    }
+    finder = PosterFinder.from_environment(secrets)
+    assert chain(finder) == ["TMDB", "OMDb", "Cinemeta", "Metahub"]
+    assert finder._cache is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the variables of Linux")
+def test_the_cache_is_in_the_users_cache_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = PosterFinder()._cache
+    assert cache is not None
+    assert cache.folder == tmp_path / "poster2plot" / "posters"
+    monkeypatch.setattr(
+        "poster2plot.imdb.finder.user_cache_path", lambda *_, **__: Path("~/.cache")
+    )
+    assert PosterFinder()._cache is None  # no home
+
+
+def test_a_poster_is_a_picture(server: PosterServer) -> None:
+    server.answers[METAHUB] = Answer(encode(draw_poster(), "WEBP"))
+    with Image.open(io.BytesIO(server.finder().find(ID).image_bytes)) as picture:
+        assert picture.format == "WEBP"
+
+
+def test_a_service_that_keeps_failing_is_left_out(
+    server: PosterServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "PAUSE_SECONDS", 0.3)
+    server.answers |= {TMDB: Answer(status=401), MOVIE: cinemeta(server)}
+    finder = server.finder(tmdb_key=V3_KEY)
+    for _ in range(finding.FAILURES + 1):
+        assert finder.find(ID).service == "Cinemeta"
+    assert server.paths.count(TMDB) == finding.FAILURES
+    server.answers[TMDB] = tmdb()
+    deadline = time.monotonic() + 30
+    while finder.find(ID).service != "TMDB":
+        assert time.monotonic() < deadline
+
+
+def test_pictures_that_keep_failing_count_too(server: PosterServer) -> None:
+    server.answers = {METAHUB: Answer(status=401)}  # Metahub is only asked for its picture
+    finder = server.finder()
+    for _ in range(finding.FAILURES + 1):
+        with pytest.raises(PosterNotFoundError) as caught:
+            finder.find(ID)
+    assert server.paths.count(METAHUB) == finding.FAILURES
+    assert "Metahub is left out for a while" in str(caught.value)
+
+
+def test_a_stalled_service_holds_up_only_who_asked_it(server: PosterServer) -> None:
+    server.answers = {METAHUB: Answer(stall=True)}
+    finder = server.finder(seconds=5)
+    with ThreadPoolExecutor(finding.FAILURES) as pool:
+        finds = [pool.submit(finder.find, ID) for _ in range(finding.FAILURES)]
+        deadline = time.monotonic() + 4
+        while server.paths.count(METAHUB) < finding.FAILURES and time.monotonic() < deadline:
+            time.sleep(0.01)
+        together = server.paths.count(METAHUB)
+        server.closing.set()  # lets every one of them go
+        wait(finds)
+    assert together == finding.FAILURES
+
+
+def test_a_service_that_knows_nothing_has_not_failed(server: PosterServer) -> None:
+    finder = server.finder()
+    for _ in range(finding.FAILURES + 1):
+        with pytest.raises(PosterNotFoundError) as caught:
+            finder.find(ID)
+        assert "left out" not in str(caught.value)
+
+
+def test_all_services_together_have_so_long(server: PosterServer) -> None:
+    server.answers = dict.fromkeys([TMDB, OMDB, MOVIE, METAHUB], Answer(stall=True))
+    finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY, seconds=0.5)
+    started = time.monotonic()
+    with pytest.raises(PosterServiceError, match="no time was left for Cinemeta"):
+        finder.find(ID)
+    assert time.monotonic() - started < 2

@@ -1,0 +1,186 @@
+import re
+import time
+
+import pytest
+from hypothesis import assume, given, settings, strategies
+
+from poster2plot import InvalidTitleError
+from poster2plot.imdb.ids import looks_like_title, parse_title_id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tt1375666",
+        " TT1375666\n",
+        "Tt1375666",
+        "https://www.imdb.com/title/tt1375666/",
+        "https://www.imdb.com/title/tt1375666",
+        "HTTPS://WWW.IMDB.COM/title/tt1375666/",
+        "http://imdb.com/title/tt1375666/?ref_=fn_al_tt_1",
+        "https://m.imdb.com/title/tt1375666/?ref_=ext_shr_lnk",
+        "https://www.imdb.com/de/title/tt1375666/",
+        "https://www.imdb.com/es-mx/title/tt1375666/",
+        "https://www.imdb.com/title/tt1375666/mediaviewer/rm3426651392/?ref_=tt_ov_i",
+        "https://www.imdb.com/title/tt1375666#cast",
+        "https://www.imdb.com/title/tt1375666?season=1&ref_=ttep",
+        "https://www.imdb.com/title/tt1375666/fullcredits/cast?ref_=tt#nm0000138",
+        "https://www.imdb.com/title/tt1375666),",
+        "https://www.imdb.com:443/title/tt1375666/",
+        "https://pro.imdb.com/title/tt1375666/boxoffice",
+        "www.imdb.com/title/tt1375666",
+        "imdb.com/title/TT1375666",
+        "//www.imdb.com/title/tt1375666/",
+    ],
+)
+def test_ids_and_urls_give_the_canonical_id(text: str) -> None:
+    assert parse_title_id(text) == "tt1375666"
+    assert looks_like_title(text)
+
+
+@pytest.mark.parametrize("digits", [7, 8, 9, 10])
+def test_an_id_has_seven_to_ten_digits(digits: int) -> None:
+    assert parse_title_id("tt" + "1" * digits) == "tt" + "1" * digits
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        (" \t\n", "empty"),
+        ("tt123456", "7 to 10 digits"),
+        ("tt12345678901", "7 to 10 digits"),
+        ("https://www.imdb.com/title/tt12", "7 to 10 digits"),
+        ("nm0000138", "a person"),
+        ("https://www.imdb.com/name/nm0000138/", "a person"),
+        ("https://www.imdb.com/name/nm0000138/mediaviewer/rm1/?title=tt1375666", "a person"),
+        ("co0002663", "a company"),
+        ("https://www.imdb.com/company/co0002663/", "a company"),
+        ("ls052535080", "a list"),
+        ("https://www.imdb.com/list/ls052535080/?ref_=tt1375666", "a list"),
+        ("rm3426651392", "a single image"),
+        ("vi2959588889", "a video"),
+        ("ab1234567", "not an IMDb title"),
+        ("tt1375666x", "not an IMDb title"),
+        ("https://www.imdb.com/title/tt1375666x/", "not the address of an IMDb title"),
+        ("https://www.imdb.com/", "not the address of an IMDb title"),
+        ("https://www.imdb.com/chart/top/", "not the address of an IMDb title"),
+        ("https://www.imdb.com/find/?q=tt1375666", "not the address of an IMDb title"),
+        ("https://imdb.com.evil.example/title/tt1375666/", "not on imdb.com"),
+        ("https://notimdb.com/title/tt1375666/", "not on imdb.com"),
+        ("https://www.imdb.com@evil.example/title/tt1375666/", "not on imdb.com"),
+        ("https://evil.example/www.imdb.com/title/tt1375666/", "not on imdb.com"),
+        ("https://evil.example\\@www.imdb.com/title/tt1375666/", "not on imdb.com"),
+        ("https://www.themoviedb.org/movie/27205", "not on imdb.com"),
+        ("imdb.com.evil.example/title/tt1375666", "not on imdb.com"),
+        ("https://[www.imdb.com/title/tt1375666", "not a valid URL"),
+        ("ftp://www.imdb.com/title/tt1375666/", "not an IMDb title"),
+        ("tt１３７５６６６", "not an IMDb title"),  # full-width digits
+        ("tt١٣٧٥٦٦٦", "not an IMDb title"),  # Arabic digits
+        ("https://www.imdb.com/title/tt１３７５６６６/", "not the address of an IMDb title"),
+        ("Inception", "not an IMDb title"),
+        ("tt1375666\ntt0133093", "not an IMDb title"),
+        ("\x00\x1b[31m", "not an IMDb title"),
+    ],
+)
+def test_anything_else_gets_a_sentence_of_its_own(text: str, says: str) -> None:
+    with pytest.raises(InvalidTitleError) as caught:
+        parse_title_id(text)
+    sentence = str(caught.value)
+    assert says in sentence
+    assert sentence.endswith("give an IMDb title id such as tt0133093 or its URL.")
+    assert sentence.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tt1375666" * 120_000,
+        " " * 1_000_000,
+        "tt" + "1" * 1_000_000,
+        "https://www.imdb.com/title/" + "a." * 500_000,
+        "a" * 1_000_000,
+        "a." * 500_000,
+        "a-" * 1000,
+    ],
+)
+def test_huge_text_is_turned_down_at_once(text: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(InvalidTitleError) as caught:
+        parse_title_id(text)
+    looks_like_title(text)
+    assert time.perf_counter() - start < 1  # second
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nm0000138", "ls052535080", "https://evil.example/", "m.imdb.com/name/nm1", "tt12345"],
+)
+def test_what_was_meant_as_a_title_looks_like_one(text: str) -> None:
+    assert looks_like_title(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tt1375666.jpg", "posters/tt1375666", "poster.png", "imdb.com.jpg", "co2", "movies", "", "."],
+)
+def test_paths_do_not_look_like_titles(text: str) -> None:
+    assert not looks_like_title(text)
+
+
+def answer(text: str) -> str:
+    """The id, or the sentence that there is instead."""
+    try:
+        return parse_title_id(text)
+    except InvalidTitleError as error:
+        return str(error)
+
+
+@settings(deadline=None, derandomize=True)
+@given(strategies.text() | strategies.from_regex(r"(tt|nm|https?://\S*imdb)\S*", fullmatch=True))
+def test_any_text_gives_an_id_or_one_printable_sentence(text: str) -> None:
+    looks_like_title(text)
+    said = answer(text)
+    assert re.fullmatch(r"tt[0-9]{7,10}", said) or (said.isprintable() and said.endswith("."))
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    strategies.from_regex(r"tt[0-9]{7,10}", fullmatch=True),
+    strategies.sampled_from(["", "https://", "HTTP://", "//"]),
+    strategies.sampled_from(["imdb.com", "www.imdb.com", "m.imdb.com", "WWW.IMDB.COM:443"]),
+    strategies.sampled_from(["", "de/", "fr-ca/"]),
+    strategies.from_regex(r"(/[a-z]*)?(\?[a-z=&#%]*)?", fullmatch=True),
+)
+def test_an_id_is_found_in_any_title_url(
+    title_id: str, scheme: str, host: str, language: str, rest: str
+) -> None:
+    assert parse_title_id(f"{scheme}{host}/{language}title/{title_id}{rest}") == title_id
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    strategies.text(
+        strategies.characters(categories=["Nd"], exclude_characters="0123456789"),
+        min_size=7,
+        max_size=10,
+    )
+)
+def test_digits_of_other_scripts_are_no_id(digits: str) -> None:
+    assert not answer(f"tt{digits}").startswith("tt")
+
+
+@settings(deadline=None, derandomize=True)
+@given(strategies.from_regex(r"(nm|co|ls|rm|vi|ev|ur)[0-9]{7,10}", fullmatch=True))
+def test_what_is_no_title_is_never_one(other: str) -> None:
+    for text in (other, f"https://www.imdb.com/name/{other}/"):
+        assert "not a title" in answer(text)
+
+
+@settings(deadline=None, derandomize=True)
+@given(strategies.from_regex(r"[a-z]{1,9}\.(com|org|example)", fullmatch=True))
+def test_other_sites_are_refused(host: str) -> None:
+    assume(host != "imdb.com")
+    for site in (host, f"imdb.com.{host}", f"imdb.com@{host}", f"{host}/imdb.com"):
+        assert not answer(f"https://{site}/title/tt0133093/").startswith("tt")

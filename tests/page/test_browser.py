@@ -1,0 +1,260 @@
+"""The real page on the bundled model in a real browser; pictures of it stay in test-artifacts/."""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from PIL import Image
+from playwright.sync_api import Browser, Download, Locator, Page, expect, sync_playwright
+
+from poster2plot.page.share_card import SIZE
+from support.app_server import serve_app
+from support.browser import CHROMIUM, PATIENCE, drop, example, launch, transfer_of
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+
+ROOT = Path(__file__).parents[2]
+ARTIFACTS = ROOT / "test-artifacts"
+LONG = "?beams=12&candidates=8&max_length=256"  # settings that take a while
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the page is, with services that know one title."""
+    with serve_posters() as services:
+        services.answers = {
+            MOVIE: cinemeta(services, description="A thief enters dreams."),
+            PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
+        }
+        with serve_app(services) as server:
+            yield server.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("POSTER2PLOT_REQUIRE_BROWSER"):
+            pytest.fail("Chromium is missing; install Debian's package chromium")
+        pytest.skip("Chromium is missing; install Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page just opened; `@pytest.mark.parametrize("page", …, indirect=True)` adds to its URL
+    or sets the size of the window."""
+    options = getattr(request, "param", {})
+    context = browser.new_context(
+        viewport=options.get("viewport", {"width": 1280, "height": 900}),
+        color_scheme=options.get("color_scheme", "light"),
+        permissions=["clipboard-read", "clipboard-write", "camera"],
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(address + options.get("query", ""))
+    expect(example(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    yield page
+    ARTIFACTS.mkdir(exist_ok=True)
+    name = re.sub(r"[^\w-]+", "-", request.node.name)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    context.close()
+
+
+def picture(page: Page, name: str) -> Locator:
+    """A poster among the results."""
+    return page.get_by_role("img", name=f"Poster: {name}", exact=True)
+
+
+def try_example(page: Page, name: str = "The House On Harrow Hill") -> str:
+    """Click an example and wait for its plot."""
+    example(page, name).click()
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    return page.locator(".plot").first.inner_text()
+
+
+def download(page: Page, name: str) -> Download:
+    with page.expect_download() as info:
+        page.get_by_role("button", name=name).first.click()
+    return info.value
+
+
+def test_an_example_gives_a_plot_with_one_click(page: Page):
+    assert len(try_example(page).split()) >= 4
+    expect(picture(page, "The House On Harrow Hill")).to_be_visible()
+    expect(page.get_by_text("It is not the title’s real plot")).to_be_visible()
+
+
+def test_an_example_can_be_chosen_with_the_keyboard(page: Page):
+    example(page, "Two Umbrellas").focus()
+    page.keyboard.press("Enter")
+    expect(picture(page, "Two Umbrellas")).to_be_visible(timeout=PATIENCE)
+
+
+def test_dropped_posters_get_plots(page: Page):
+    drop(page, "harbour.png", encode(draw_poster()))
+    drop(page, "desert.png", encode(draw_poster("darkred")))
+    expect(page.get_by_text("Invented by")).to_have_count(2, timeout=PATIENCE)
+    expect(picture(page, "harbour.png")).to_be_visible()
+    expect(picture(page, "desert.png")).to_be_visible()
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.get_by_text("Invented by")).to_have_count(0)
+    expect(page.get_by_test_id("stFileUploaderFile")).to_have_count(0)
+
+
+def test_a_pasted_picture_gets_a_plot(page: Page):
+    transfer = transfer_of(page, "pasted.png", encode(draw_poster("green")))
+    page.evaluate(
+        """(transfer) => document.dispatchEvent(
+            new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }))""",
+        transfer,
+    )
+    expect(picture(page, "pasted.png")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_photo_gets_a_plot(page: Page):
+    page.get_by_test_id("stCheckbox").filter(has_text="Camera").locator("label").click()
+    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+    page.get_by_role("button", name="Take Photo").click()
+    expect(picture(page, "Photo")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+
+
+def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
+    titles = page.get_by_role("textbox", name="or name IMDb titles")
+    titles.fill(f"{ID}, nm0000138")
+    titles.press("Control+Enter")
+    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("What Cinemeta says it is about")).to_be_visible()
+    expect(page.get_by_text("is a person on IMDb")).to_be_visible()
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    assert ID in page.url
+    page.reload()
+    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("page", [{"query": LONG}], indirect=True)
+def test_the_plot_grows_until_it_is_stopped(page: Page):
+    example(page, "Far Side Of Silence").click()
+    live = page.get_by_role("heading", level=4)
+    expect(live).to_have_text(re.compile(r"\w+ \w+.* …$"), timeout=PATIENCE)
+    expect(page.get_by_text("Writing 1 of 1")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("no plot")).to_be_visible(timeout=PATIENCE)
+    expect(live).to_have_count(0)
+    expect(page.get_by_role("button", name="Write it")).to_be_visible()
+
+
+def test_a_link_repeats_the_settings(page: Page, browser: Browser):
+    page.get_by_role("button", name="Varied").click()
+    page.wait_for_url(re.compile("search=Sampling"))
+    shared = browser.new_page()
+    shared.goto(page.url)
+    count = shared.get_by_role("slider", name="Plots for each poster")
+    expect(count).to_have_value("4", timeout=PATIENCE)
+    expect(shared.get_by_role("slider", name="Temperature")).to_be_visible()
+    shared.close()
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_url(re.compile("^[^?]*[?]?$"))
+
+
+@pytest.mark.parametrize("page", [{"query": "?candidates=3"}], indirect=True)
+def test_candidates_stand_side_by_side_and_can_be_copied(page: Page):
+    try_example(page)
+    expect(page.locator(".plot")).to_have_count(3)
+    expect(page.get_by_text(re.compile("Plot 2 of 3 · score"))).to_be_visible()
+    boxes = [each.bounding_box() for each in page.locator(".plot").all()]
+    assert boxes[0]["x"] != boxes[1]["x"]
+    page.get_by_role("button", name="Copy").nth(1).click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator(".plot").nth(1).inner_text()
+
+
+def test_words_show_where_the_model_looked(page: Page):
+    try_example(page)
+    heat = page.locator(".view canvas")
+    expect(heat).to_have_css("opacity", "0")
+    page.locator(".word").nth(3).hover()
+    expect(heat).to_have_css("opacity", "1")
+    first = heat.evaluate("(canvas) => canvas.toDataURL()")
+    page.mouse.move(0, 0)
+    expect(heat).to_have_css("opacity", "0")
+    page.locator(".plot").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".shown")).to_have_text(page.locator(".word").first.inner_text())
+    expect(heat).to_have_css("opacity", "1")
+    assert heat.evaluate("(canvas) => canvas.toDataURL()") != first
+
+
+def test_plots_can_be_taken_along(page: Page):
+    plot = try_example(page)
+    card = download(page, "Share card")
+    assert card.suggested_filename == "The-House-On-Harrow-Hill.png"
+    with Image.open(card.path()) as image:
+        assert (image.format, image.size) == ("PNG", SIZE)
+    [row] = csv.DictReader(io.StringIO(download(page, "CSV").path().read_text(encoding="utf-8")))
+    assert row["plot"] == plot
+    [record] = json.loads(download(page, "JSON").path().read_text(encoding="utf-8"))
+    assert record["plot"] == plot
+    assert record["settings"]["num_beams"] == 4
+
+
+def test_the_history_keeps_and_forgets(page: Page):
+    first = try_example(page)
+    example(page, "Undertow Bay").click()
+    expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="History").click()
+    history = page.get_by_role("tabpanel").filter(has_text="Forget all")
+    expect(history.get_by_text(first)).to_be_visible()
+    expect(history.get_by_role("button", name="Forget", exact=True)).to_have_count(2)
+    history.get_by_role("button", name="Forget", exact=True).last.click()
+    expect(history.get_by_text(first)).to_have_count(0)
+    expect(history.get_by_role("button", name="Forget", exact=True)).to_have_count(1)
+
+
+def test_the_page_says_what_it_is(page: Page):
+    page.get_by_role("tab", name="About").click()
+    expect(page.get_by_text("The text is invented.")).to_be_visible()
+    expect(page.get_by_text("cross-attention")).to_be_visible()
+
+
+def test_everything_has_a_name_for_screen_readers(page: Page):
+    try_example(page)
+    assert page.locator("img:not([alt])").count() == 0
+    for button in page.get_by_role("button").all():
+        name = button.get_attribute("aria-label") or button.get_attribute("title")
+        assert name or button.inner_text().strip() or button.locator("img[alt]").count()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"viewport": {"width": 390, "height": 844}},
+        {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+        {"color_scheme": "dark"},
+    ],
+    ids=["phone", "phone-dark", "dark"],
+    indirect=True,
+)
+def test_nothing_is_wider_than_the_window(page: Page):
+    try_example(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]
+
+
+def test_the_api_answers_beside_the_page(address: str):
+    files = {"image": ("poster.png", encode(draw_poster()))}
+    record = requests.post(f"{address}/api/plot", files=files, timeout=60).json()
+    assert record["model"] == "poster2plot-small"
+    assert len(record["plot"].split()) >= 4

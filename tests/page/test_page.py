@@ -1,0 +1,228 @@
+"""The page's script, driven without a browser."""
+
+from collections.abc import Iterator
+from copy import copy
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from poster2plot import Poster2Plot
+from poster2plot.page import cached_resources as shared
+from poster2plot.page.inputs import MOST_POSTERS
+from poster2plot.page.results import MOST_QUEUED
+from poster2plot.server.service import FrontDesk, Limits
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import (
+    ID,
+    MOVIE,
+    OMDB,
+    OMDB_KEY,
+    PICTURE,
+    TMDB,
+    V3_KEY,
+    Answer,
+    cinemeta,
+    serve_posters,
+)
+
+SCRIPT = Path(__file__).parents[2] / "poster2plot" / "page" / "main.py"
+
+
+@pytest.fixture
+def page(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
+    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
+    st.cache_data.clear()
+
+
+def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    values = [(name, data, "image/png") for name, data in files]
+    return page.file_uploader[0].set_value(values).run()
+
+
+def plots(page: AppTest) -> list[str]:
+    return [each.record["plot"] for each in page.session_state.written.values()]
+
+
+def test_the_page_opens_without_a_plot(page: AppTest):
+    assert not page.exception
+    assert page.title[0].value == "Poster2Plot"
+    assert "written" not in page.session_state or not plots(page)
+    assert any("CPU" in caption.value for caption in page.caption)
+
+
+def test_each_upload_gets_its_plot(page: AppTest):
+    files = [(f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")]
+    upload(page, *files)
+    assert not page.exception
+    assert len(plots(page)) == 2
+    assert sum("Invented by" in caption.value for caption in page.caption) == 2
+
+
+def test_a_bad_upload_leaves_the_others_alone(page: AppTest):
+    upload(page, ("bad.png", b"not a picture"), ("good.png", encode(draw_poster())))
+    assert not page.exception
+    assert len(page.error) == 1
+    assert len(plots(page)) == 1
+
+
+def test_what_is_no_title_is_explained(page: AppTest):
+    page.text_area[0].set_value("nm0000138, https://example.com/title/tt1375666/").run()
+    assert not page.exception
+    assert len(page.error) == 2
+
+
+def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: pytest.MonkeyPatch):
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server, description="A *thief* enters $dreams$."),
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        monkeypatch.setattr(shared, "finder", server.finder)
+        page.text_area[0].set_value(ID).run()
+    assert not page.exception
+    assert not page.error
+    assert len(plots(page)) == 1
+    assert any(caption.value == r"Inception \(2010\)" for caption in page.caption)
+    told = [each.value for each in page.markdown]
+    assert "**What Cinemeta says it is about**" in told
+    assert r"A \*thief\* enters \$dreams\$\." in told
+    assert any("strem" in caption.value for caption in page.caption)
+
+
+@pytest.mark.parametrize("trouble", [Answer(status=401), Answer(status=500), Answer(hang_up=True)])
+def test_no_key_is_shown_or_logged(
+    page: AppTest,
+    trouble: Answer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+):
+    caplog.set_level(0)
+    with serve_posters() as server:
+        server.answers = dict.fromkeys([TMDB, OMDB, MOVIE], trouble)
+        finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY)
+        monkeypatch.setattr(shared, "finder", lambda: finder)
+        page.text_area[0].set_value(ID).run()
+    assert "TMDB" in page.error[0].value
+    shown = "".join(str(element.proto) for element in page.main)
+    for output in (shown, caplog.text, *capfd.readouterr()):
+        assert V3_KEY not in output
+        assert OMDB_KEY not in output
+
+
+def test_many_titles_are_too_many(page: AppTest):
+    page.text_area[0].set_value("\n".join(f"nm{i:07}" for i in range(25))).run()
+    assert len(page.error) == MOST_POSTERS
+    assert "first 20 of 25" in page.warning[0].value
+
+
+def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    submit = Poster2Plot.submit
+
+    def counted(*args, **options):
+        calls.append(args)
+        return submit(*args, **options)
+
+    monkeypatch.setattr(Poster2Plot, "submit", counted)
+    poster = ("poster.png", encode(draw_poster()))
+    upload(page, poster)
+    page.run()
+    upload(page, poster, ("again.png", poster[1]))
+    assert len(calls) == 1
+    assert any("same picture" in caption.value for caption in page.caption)
+
+
+def test_candidates_are_kept_with_their_attention(page: AppTest):
+    page.slider("candidates").set_value(3)
+    upload(page, ("poster.png", encode(draw_poster())))
+    assert not page.exception
+    [written] = page.session_state.written.values()
+    assert len(written.candidates) == 3
+    for candidate, words in zip(written.candidates, written.attention, strict=True):
+        assert [each.word for each in words] == candidate.text.split()
+
+
+def test_sampling_has_its_own_settings(page: AppTest):
+    page.segmented_control("search").set_value("Sampling").run()
+    labels = {slider.label for slider in page.slider}
+    assert {"Temperature", "Top-p"} <= labels
+    assert "Beams" not in labels
+    upload(page, ("poster.png", encode(draw_poster())))
+    assert not page.exception
+    assert len(plots(page)) == 1
+
+
+def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
+    before = {slider.key: slider.value for slider in page.slider}
+    page.button("preset Varied").click().run()
+    assert not page.exception
+    assert page.slider("candidates").value == 4
+    assert page.segmented_control("search").value == "Sampling"
+    page.button("preset Reset").click().run()
+    assert {slider.key: slider.value for slider in page.slider} == before
+
+
+def test_what_is_forgotten_stays_forgotten(page: AppTest):
+    upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    forget = next(button for button in page.button if button.label == "Forget")
+    forget.click().run()
+    assert not page.exception
+    assert len(plots(page)) == 1
+    again = next(button for button in page.button if button.label == "Write it")
+    again.click().run()
+    assert len(plots(page)) == 2
+
+
+def test_every_slider_at_its_ends(page: AppTest):
+    upload(page, ("poster.png", encode(draw_poster())))
+    for end in ("min", "max"):
+        for slider in page.slider:
+            slider.set_value(getattr(slider, end))
+        page.run()
+        assert not page.exception
+        assert not page.error
+
+
+def test_a_refused_poster_can_be_asked_for_again(
+    page: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
+):
+    strict = FrontDesk(tiny, Limits(plots=1))
+    monkeypatch.setattr(shared, "desk", lambda: strict)
+    upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    assert not page.exception
+    assert len(plots(page)) == 1
+    assert "more than 1 plots in a minute" in page.warning[0].value
+    lenient = FrontDesk(tiny)
+    monkeypatch.setattr(shared, "desk", lambda: lenient)
+    next(button for button in page.button if button.label == "Write it").click().run()
+    assert len(plots(page)) == 2
+
+
+def test_a_plot_that_fails_is_one_sentence(
+    page: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
+):
+    broken = copy(tiny)
+    broken.tokenizer = None
+    monkeypatch.setattr(shared, "desk", lambda: FrontDesk(broken))
+    upload(page, ("poster.png", encode(draw_poster())))
+    assert not page.exception
+    assert page.error[0].value == r"The plot could not be written; try again later\."
+    assert not plots(page)
+
+
+def test_more_posters_than_wait_at_once_are_all_written(page: AppTest):
+    colors = [f"#{i:02x}3060" for i in range(0, 250, 20)]
+    upload(page, *((f"{color}.png", encode(draw_poster(color))) for color in colors))
+    assert not page.exception
+    assert len(plots(page)) == len(colors) > MOST_QUEUED
+
+
+def test_a_missing_model_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("POSTER2PLOT_MODEL", "./nowhere")
+    page = AppTest.from_file(SCRIPT, default_timeout=60).run()
+    assert not page.exception
+    assert "nowhere" in page.error[0].value

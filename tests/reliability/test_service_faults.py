@@ -1,0 +1,28 @@
+"""A slice of `python -m reliability.services`: the faults that take no time, at every hop."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from reliability.services import FAULTS, GRACE, HOPS, SECONDS, look_up
+from support.poster_server import PosterServer, serve_posters
+
+QUICK = {name: fault for family in FAULTS.values() for name, fault in family.items()}
+for _slow in ("silence", "a header that never ends", "a body that drips", "429"):
+    del QUICK[_slow]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PosterServer]:
+    with serve_posters() as running:
+        yield running
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("fault", QUICK)
+def test_a_fault_ends_in_time_and_leads_nowhere(server: PosterServer, hop: str, fault: str):
+    outcome = look_up(server, HOPS[hop], QUICK[fault])
+    assert not outcome.end.startswith("!")
+    assert outcome.seconds < SECONDS + GRACE
+    assert not outcome.strays
+    assert not outcome.leaks

@@ -1,0 +1,229 @@
+"""The HTTP API on a real server."""
+
+import io
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from poster2plot import CheckpointError, Poster2Plot, read_image
+from poster2plot.images.decoding import MAX_BYTES
+from poster2plot.server import http_api as api
+from poster2plot.server.http_api import routes
+from poster2plot.server.service import FrontDesk, Limits
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
+
+POSTER = encode(draw_poster())
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[PosterServer]:
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server, description="A thief."),
+            PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
+        }
+        yield server
+
+
+@contextmanager
+def serve(of: list[Route]) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=of), log_level="critical"))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()  # who comes before the server is ready waits
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def desk(tiny: Poster2Plot) -> FrontDesk:
+    return FrontDesk(tiny, Limits(plots=1000, pictures=1000))
+
+
+@pytest.fixture(scope="module")
+def root(desk: FrontDesk, services: PosterServer) -> Iterator[str]:
+    with serve(routes(lambda: desk, services.finder)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def address(root: str) -> str:
+    return f"{root}/api/plot"
+
+
+@pytest.fixture
+def busy(tiny: Poster2Plot, services: PosterServer) -> Iterator[str]:
+    """An API that takes one poster a minute from each visitor."""
+    desk = FrontDesk(tiny, Limits(plots=1))
+    with serve(routes(lambda: desk, services.finder)) as url:
+        yield f"{url}/api/plot"
+
+
+def post(address: str, image: bytes | None = None, **fields: str) -> requests.Response:
+    files = {name: (None, text) for name, text in fields.items()}
+    if image is not None:
+        files["image"] = ("poster.png", image)
+    return requests.post(address, files=files, timeout=60)
+
+
+def test_an_image_gets_the_plot_that_the_library_writes(address: str, tiny: Poster2Plot):
+    response = post(address, POSTER)
+    assert response.status_code == 200
+    record = response.json()
+    [[best]] = tiny.generate([read_image(POSTER)])
+    assert record["plot"] == best.text
+    assert record["source"] == "poster.png"
+    assert record["model"] == tiny.name
+
+
+def test_settings_are_followed(address: str):
+    record = post(
+        address, POSTER, num_candidates="3", max_length="12", early_stopping="never", guidance="2.5"
+    ).json()
+    assert len(record["candidates"]) == 3
+    assert record["settings"]["max_length"] == 12
+    assert record["settings"]["early_stopping"] == "never"
+    assert record["settings"]["guidance"] == 2.5
+    sampled = post(address, POSTER, sample="true", seed="7").json()
+    assert sampled["settings"]["sample"] is True
+
+
+def test_a_title_brings_its_synopsis(address: str):
+    record = post(address, title=ID).json()
+    assert record["source"] == ID
+    assert record["title"]["synopsis"] == "A thief."
+    assert record["title"]["attribution"]
+
+
+@pytest.mark.parametrize(
+    ("status", "image", "fields", "message"),
+    [
+        (400, None, {}, "a file named image"),
+        (400, POSTER, {"title": ID}, "either"),
+        (400, POSTER, {"beams": "4"}, "no field 'beams'"),
+        (400, POSTER, {"num_beams": "many"}, "num_beams cannot be 'many'"),
+        (400, POSTER, {"num_beams": "99"}, "between 1 and 16"),
+        (400, POSTER, {"sample": "perhaps"}, "sample cannot be"),
+        (400, POSTER, {"guidance": "nan"}, "between"),
+        (400, POSTER, {"max_length": "400"}, "at most"),
+        (400, None, {"title": "nm0000138"}, "a person"),
+        (404, None, {"title": "tt9999999"}, "No service has a poster"),
+        (413, b"x" * (MAX_BYTES + 2**17), {}, "larger than 20 MB"),
+        (415, b"not a picture", {}, "not in a format"),
+        (422, POSTER[: len(POSTER) // 2], {}, "poster.png"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    address: str, status: int, image: bytes | None, fields: dict[str, str], message: str
+):
+    response = post(address, image, **fields)
+    assert response.status_code == status
+    assert list(response.json()) == ["error"]
+    assert message in response.json()["error"]
+
+
+def test_other_bodies_and_methods_are_refused(address: str):
+    assert requests.get(address, timeout=60).status_code == 405
+    response = requests.post(address, json={"title": ID}, timeout=60)
+    assert response.status_code == 400
+    assert "a file named image" in response.json()["error"]
+    response = requests.post(address, data={"image": "text"}, timeout=60)
+    assert response.status_code == 400
+
+
+def test_pictures_stay_in_memory(address: str, monkeypatch: pytest.MonkeyPatch):
+    """A file that were written to disk would find no folder to be in."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    large = io.BytesIO()
+    Image.effect_noise((1500, 1500), 60).convert("RGB").save(large, "PNG")
+    assert large.tell() > 2**21
+    assert post(address, large.getvalue()).status_code == 200
+
+
+def test_who_asks_too_often_is_told_when_to_come_back(busy: str):
+    assert post(busy, POSTER).status_code == 200
+    response = post(busy, POSTER)
+    assert response.status_code == 429
+    assert "more than 1 plots in a minute" in response.json()["error"]
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+
+
+def test_who_hangs_up_is_not_written_for(address: str, desk: FrontDesk):
+    """Another's poster holds the model until the one who hung up has left the queue."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def pause(*_) -> None:
+        reached.set()
+        assert go_on.wait(30)
+
+    [held] = desk.p2p.submit([draw_poster()], on_step=pause)
+    assert reached.wait(30)
+    with pytest.raises(requests.Timeout):
+        requests.post(address, files={"image": POSTER}, timeout=2)
+    deadline = time.monotonic() + 30
+    labels = {"face": "api", "outcome": "cancelled"}
+    while not desk.registry.get_sample_value("poster2plot_posters_total", labels):
+        assert time.monotonic() < deadline
+    go_on.set()
+    held.result(30)
+
+
+def test_a_request_that_never_ends_is_ended(root: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(api, "FORM_SECONDS", 0.2)
+    host, port = root.removeprefix("http://").split(":")
+    head = "POST /api/plot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nContent-Type: "
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head}multipart/form-data; boundary=b\r\n\r\n--b".encode())
+        assert b" 408 " in connection.recv(1000).splitlines()[0]
+
+
+def test_a_failure_says_no_more_than_that(
+    desk: FrontDesk, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(desk.p2p, "tokenizer", None)
+    response = post(address, POSTER)
+    assert response.status_code == 500
+    assert response.json() == {"error": "The plot could not be written; try again later."}
+
+
+def test_health_and_metrics(root: str, desk: FrontDesk, monkeypatch: pytest.MonkeyPatch):
+    health = requests.get(f"{root}/api/health", timeout=60)
+    assert health.status_code == 200
+    assert health.json() == {
+        "model": desk.p2p.name,
+        "device": "cpu",
+        "notice": None,
+        "waiting": 0,
+    }
+    metrics = requests.get(f"{root}/metrics", timeout=60)
+    assert metrics.headers["Content-Type"].startswith("text/plain")
+    assert "poster2plot_posters_total" in metrics.text
+    monkeypatch.setattr(desk.p2p, "tokenizer", None)
+    assert requests.get(f"{root}/api/health", timeout=60).status_code == 503
+
+
+def test_a_model_that_cannot_be_loaded_is_said(services: PosterServer):
+    def broken() -> FrontDesk:
+        raise CheckpointError("There is no model.")
+
+    with serve(routes(broken, services.finder)) as url:
+        for response in (
+            post(f"{url}/api/plot", POSTER),
+            requests.get(f"{url}/api/health", timeout=60),
+        ):
+            assert response.status_code == 503
+            assert response.json() == {"error": "There is no model."}

@@ -1,0 +1,168 @@
+"""The steps before the fine-tune of the bundled model, on tiny parts."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
+
+from poster2plot.training.bundled.self_training import best_plots, is_plain, plain_words
+from poster2plot.training.bundled.text_matching import (
+    has_stock_opening,
+    match_texts,
+    typical_meanings,
+    typical_texts,
+)
+from poster2plot.training.dataset import Dataset
+from poster2plot.training.encoder_states import States
+from support.toy_model import LAYERS, tiny_image_processor
+from support.training_data import PLOTS, write_csv
+from tests.training.conftest import Command
+
+EXTRA = "A nurse is told this: two bakers share one oven when a river floods the town."
+
+
+def test_the_parts_learn_and_fit_together(
+    data: Path, encoder: Path, decoder: Path, embedder: Path, training: Command, tmp_path: Path
+):
+    texts = (EXTRA, "The story of a town and the two bakers who share its oven.", *PLOTS)
+    corpus = write_csv(tmp_path / "corpus.csv", [{"text": text} for text in texts])
+    steps = [
+        ("pretrain", "--decoder", decoder, "--corpus", corpus, "--data", data, "--passes", "3",
+         "--out", tmp_path / "language-model"),
+        ("align", "--encoder", encoder, "--data", data, "--embedder", embedder,
+         "--out", tmp_path / "aligned", "--epochs", "2", "--frozen", "1", "--batch", "5"),
+        ("match", "--corpus", corpus, "--data", data, "--embedder", embedder, "--nearest", "2",
+         "--aligned", tmp_path / "aligned", "--out", tmp_path / "matched.csv"),
+        ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "5",
+         "--decoder", tmp_path / "language-model", "--data", data, "--samples", "1",
+         "--states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "captioner",
+         "--matched", tmp_path / "matched.csv"),
+        ("match", "--corpus", corpus, "--data", data, "--embedder", embedder, "--typical", "3",
+         "--aligned", tmp_path / "aligned", "--out", tmp_path / "typical.csv"),
+        ("practise", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
+         "--aligned", tmp_path / "aligned", "--embedder", embedder, "--posters", "3",
+         "--out", tmp_path / "practised.csv"),
+        ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "3",
+         "--decoder", tmp_path / "captioner", "--data", data, "--samples", "1",
+         "--states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "practised",
+         "--matched", tmp_path / "typical.csv", tmp_path / "practised.csv", "--only-matched",
+         "--epochs", "2"),
+    ]  # fmt: skip
+    for step in steps:
+        done = training(*step)
+        assert done.returncode == 0, done.stderr
+
+    assert GPT2LMHeadModel.from_pretrained(tmp_path / "language-model")
+    assert AutoTokenizer.from_pretrained(tmp_path / "language-model")
+    # The saved states are those of the encoder that was saved with them.
+    aligned = ViTModel.from_pretrained(tmp_path / "aligned", add_pooling_layer=False).eval()
+    pair = Dataset.read(data).split("train")[0]
+    pixels = tiny_image_processor()([pair.picture.read()], return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        [expected] = aligned(pixels).last_hidden_state
+    states = States(tmp_path / "aligned" / "states.npy")
+    torch.testing.assert_close(states[pair.id], expected, atol=5e-3, rtol=5e-3)
+    before = ViTModel.from_pretrained(encoder, add_pooling_layer=False)
+    old, new = before.state_dict(), aligned.state_dict()
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    assert changed
+    assert all(name.startswith((f"layers.{LAYERS - 1}.", "layernorm.")) for name in changed)
+    # Every good text that tells of no held-out title joined a training poster.
+    dataset = Dataset.read(data)
+    with (tmp_path / "matched.csv").open(newline="") as file:
+        matches = {row["text"]: row["id"] for row in csv.DictReader(file)}
+    assert matches.keys() == {EXTRA, *(pair.text for pair in dataset.split("train"))}
+    training = {pair.id for pair in dataset.split("train")}
+    assert set(matches.values()) <= training
+    with (tmp_path / "typical.csv").open(newline="") as file:
+        typical = list(csv.DictReader(file))
+    assert len(typical) == 3
+    assert {row["id"] for row in typical} <= training
+    # The last stage went on from the captioner.
+    first = VisionEncoderDecoderModel.from_pretrained(tmp_path / "captioner")
+    last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "practised")
+    change = last.decoder.lm_head.weight - first.decoder.lm_head.weight
+    assert 0 < change.abs().max() < 0.05
+
+
+def test_texts_join_the_posters_that_look_like_them():
+    """Of two nearest posters both are drawn; a poster that is near to everything gets no more."""
+    directions = torch.eye(4)
+    posters = torch.cat([directions, directions + 0.1, directions.mean(0, keepdim=True)])
+    posters = torch.nn.functional.normalize(posters, dim=-1)
+    texts = directions.repeat(50, 1)
+    chosen = match_texts(texts, posters, nearest=2, seed=0)
+    assert {(i % 4, row) for i, row in enumerate(chosen)} == {
+        (i, row) for i in range(4) for row in (i, i + 4)
+    }
+    assert match_texts(texts, posters, nearest=2, seed=0) == chosen
+    assert match_texts(texts, posters, nearest=2, seed=1) != chosen
+
+
+def test_typical_texts_lie_amid_what_suits_a_poster():
+    """Of the texts on either side of a poster, the one between the others; none for everybody."""
+    angles = torch.tensor([0.0, 0.2, 0.4, 2.0, 2.2, 2.4])
+    texts = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    posters = texts[[1, 4, 1]]
+    meanings, rows = typical_meanings(posters, texts, nearest=3)
+    assert [sorted(row) for row in rows.tolist()] == [[0, 1, 2], [3, 4, 5], [0, 1, 2]]
+    torch.testing.assert_close(meanings, posters)
+    chosen = typical_texts(texts[[1, 1, 4, 4]], posters, most=9, per_poster=1, per_text=1)
+    assert sorted(poster for poster, _ in chosen) == [0, 1, 2]
+    assert len({text for _, text in chosen}) == 3
+    assert len(typical_texts(texts, posters, most=2)) == 2
+
+
+def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():
+    meanings = torch.eye(3)[:2]
+    written = [(0, "right"), (0, "wrong"), (0, "for all"), (1, "poor"), (1, "worst")]
+    plots = torch.tensor(
+        [[1.0, 0, 0], [0.0, 1, 0], [0.71, 0.71, 0], [0.0, 0.2, 0.98], [0.0, 0.1, 0.99]]
+    )
+    assert best_plots(written, plots, meanings) == [(0, "right"), (0, "for all"), (1, "poor")]
+    assert best_plots(written, plots, meanings, kept=1) == [(0, "right"), (1, "poor")]
+    assert best_plots([], torch.zeros(0, 3), meanings) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("A nurse must find the town before the river does so again.", True),
+        ("A nurse must find the town before the river does so again", False),
+        ("A nurse must find Zorblax before the river does so again.", False),
+        ("A nurse must find a town before the town does so again.", True),
+        ("A nurse must find a stranger before the stranger does so.", False),
+        ("A nurse must must find the town before the river does.", False),
+        ("A nurse must find a town, must find the river.", False),
+        ("A nurse must find the town.", False),
+        ("The story of a nurse who must find the town before the river.", False),
+        ("A nurse must find the town ☃ before the river does so again.", False),
+    ],
+)
+def test_plain_plots_are_short_and_of_known_words(text: str, plain: bool):
+    words = "a nurse must find the town before river stranger does so again story of who"
+    known = set(re.findall("[a-z]+", words))
+    assert is_plain(text, known) == plain
+
+
+def test_plain_words_are_those_of_several_texts_in_small_letters():
+    texts = ["A river and Rome.", "The river of Rome.", "A river, a well-known one.", "Rome. Rome."]
+    assert plain_words(texts) == {"river"}
+
+
+@pytest.mark.parametrize(
+    ("text", "stock"),
+    [
+        ("The story of a man.", True),
+        ("A true story of two sisters.", True),
+        ("This is a tale of love.", True),
+        ("Based on the novel.", True),
+        ("A storyteller loses her voice.", False),
+        ("The moviegoer wakes.", False),
+    ],
+)
+def test_stock_openings_speak_of_the_plot_itself(text: str, stock: bool):
+    assert has_stock_opening(text) == stock

@@ -1,0 +1,128 @@
+import gzip
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import GPT2Tokenizer
+
+from poster2plot.training.target_texts import (
+    IGNORED,
+    LONGEST_TITLE,
+    Plot,
+    packed_blocks,
+    premise,
+    read_corpus,
+    title_ids,
+)
+from support.toy_model import END, SENTENCES, tiny_model, tiny_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "A cop returns to his home town after many years.  He finds it gone.",
+            "A cop returns to his home town after many years. He finds it gone.",
+        ),
+        (
+            "A cop returns to the town he left as a boy. He waits. He waits. He waits. He waits.",
+            "A cop returns to the town he left as a boy. He waits. He waits. He waits.",
+        ),
+        ("Too short.", None),
+        ("A cop returns to his home town after many years and finds", None),
+        ("Heat is a 1995 American crime film about a cop who hunts a thief.", None),
+        ("With Tom Jones, Ann Miller, Bob Stone and many other people you know.", None),
+        ("Полицейский возвращается в родной город через много лет.", None),
+        ("One day young Jack meets old Rose, and Rose meets the great Cal of Boston.", None),
+    ],
+)
+def test_premise(text: str, expected: str | None):
+    assert premise(text, longest=80) == expected
+
+
+PLOTS = [Plot(f"Title {i}", sentence) for i, sentence in enumerate(SENTENCES)]
+
+
+def separated() -> GPT2Tokenizer:
+    """A tokenizer that has a separator between title and plot."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"sep_token": "<|separator|>"})
+    return tokenizer
+
+
+def each(blocks: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The blocks one by one."""
+    columns = zip(*blocks.values(), strict=True)
+    return [dict(zip(blocks, rows, strict=True)) for rows in columns]
+
+
+def in_block(tokenizer: GPT2Tokenizer, block: dict[str, Tensor]) -> list[tuple[str, str]]:
+    """(prompt, targets) of the plots of a block, as texts."""
+    starts = [*(block["position_ids"] == 0).nonzero()[:, 0].tolist(), len(block["labels"])]
+    found = []
+    for start, end in pairwise(starts):
+        ids, labels = block["input_ids"][start:end], block["labels"][start:end]
+        targets = labels != IGNORED
+        if targets.any():
+            assert torch.equal(ids[targets], labels[targets])
+            assert torch.equal(block["position_ids"][start:end], torch.arange(end - start))
+            found.append((tokenizer.decode(ids[~targets]), tokenizer.decode(ids[targets])))
+    return found
+
+
+@pytest.mark.parametrize("length", [96, 200])
+def test_blocks_hold_each_plot_once_after_its_title(length: int):
+    tokenizer = separated()
+    blocks = packed_blocks(tokenizer, PLOTS, length=length, longest=96, seed=0)
+    assert all(column.shape[1] == length for column in blocks.values())
+    found = [pair for block in each(blocks) for pair in in_block(tokenizer, block)]
+    assert sorted(found) == [
+        (f"{END} {title}<|separator|>", f"{text}{END}") for title, text in sorted(PLOTS)
+    ]
+
+
+def test_a_dropped_title_a_missing_one_and_one_without_separator_leave_the_start():
+    for plots, tokenizer, dropout in (
+        (PLOTS, separated(), 1.0),
+        ([Plot("", text) for _, text in PLOTS], separated(), 0.0),
+        (PLOTS, tiny_tokenizer(), 0.0),
+    ):
+        blocks = packed_blocks(
+            tokenizer, plots, length=200, longest=96, seed=0, title_dropout=dropout
+        )
+        prompts = {prompt for block in each(blocks) for prompt, _ in in_block(tokenizer, block)}
+        assert prompts == {END}
+
+
+def test_plots_of_a_block_do_not_see_each_other():
+    """The loss of a block is that of its plots one by one."""
+    model, tokenizer = tiny_model().decoder, separated()
+    model.resize_token_embeddings(len(tokenizer))
+    blocks = packed_blocks(tokenizer, PLOTS[:2], length=128, longest=64, seed=0)
+    assert len(blocks["labels"]) == 1
+    [ids], [positions] = blocks["input_ids"], blocks["position_ids"]
+    second = int((positions == 0).nonzero()[1])
+    end = second + int((positions[second + 1 :] == 0).nonzero()[0]) + 1
+    with torch.inference_mode():
+        together = model.transformer(ids[None], position_ids=positions[None], use_cache=False)
+        alone = model.transformer(ids[None, second:end], use_cache=False)
+    torch.testing.assert_close(
+        together.last_hidden_state[:, second:end], alone.last_hidden_state, atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_title_cannot_spell_a_special_token():
+    tokenizer = separated()
+    ids = title_ids(tokenizer, f"A <|separator|> and {END} " + 99 * "long ")
+    assert not set(ids) & set(tokenizer.all_special_ids)
+    assert len(ids) == LONGEST_TITLE
+
+
+def test_a_corpus_is_read_once_and_without_poor_targets(tmp_path: Path):
+    rows = ["title,text", *(f'"{title}","{text}"' for title, text in (*PLOTS, ("Z", SENTENCES[0])))]
+    rows += ['a,"A man who is cut off in the very middle of his"', "a,short"]
+    with gzip.open(tmp_path / "corpus.csv.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(rows))
+    assert read_corpus(tmp_path / "corpus.csv.gz") == PLOTS
