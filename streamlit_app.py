@@ -12,7 +12,7 @@ from poster2plot import Poster2PlotError
 from poster2plot.page import cached_resources as shared
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api as api
-from poster2plot.server import service as frontdesk
+from poster2plot.server import request_log
 
 
 @asynccontextmanager
@@ -28,7 +28,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
     await loading
 
 
-frontdesk.log_to_stderr()
+request_log.log_to_stderr()
 app = st.App(
     "poster2plot/page/main.py",
     routes=api.routes(shared.desk, shared.finder),

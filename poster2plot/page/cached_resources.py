@@ -1,4 +1,4 @@
-"""What all visitors share, made once: the front desk with the model, and the poster services."""
+"""What all visitors share, made once: the service with the model, and the poster services."""
 
 import functools
 import os
@@ -7,13 +7,13 @@ import threading
 import streamlit as st
 
 from poster2plot import Poster2Plot, PosterFinder
-from poster2plot.server.service import FrontDesk
+from poster2plot.server.service import PlotService
 
 _lock = threading.Lock()
 
 
-def desk() -> FrontDesk:
-    """The desk of the model that POSTER2PLOT_MODEL names, else of the bundled one.
+def desk() -> PlotService:
+    """The service of the model that POSTER2PLOT_MODEL names, else of the bundled one.
 
     Raises `CheckpointError`.
     """
@@ -28,8 +28,8 @@ def finder() -> PosterFinder:
 
 
 @functools.lru_cache(1)
-def _desk(name: str | None) -> FrontDesk:
-    return FrontDesk(Poster2Plot.from_pretrained(name))
+def _desk(name: str | None) -> PlotService:
+    return PlotService(Poster2Plot.from_pretrained(name))
 
 
 @functools.cache

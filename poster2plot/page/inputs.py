@@ -13,7 +13,7 @@ from poster2plot.inputs import LoadedPoster
 from poster2plot.page import cached_resources as shared
 from poster2plot.page.components import choose_example
 from poster2plot.page.escaping import small_jpeg
-from poster2plot.server.service import Visitor
+from poster2plot.server.visitor import Visitor
 
 EXAMPLES = {
     path.stem.replace("-", " ").title(): path

@@ -27,7 +27,7 @@ from poster2plot.page.session_state import Key, Plots
 from poster2plot.page.share_card import share_card
 from poster2plot.pipeline import PlotRequest
 from poster2plot.records import plot_record
-from poster2plot.server.service import FrontDesk
+from poster2plot.server.service import PlotService
 
 MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
 
@@ -45,7 +45,7 @@ class Card:
     read_seconds: float
 
 
-def show_results(entries: list[Entry], desk: FrontDesk, settings: GenerationSettings) -> None:
+def show_results(entries: list[Entry], desk: PlotService, settings: GenerationSettings) -> None:
     """A card for each poster.
 
     Streamlit ends a script at its next call when the visitor presses Stop or moves a slider; the
@@ -67,7 +67,7 @@ def show_results(entries: list[Entry], desk: FrontDesk, settings: GenerationSett
 class _Writer:
     """The cards of one run of the page, from the first look at a poster to its plot."""
 
-    def __init__(self, desk: FrontDesk, settings: GenerationSettings) -> None:
+    def __init__(self, desk: PlotService, settings: GenerationSettings) -> None:
         self._desk, self._settings = desk, settings
         self._waiting: deque[Card] = deque()
         self._writing: dict[Key, tuple[Card, PlotRequest]] = {}
@@ -177,7 +177,7 @@ class _Writer:
         try:
             candidates = request.result()
             attention = [p2p.attention(card.loaded.image, each) for each in candidates]
-        except Exception:  # the front desk has logged it
+        except Exception:  # the service has logged it
             self._give_up(card, st.error, "The plot could not be written; try again later.")
             return
         record = plot_record(

@@ -10,7 +10,7 @@ import streamlit as st
 from poster2plot import Candidate, ImageError, InvalidTitleError, PosterNotFoundError, WordAttention
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page.inputs import Entry
-from poster2plot.server.service import Visitor
+from poster2plot.server.visitor import Visitor
 
 KEPT = 100  # plots
 
@@ -29,7 +29,7 @@ class Plots:
 
 
 def visitor() -> Visitor:
-    """Who this is, for the limits of the front desk."""
+    """Who this is, for the limits of the service."""
     return Visitor("page", st.session_state.setdefault("visitor", uuid.uuid4().hex))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import CancelledError
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields
 from typing import Any
 
-import prometheus_client
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartParser
@@ -38,7 +39,10 @@ from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import Candidate, PlotRequest
 from poster2plot.records import plot_record
-from poster2plot.server.service import FrontDesk, Visitor
+from poster2plot.server import metrics as prometheus
+from poster2plot.server.health import model_writes
+from poster2plot.server.service import PlotService
+from poster2plot.server.visitor import Visitor
 from poster2plot.settings import GenerationSettings
 
 _STATUS = {
@@ -57,13 +61,14 @@ _STATUS = {
 _DEFAULTS = GenerationSettings()
 _SETTINGS = {field.name for field in fields(GenerationSettings)}
 _FORM_BYTES = 64 * 1024  # of a request beside its picture
+_BODY_BYTES = MAX_BYTES + _FORM_BYTES
 FORM_SECONDS = 60  # for a request to arrive
 
 logger = logging.getLogger(__name__)
 
 
-def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) -> list[Route]:
-    """The API of a front desk and a finder, which are called for with each request.
+def routes(service: Callable[[], PlotService], finder: Callable[[], PosterFinder]) -> list[Route]:
+    """The API of a service and a finder, which are called for with each request.
 
     - `POST /api/plot`: a form with an `image` or an IMDb `title`, and generation settings. It
       answers the JSON object of the command line's `--json`, or `{"error": …}` with a status of 400
@@ -74,7 +79,7 @@ def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) ->
 
     async def plot(request: Request) -> Response:
         try:
-            return JSONResponse(await _plot(request, await run_in_threadpool(desk), finder))
+            return JSONResponse(await _plot(request, await run_in_threadpool(service), finder))
         except Poster2PlotError as error:
             headers = {}
             if isinstance(error, BusyError):
@@ -92,10 +97,10 @@ def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) ->
 
     async def health(_: Request) -> Response:
         try:
-            here = await run_in_threadpool(desk)
+            here = await run_in_threadpool(service)
         except CheckpointError as error:
             return JSONResponse({"error": str(error)}, 503)
-        if not await run_in_threadpool(here.is_well):
+        if not await run_in_threadpool(model_writes, here.p2p):
             return JSONResponse({"error": "The model does not write."}, 503)
         p2p = here.p2p
         return JSONResponse(
@@ -108,12 +113,9 @@ def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) ->
         )
 
     async def metrics(_: Request) -> Response:
-        here = await run_in_threadpool(desk)
-        text = prometheus_client.generate_latest(here.registry)
-        return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)
+        here = await run_in_threadpool(service)
+        return Response(here.metrics.text(), media_type=prometheus.CONTENT_TYPE)
 
-    # Pictures of visitors stay in memory.
-    MultiPartParser.spool_max_size = MAX_BYTES + _FORM_BYTES
     return [
         Route("/api/plot", plot, methods=["POST"]),
         Route("/api/health", health),
@@ -122,19 +124,16 @@ def routes(desk: Callable[[], FrontDesk], finder: Callable[[], PosterFinder]) ->
 
 
 async def _plot(
-    request: Request, desk: FrontDesk, finder: Callable[[], PosterFinder]
+    request: Request, service: PlotService, finder: Callable[[], PosterFinder]
 ) -> dict[str, Any]:
     visitor = Visitor("api", request.client.host if request.client else "")
-    with desk.visit(visitor):
-        async with (
-            asyncio.timeout(FORM_SECONDS),
-            _Capped(request.scope, request.receive).form() as form,
-        ):
-            source, load, settings = await _read(form, desk, finder, visitor)
+    with service.visit(visitor):
+        async with asyncio.timeout(FORM_SECONDS), _form(request) as form:
+            source, load, settings = await _read(form, service, finder, visitor)
         started = time.perf_counter()
-        settings = desk.p2p.resolve(settings)
+        settings = service.p2p.resolve(settings)
         loaded = await run_in_threadpool(load)
-        plots = desk.submit(
+        plots = service.submit(
             loaded.image,
             settings,
             visitor=visitor,
@@ -144,8 +143,8 @@ async def _plot(
     return plot_record(
         source,
         candidates,
-        model=desk.p2p.name,
-        device=str(desk.p2p.device),
+        model=service.p2p.name,
+        device=str(service.p2p.device),
         settings=settings,
         seconds=time.perf_counter() - started,
         poster=loaded.poster,
@@ -178,15 +177,38 @@ class _Capped(Request):
         size = 0
         async for chunk in super().stream():
             size += len(chunk)
-            if size > MAX_BYTES + _FORM_BYTES:
+            if size > _BODY_BYTES:
                 raise ImageTooLargeError(
                     f"The picture is larger than {MAX_BYTES // 2**20} MB; make it smaller."
                 )
             yield chunk
 
 
+class _InMemory(MultiPartParser):
+    """A parser of forms that never writes a picture to disk, however large a request may be."""
+
+    spool_max_size = _BODY_BYTES
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """The form of a request, closed in the end."""
+    capped = _Capped(request.scope, request.receive)
+    kind, _ = parse_options_header(capped.headers.get("Content-Type"))
+    if kind != b"multipart/form-data":  # no files
+        async with capped.form() as form:
+            yield form
+        return
+    async with aclosing(capped.stream()) as stream:
+        form = await _InMemory(capped.headers, stream).parse()
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
 async def _read(
-    form: FormData, desk: FrontDesk, finder: Callable[[], PosterFinder], visitor: Visitor
+    form: FormData, service: PlotService, finder: Callable[[], PosterFinder], visitor: Visitor
 ) -> tuple[str, Callable[[], LoadedPoster], GenerationSettings]:
     """What a form asks for: its poster's name, how to get the poster, and settings."""
     unknown = set(form) - _SETTINGS - {"image", "title"}
@@ -199,9 +221,9 @@ async def _read(
     settings = _settings(form)
     if isinstance(image, UploadFile) and title is None:
         data, name = await image.read(), image.filename or "image"
-        return name, lambda: desk.read(data, name=name, visitor=visitor), settings
+        return name, lambda: service.read(data, name=name, visitor=visitor), settings
     if isinstance(title, str) and image is None:
-        return title, lambda: desk.find(title, finder(), visitor=visitor), settings
+        return title, lambda: service.find(title, finder(), visitor=visitor), settings
     raise InputError("Send either a file named image or an IMDb id or URL named title.")
 
 

@@ -12,7 +12,8 @@ from poster2plot import Poster2Plot
 from poster2plot.page import cached_resources as shared
 from poster2plot.page.inputs import MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
-from poster2plot.server.service import FrontDesk, Limits
+from poster2plot.server.rate_limits import Limits
+from poster2plot.server.service import PlotService
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
     ID,
@@ -190,13 +191,13 @@ def test_every_slider_at_its_ends(page: AppTest):
 def test_a_refused_poster_can_be_asked_for_again(
     page: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
 ):
-    strict = FrontDesk(tiny, Limits(plots=1))
+    strict = PlotService(tiny, Limits(plots=1))
     monkeypatch.setattr(shared, "desk", lambda: strict)
     upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
     assert not page.exception
     assert len(plots(page)) == 1
     assert "more than 1 plots in a minute" in page.warning[0].value
-    lenient = FrontDesk(tiny)
+    lenient = PlotService(tiny)
     monkeypatch.setattr(shared, "desk", lambda: lenient)
     next(button for button in page.button if button.label == "Write it").click().run()
     assert len(plots(page)) == 2
@@ -207,7 +208,7 @@ def test_a_plot_that_fails_is_one_sentence(
 ):
     broken = copy(tiny)
     broken.tokenizer = None
-    monkeypatch.setattr(shared, "desk", lambda: FrontDesk(broken))
+    monkeypatch.setattr(shared, "desk", lambda: PlotService(broken))
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
     assert page.error[0].value == r"The plot could not be written; try again later\."

@@ -13,13 +13,15 @@ import requests
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.formparsers import MultiPartParser
 from starlette.routing import Route
 
 from poster2plot import CheckpointError, Poster2Plot, read_image
 from poster2plot.images.decoding import MAX_BYTES
 from poster2plot.server import http_api as api
 from poster2plot.server.http_api import routes
-from poster2plot.server.service import FrontDesk, Limits
+from poster2plot.server.rate_limits import Limits
+from poster2plot.server.service import PlotService
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
 
@@ -50,13 +52,13 @@ def serve(of: list[Route]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def desk(tiny: Poster2Plot) -> FrontDesk:
-    return FrontDesk(tiny, Limits(plots=1000, pictures=1000))
+def service(tiny: Poster2Plot) -> PlotService:
+    return PlotService(tiny, Limits(plots=1000, pictures=1000))
 
 
 @pytest.fixture(scope="module")
-def root(desk: FrontDesk, services: PosterServer) -> Iterator[str]:
-    with serve(routes(lambda: desk, services.finder)) as url:
+def root(service: PlotService, services: PosterServer) -> Iterator[str]:
+    with serve(routes(lambda: service, services.finder)) as url:
         yield url
 
 
@@ -68,8 +70,8 @@ def address(root: str) -> str:
 @pytest.fixture
 def busy(tiny: Poster2Plot, services: PosterServer) -> Iterator[str]:
     """An API that takes one poster a minute from each visitor."""
-    desk = FrontDesk(tiny, Limits(plots=1))
-    with serve(routes(lambda: desk, services.finder)) as url:
+    service = PlotService(tiny, Limits(plots=1))
+    with serve(routes(lambda: service, services.finder)) as url:
         yield f"{url}/api/plot"
 
 
@@ -152,6 +154,7 @@ def test_pictures_stay_in_memory(address: str, monkeypatch: pytest.MonkeyPatch):
     Image.effect_noise((1500, 1500), 60).convert("RGB").save(large, "PNG")
     assert large.tell() > 2**21
     assert post(address, large.getvalue()).status_code == 200
+    assert MultiPartParser.spool_max_size == 2**20  # of others in the process, as Starlette has it
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(busy: str):
@@ -162,7 +165,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(busy: str):
     assert 1 <= int(response.headers["Retry-After"]) <= 60
 
 
-def test_who_hangs_up_is_not_written_for(address: str, desk: FrontDesk):
+def test_who_hangs_up_is_not_written_for(address: str, service: PlotService):
     """Another's poster holds the model until the one who hung up has left the queue."""
     reached, go_on = threading.Event(), threading.Event()
 
@@ -170,13 +173,13 @@ def test_who_hangs_up_is_not_written_for(address: str, desk: FrontDesk):
         reached.set()
         assert go_on.wait(30)
 
-    [held] = desk.p2p.submit([draw_poster()], on_step=pause)
+    [held] = service.p2p.submit([draw_poster()], on_step=pause)
     assert reached.wait(30)
     with pytest.raises(requests.Timeout):
         requests.post(address, files={"image": POSTER}, timeout=2)
     deadline = time.monotonic() + 30
     labels = {"face": "api", "outcome": "cancelled"}
-    while not desk.registry.get_sample_value("poster2plot_posters_total", labels):
+    while not service.metrics.registry.get_sample_value("poster2plot_posters_total", labels):
         assert time.monotonic() < deadline
     go_on.set()
     held.result(30)
@@ -192,19 +195,19 @@ def test_a_request_that_never_ends_is_ended(root: str, monkeypatch: pytest.Monke
 
 
 def test_a_failure_says_no_more_than_that(
-    desk: FrontDesk, address: str, monkeypatch: pytest.MonkeyPatch
+    service: PlotService, address: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(desk.p2p, "tokenizer", None)
+    monkeypatch.setattr(service.p2p, "tokenizer", None)
     response = post(address, POSTER)
     assert response.status_code == 500
     assert response.json() == {"error": "The plot could not be written; try again later."}
 
 
-def test_health_and_metrics(root: str, desk: FrontDesk, monkeypatch: pytest.MonkeyPatch):
+def test_health_and_metrics(root: str, service: PlotService, monkeypatch: pytest.MonkeyPatch):
     health = requests.get(f"{root}/api/health", timeout=60)
     assert health.status_code == 200
     assert health.json() == {
-        "model": desk.p2p.name,
+        "model": service.p2p.name,
         "device": "cpu",
         "notice": None,
         "waiting": 0,
@@ -212,12 +215,12 @@ def test_health_and_metrics(root: str, desk: FrontDesk, monkeypatch: pytest.Monk
     metrics = requests.get(f"{root}/metrics", timeout=60)
     assert metrics.headers["Content-Type"].startswith("text/plain")
     assert "poster2plot_posters_total" in metrics.text
-    monkeypatch.setattr(desk.p2p, "tokenizer", None)
+    monkeypatch.setattr(service.p2p, "tokenizer", None)
     assert requests.get(f"{root}/api/health", timeout=60).status_code == 503
 
 
 def test_a_model_that_cannot_be_loaded_is_said(services: PosterServer):
-    def broken() -> FrontDesk:
+    def broken() -> PlotService:
         raise CheckpointError("There is no model.")
 
     with serve(routes(broken, services.finder)) as url:

@@ -6,7 +6,6 @@ import threading
 from concurrent.futures import CancelledError
 
 import pytest
-from prometheus_client import generate_latest
 
 from poster2plot import (
     GenerationSettings,
@@ -17,7 +16,9 @@ from poster2plot import (
     SettingsError,
 )
 from poster2plot.pipeline import PlotRequest
-from poster2plot.server.service import FrontDesk, Limits, Visitor
+from poster2plot.server.rate_limits import Limits
+from poster2plot.server.service import PlotService
+from poster2plot.server.visitor import Visitor
 from support.drawn_posters import draw_poster, encode
 
 ANN, BOB = Visitor("page", "ann"), Visitor("api", "192.0.2.7")
@@ -58,9 +59,9 @@ def _log(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_poster_is_written_logged_and_counted(
     tiny: Poster2Plot, caplog: pytest.LogCaptureFixture
 ):
-    desk = FrontDesk(tiny)
-    loaded = desk.read(encode(draw_poster()), name="secret.png", visitor=BOB)
-    request = desk.submit(loaded.image, SETTINGS, visitor=BOB, read_seconds=0.25)
+    service = PlotService(tiny)
+    loaded = service.read(encode(draw_poster()), name="secret.png", visitor=BOB)
+    request = service.submit(loaded.image, SETTINGS, visitor=BOB, read_seconds=0.25)
     noted(request)
     [plot] = request.result(PATIENCE)
     [line] = lines(caplog)
@@ -69,7 +70,7 @@ def test_a_poster_is_written_logged_and_counted(
     assert line.pop("ms").items() >= {"read": 250}.items()
     assert line.pop("settings")["max_length"] == 8
     assert line == {"face": "api", "model": tiny.name, "outcome": "written"}
-    told = caplog.text + generate_latest(desk.registry).decode()
+    told = caplog.text + service.metrics.text().decode()
     assert 'poster2plot_posters_total{face="api",outcome="written"} 1.0' in told
     assert 'poster2plot_stage_seconds_count{stage="decode"} 1.0' in told
     for private in ("192.0.2.7", "secret.png", plot.text):
@@ -77,8 +78,8 @@ def test_a_poster_is_written_logged_and_counted(
 
 
 def test_a_cancelled_poster_is_logged_as_such(tiny: Poster2Plot, caplog: pytest.LogCaptureFixture):
-    desk, pause = FrontDesk(tiny), Pause()
-    request = desk.submit(draw_poster(), SETTINGS, visitor=ANN, on_step=pause)
+    service, pause = PlotService(tiny), Pause()
+    request = service.submit(draw_poster(), SETTINGS, visitor=ANN, on_step=pause)
     assert pause.reached.wait(PATIENCE)
     request.cancel()
     pause.end()
@@ -92,7 +93,7 @@ def test_a_failure_is_logged_by_its_kind_only(tiny: Poster2Plot, caplog: pytest.
     def fail(_: str) -> None:
         raise ArithmeticError("private")
 
-    request = FrontDesk(tiny).submit(draw_poster(), SETTINGS, visitor=ANN, on_step=fail)
+    request = PlotService(tiny).submit(draw_poster(), SETTINGS, visitor=ANN, on_step=fail)
     noted(request)
     with pytest.raises(ArithmeticError):
         request.result(PATIENCE)
@@ -104,29 +105,29 @@ def test_a_failure_is_logged_by_its_kind_only(tiny: Poster2Plot, caplog: pytest.
 def test_a_full_queue_refuses_until_there_is_room(
     tiny: Poster2Plot, caplog: pytest.LogCaptureFixture
 ):
-    desk, pause = FrontDesk(tiny, Limits(waiting=2)), Pause()
-    taken = [desk.submit(draw_poster(), SETTINGS, visitor=ANN, on_step=pause)]
+    service, pause = PlotService(tiny, Limits(waiting=2)), Pause()
+    taken = [service.submit(draw_poster(), SETTINGS, visitor=ANN, on_step=pause)]
     assert pause.reached.wait(PATIENCE)
-    taken += [desk.submit(draw_poster(), SETTINGS, visitor=ANN) for _ in range(2)]
+    taken += [service.submit(draw_poster(), SETTINGS, visitor=ANN) for _ in range(2)]
     assert taken[2].ahead() == 1
     with pytest.raises(QueueFullError, match="try again") as refused:
-        desk.submit(draw_poster(), SETTINGS, visitor=BOB)
+        service.submit(draw_poster(), SETTINGS, visitor=BOB)
     assert refused.value.retry_after == 5
     assert lines(caplog)[-1]["error"] == "QueueFullError"
     pause.end()
     for request in taken:
         request.result(PATIENCE)
-    desk.submit(draw_poster(), SETTINGS, visitor=BOB).result(PATIENCE)
+    service.submit(draw_poster(), SETTINGS, visitor=BOB).result(PATIENCE)
 
 
 @pytest.mark.parametrize("what", ["plots", "pictures", "megapixels"])
 def test_each_visitor_has_a_rate(tiny: Poster2Plot, what: str):
-    desk = FrontDesk(tiny, Limits(**{what: 2}))
+    service = PlotService(tiny, Limits(**{what: 2}))
     picture = encode(draw_poster(size=(1000, 1000)))
 
     def ask(visitor: Visitor) -> None:
-        loaded = desk.read(picture, name="poster.png", visitor=visitor)
-        desk.submit(loaded.image, SETTINGS, visitor=visitor).result(PATIENCE)
+        loaded = service.read(picture, name="poster.png", visitor=visitor)
+        service.submit(loaded.image, SETTINGS, visitor=visitor).result(PATIENCE)
 
     ask(ANN)
     ask(ANN)
@@ -136,28 +137,33 @@ def test_each_visitor_has_a_rate(tiny: Poster2Plot, what: str):
     ask(BOB)
 
 
-def test_each_visitor_may_do_so_much_at_once(tiny: Poster2Plot):
-    desk = FrontDesk(tiny, Limits(at_once=1))
-    with desk.visit(ANN):
-        with pytest.raises(RateLimitError, match="at once"), desk.visit(ANN):
+def test_a_visit_too_many_is_told_once(tiny: Poster2Plot, caplog: pytest.LogCaptureFixture):
+    service = PlotService(tiny, Limits(at_once=1))
+    with service.visit(ANN):
+        with pytest.raises(RateLimitError, match="at once"), service.visit(ANN):
             pass
-        with desk.visit(BOB):
+        with service.visit(BOB):
             pass
-    with desk.visit(ANN):
+    with service.visit(ANN):
         pass
+    [line] = lines(caplog)
+    assert (line["face"], line["outcome"]) == ("page", "refused")
+
+
+def test_a_refusal_during_a_visit_is_told_once(tiny: Poster2Plot, caplog: pytest.LogCaptureFixture):
+    service = PlotService(tiny, Limits(pictures=1))
+    picture = encode(draw_poster())
+    service.read(picture, name="poster.png", visitor=BOB)
+    with pytest.raises(RateLimitError), service.visit(BOB):
+        service.read(picture, name="poster.png", visitor=BOB)
+    [line] = lines(caplog)
+    assert (line["outcome"], line["error"]) == ("refused", "RateLimitError")
+    assert 'face="api",outcome="refused"} 1.0' in service.metrics.text().decode()
 
 
 def test_wrong_settings_and_pictures_are_refused_as_ever(tiny: Poster2Plot):
-    desk = FrontDesk(tiny)
+    service = PlotService(tiny)
     with pytest.raises(SettingsError):
-        desk.submit(draw_poster(), GenerationSettings(max_length=400), visitor=ANN)
+        service.submit(draw_poster(), GenerationSettings(max_length=400), visitor=ANN)
     with pytest.raises(ImageError):
-        desk.read(b"not a picture", name="poster.png", visitor=ANN)
-
-
-def test_health_is_whether_the_model_writes(tiny_folder, caplog: pytest.LogCaptureFixture):
-    p2p = Poster2Plot.from_pretrained(tiny_folder, "cpu")
-    desk = FrontDesk(p2p)
-    assert desk.is_well()
-    p2p.tokenizer = None  # a plot cannot be read any more
-    assert not desk.is_well()
+        service.read(b"not a picture", name="poster.png", visitor=ANN)
