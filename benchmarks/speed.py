@@ -146,7 +146,7 @@ def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> l
     """What the model holds likeliest after each token of the plots of the first pictures."""
     decoder, likeliest = engine.decoder, []
     for pixels, plot in zip(case.pixels.split(1), plots, strict=False):
-        memory, cache = decoder.read(engine.encode(pixels)), decoder.cache(1, beams=1, streams=1)
+        memory, cache = decoder.read(engine.encode(pixels)), decoder.cache(1, beams=1, batches=1)
         for token in (engine.start, *plot[:-1]):
             logits = decoder.step(torch.tensor([[token]]), memory, cache)
             likeliest.append(int(logits.argmax()))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# For each layer keys and values, both (B, G, heads, T, d), of T places: of B posters in G streams.
-# All streams share what the decoder knows of the posters themselves (G is 1).
+# For each layer keys and values, both (B, G, heads, T, d), of T places: of B posters in G
+# batches: the conditional one and, where there is guidance, the unconditional one. Both share the
+# cross-attention cache of the posters themselves (G is 1).
 KeysValues = list[tuple[Tensor, Tensor]]
 
-_STEPS = 8  # after so many, what no beam sees any more is forgotten
+_COMPACT_EVERY = 8  # after so many, what no beam sees any more is forgotten
 
 
-def of_posters(known: KeysValues, posters: Tensor) -> KeysValues:
-    """What is known of these posters alone, (B') indices."""
-    return [(keys[posters], values[posters]) for keys, values in known]
+def select_posters(cached: KeysValues, posters: Tensor) -> KeysValues:
+    """Keys and values of these posters alone, (B') indices."""
+    return [(keys[posters], values[posters]) for keys, values in cached]
 
 
 class Cache:
@@ -33,34 +34,36 @@ class Cache:
         self.past = empty
         self.steps = 0
         self._own = own.expand(len(empty[0][0]), -1, -1)
-        self._unseen = self._own[..., :0]  # (B, K, slots) likewise
+        self._attention_mask = self._own[..., :0]  # (B, K, slots) likewise
 
     def mask(self) -> Tensor:
         """What to add to the scores of the next step: (B, K, slots + K)."""
-        return torch.cat([self._unseen, self._own], dim=-1)
+        return torch.cat([self._attention_mask, self._own], dim=-1)
 
     def advance(self, past: KeysValues) -> None:
         """Go on from keys and values of all slots, those of one more step included."""
-        self._unseen = self.mask()
+        self._attention_mask = self.mask()
         self.past = past
         self.steps += 1
 
     def reorder(self, parents: Tensor) -> None:
         """Let each beam (B, K) go on from the past of another one."""
-        index = parents[..., None].expand(-1, -1, self._unseen.shape[-1])
-        self._unseen = self._unseen.gather(1, index)
-        if self.steps % _STEPS == 0:
+        index = parents[..., None].expand(-1, -1, self._attention_mask.shape[-1])
+        self._attention_mask = self._attention_mask.gather(1, index)
+        if self.steps % _COMPACT_EVERY == 0:
             self._forget()
 
     def _forget(self) -> None:
         """Drop slots that no beam sees; posters with fewer than others keep some of them."""
-        used = (self._unseen == 0).any(1)  # (B, slots)
+        used = (self._attention_mask == 0).any(1)  # (B, slots)
         most = int(used.sum(-1).amax())
         kept = used.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
-        self._unseen = self._unseen.gather(-1, kept[:, None].expand(-1, self._own.shape[1], -1))
-        posters, streams, heads, slots, _ = self.past[0][0].shape
-        first = torch.arange(posters * streams * heads, device=kept.device) * slots
-        rows = first.view(posters, streams, heads, 1) + kept[:, None, None]
+        self._attention_mask = self._attention_mask.gather(
+            -1, kept[:, None].expand(-1, self._own.shape[1], -1)
+        )
+        posters, batches, heads, slots, _ = self.past[0][0].shape
+        first = torch.arange(posters * batches * heads, device=kept.device) * slots
+        rows = first.view(posters, batches, heads, 1) + kept[:, None, None]
 
         def rest(x: Tensor) -> Tensor:
             return x.flatten(0, -2).index_select(0, rows.flatten()).view(*rows.shape, -1)
@@ -69,5 +72,5 @@ class Cache:
 
     def keep(self, posters: Tensor) -> None:
         """Drop all posters but these, (B') indices."""
-        self.past = of_posters(self.past, posters)
-        self._unseen, self._own = self._unseen[posters], self._own[posters]
+        self.past = select_posters(self.past, posters)
+        self._attention_mask, self._own = self._attention_mask[posters], self._own[posters]

@@ -6,7 +6,7 @@ The results are those of the stock modules; the waste is gone:
   of one attention. Stock beam search copies them for each beam at each step.
 * Self-attention writes to slots allocated beforehand, and nothing is moved when beams are
   reordered: each beam sees the slots of its ancestors through a mask.
-* The stream without a poster that guidance needs is further rows of the same matrix products, so
+* The unconditional batch that guidance needs is further rows of the same matrix products, so
   that a step still reads each weight once. Its cross-attention is over equal states and therefore
   a constant.
 """
@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from transformers import VisionEncoderDecoderModel
 
 from poster2plot.engine.cache import Cache, KeysValues
-from poster2plot.engine.layers import Blocks, Layer, Passed, TorchBlocks
+from poster2plot.engine.layers import Layer, LayerOutputs, Layers, TorchLayers
 from poster2plot.engine.linear import Linear, Precision
+from poster2plot.engine.onnx_graph import ACTIVATIONS
 from poster2plot.engine.onnx_layers import (
-    ACTIVATIONS,
-    RuntimeBlocks,
-    RuntimeHead,
+    OnnxHead,
+    OnnxLayers,
     layers_per_graph,
 )
 
@@ -44,72 +44,74 @@ class Decoder:
         self.dtype, self.device = self._tokens.dtype, self._tokens.device
         self._project = getattr(model, "enc_to_dec_proj", nn.Identity())
         self._cross_kv: list[Linear] = []
-        self._blocks: list[Blocks] = []
-        nothing = self._project(self._tokens.new_zeros(1, model.encoder.config.hidden_size))
+        self._blocks: list[Layers] = []
+        null_embedding = self._project(self._tokens.new_zeros(1, model.encoder.config.hidden_size))
         head, activation = model.decoder.lm_head, config.activation_function
         self._head: Callable[[Tensor], Tensor]
-        layers = self._layers(gpt2.h, nothing)
+        layers = self._layers(gpt2.h, null_embedding)
         if self.device.type == "cpu" and activation in ACTIVATIONS:
             int8 = precision == "int8"
             parameters = sum(each.numel() for each in gpt2.h[0].parameters())
             together = layers_per_graph(parameters, int8=int8)
             while len(gpt2.h):
                 some = islice(layers, together)
-                self._blocks.append(RuntimeBlocks(some, activation, int8=int8))
-            self._head = RuntimeHead(gpt2.ln_f, head, int8=int8)
+                self._blocks.append(OnnxLayers(some, activation, int8=int8))
+            self._head = OnnxHead(gpt2.ln_f, head, int8=int8)
         else:
-            self._blocks.append(TorchBlocks([*layers]))
+            self._blocks.append(TorchLayers([*layers]))
             self._head = nn.Sequential(gpt2.ln_f, head)
 
-    def _layers(self, blocks: nn.ModuleList, nothing: Tensor) -> Iterator[Layer]:
+    def _layers(self, blocks: nn.ModuleList, null_embedding: Tensor) -> Iterator[Layer]:
         """The model's blocks, which leave it so that their weights are not there twice.
 
-        `nothing` is the state of an absent poster.
+        `null_embedding` (1, width) is the encoder state of an absent poster.
         """
         while len(blocks):
             block = blocks.pop(0)
             cross: Any = block.crossattention
-            added = cross.c_proj(cross.c_attn(nothing)[:, cross.embed_dim :])[0]
+            added = cross.c_proj(cross.c_attn(null_embedding)[:, cross.embed_dim :])[0]
             self._cross_kv.append(Linear(cross.c_attn.weight.T, cross.c_attn.bias, "fp32"))
             yield Layer(block, added)
 
     def on_one_thread(self) -> Decoder | None:
         """The same for threads that decode side by side, each alone; None if not laid out so."""
-        if not isinstance(self._head, RuntimeHead):
+        if not isinstance(self._head, OnnxHead):
             return None
         decoder = copy.copy(self)
         decoder._head = self._head.on_one_thread()
         decoder._blocks = [
-            blocks.on_one_thread() for blocks in self._blocks if isinstance(blocks, RuntimeBlocks)
+            blocks.on_one_thread() for blocks in self._blocks if isinstance(blocks, OnnxLayers)
         ]
         return decoder
 
     def read(self, states: Tensor) -> KeysValues:
-        """What the decoder knows of posters from encoder's last hidden states (B, S, ...)."""
+        """The cross-attention cache of posters, from encoder's last hidden states (B, S, ...)."""
         projected = self._project(states)
-        known = []
+        cross_attention: KeysValues = []
         for cross_kv in self._cross_kv:
             keys, values = (
                 cross_kv(projected)[:, None].unflatten(-1, (2, self._heads, -1)).unbind(-3)
             )
-            known.append((keys.transpose(2, 3).contiguous(), values.transpose(2, 3).contiguous()))
-        return known
+            cross_attention.append(
+                (keys.transpose(2, 3).contiguous(), values.transpose(2, 3).contiguous())
+            )
+        return cross_attention
 
-    def cache(self, posters: int, beams: int, streams: int) -> Cache:
+    def cache(self, posters: int, beams: int, batches: int) -> Cache:
         """Room for the past of `beams` beams of each poster."""
         own = torch.full((beams, beams), -torch.inf, dtype=self.dtype, device=self.device)
-        return Cache(self._no_past(posters, streams), own.fill_diagonal_(0))
+        return Cache(self._no_past(posters, batches), own.fill_diagonal_(0))
 
-    def step(self, tokens: Tensor, memory: KeysValues, cache: Cache) -> Tensor:
+    def step(self, tokens: Tensor, cross_attention: KeysValues, cache: Cache) -> Tensor:
         """Logits (B, G, K, vocabulary) of the tokens after these (B, K)."""
         hidden = self._tokens[tokens] + self._positions[cache.steps]  # (B, K, width)
-        streams = cache.past[0][0].shape[1]
-        hidden = hidden[:, None].expand(-1, streams, -1, -1)
-        passed = self._pass(hidden, cache.past, cache.mask(), memory)
-        cache.advance(passed.past)
-        return self._head(passed.hidden)
+        batches = cache.past[0][0].shape[1]
+        hidden = hidden[:, None].expand(-1, batches, -1, -1)
+        outputs = self._pass(hidden, cache.past, cache.mask(), cross_attention)
+        cache.advance(outputs.past)
+        return self._head(outputs.hidden)
 
-    def attend(self, tokens: Tensor, memory: KeysValues) -> Tensor:
+    def attend(self, tokens: Tensor, cross_attention: KeysValues) -> Tensor:
         """Cross-attention (T, S) of the tokens (T) of a text over one poster's encoder states.
 
         The mean over all heads and layers; each row sums to 1. All tokens go through at once, as
@@ -117,34 +119,42 @@ class Decoder:
         """
         count = len(tokens)
         before = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
-        unseen = torch.where(before, 0, -torch.inf).to(self.dtype)
+        attention_mask = torch.where(before, 0, -torch.inf).to(self.dtype)
         hidden = (self._tokens[tokens] + self._positions[:count])[None, None]
-        past = self._no_past(posters=1, streams=1)
-        passed = self._pass(hidden, past, unseen[None], memory, with_attention=True)
-        return torch.stack(passed.attention).mean((0, 1, 2))
+        past = self._no_past(posters=1, batches=1)
+        outputs = self._pass(
+            hidden, past, attention_mask[None], cross_attention, with_attention=True
+        )
+        return torch.stack(outputs.attention).mean((0, 1, 2))
 
     def _pass(
         self,
         hidden: Tensor,
         past: KeysValues,
-        unseen: Tensor,
-        memory: KeysValues,
+        attention_mask: Tensor,
+        cross_attention: KeysValues,
         *,
         with_attention: bool = False,
-    ) -> Passed:
+    ) -> LayerOutputs:
         """Hidden states (B, G, K, width) through all layers."""
-        passed, done = Passed(hidden, [], []), 0
-        for blocks in self._blocks:
-            here = slice(done, done + len(blocks))
+        outputs, done = LayerOutputs(hidden, [], []), 0
+        for layers in self._blocks:
+            here = slice(done, done + len(layers))
             done = here.stop
-            some = blocks(
-                passed.hidden, past[here], unseen, memory[here], with_attention=with_attention
+            some = layers(
+                outputs.hidden,
+                past[here],
+                attention_mask,
+                cross_attention[here],
+                with_attention=with_attention,
             )
-            passed = Passed(some.hidden, passed.past + some.past, passed.attention + some.attention)
-        return passed
+            outputs = LayerOutputs(
+                some.hidden, outputs.past + some.past, outputs.attention + some.attention
+            )
+        return outputs
 
-    def _no_past(self, posters: int, streams: int) -> KeysValues:
+    def _no_past(self, posters: int, batches: int) -> KeysValues:
         """Keys and values of no places."""
         d = self._tokens.shape[1] // self._heads
-        none = self._tokens.new_empty(posters, streams, self._heads, 0, d)
+        none = self._tokens.new_empty(posters, batches, self._heads, 0, d)
         return [(none, none) for _ in self._cross_kv]

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 from transformers import VisionEncoderDecoderModel
 
-from poster2plot.engine.cache import of_posters
+from poster2plot.engine.beam_search import BeamSearch
+from poster2plot.engine.cache import select_posters
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.linear import DTYPES, Precision, lay_out_linears, precisions
 from poster2plot.engine.logits_processing import process
-from poster2plot.engine.search import BeamSearch, Hypothesis, Sampling, Search
+from poster2plot.engine.sampling import Sampling
+from poster2plot.engine.search import Hypothesis, Search
 from poster2plot.settings import GenerationSettings
 
 
@@ -114,9 +116,9 @@ class Decoding:
             count, settings, engine.start, engine.end, device=decoder.device
         )
         guided = settings.guidance not in (None, 1)
-        self._memory = decoder.read(states)
+        self._cross_attention = decoder.read(states)
         beams = self._search.tokens.shape[1]
-        self._cache = decoder.cache(count, beams, streams=2 if guided else 1)
+        self._cache = decoder.cache(count, beams, batches=2 if guided else 1)
 
     @torch.inference_mode()
     def step(self, *, alone: bool = True) -> None:
@@ -132,7 +134,7 @@ class Decoding:
 
     def _step(self, decoder: Decoder) -> None:
         engine, search = self._engine, self._search
-        logits = decoder.step(search.tokens[..., -1], self._memory, self._cache)
+        logits = decoder.step(search.tokens[..., -1], self._cross_attention, self._cache)
         candidates = process(logits, search.tokens, self._settings, engine.end, engine.starts)
         parents = search.advance(*candidates)
         if parents is not None:
@@ -157,7 +159,7 @@ class Decoding:
         self.running = [self.running[row] for row in rows]
         if self.running:
             index = torch.tensor(rows, device=self._engine.decoder.device)
-            self._memory = of_posters(self._memory, index)
+            self._cross_attention = select_posters(self._cross_attention, index)
             self._cache.keep(index)
             self._search.keep(index)
 

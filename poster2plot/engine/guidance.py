@@ -73,7 +73,7 @@ def _near_the_best(log_probs: Tensor) -> tuple[Tensor, Tensor]:
 class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
     """`guide` as a processor of the stock `generate`.
 
-    The unconditional stream reads one encoder state of zeros, which is what training shows where it
+    The unconditional batch reads one encoder state of zeros, which is what training shows where it
     drops the picture (attention over equal states does not depend on their number). It depends on
     the tokens alone, so its cache follows beam reordering by looking up each row's prefix.
     """
@@ -82,11 +82,11 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
         self._decoder = model.decoder
         self._scale = scale
         self._starts = starts.to(model.device)
-        nothing = torch.zeros(1, 1, model.encoder.config.hidden_size, device=model.device)
-        nothing = nothing.to(model.dtype)
+        null_embedding = torch.zeros(1, 1, model.encoder.config.hidden_size, device=model.device)
+        null_embedding = null_embedding.to(model.dtype)
         if hasattr(model, "enc_to_dec_proj"):
-            nothing = model.enc_to_dec_proj(nothing)
-        self._nothing = nothing  # (1, 1, decoder width)
+            null_embedding = model.enc_to_dec_proj(null_embedding)
+        self._null_embedding = null_embedding  # (1, 1, decoder width)
         self._cache: EncoderDecoderCache | None = None
         self._previous: Tensor | None = None  # (rows, t) token ids of the last call
 
@@ -107,7 +107,7 @@ class PictureGuidance(LogitsProcessor):  # type: ignore[misc]
             new = input_ids[:, -1:]
         output = self._decoder(
             new,
-            encoder_hidden_states=self._nothing.expand(len(input_ids), -1, -1),
+            encoder_hidden_states=self._null_embedding.expand(len(input_ids), -1, -1),
             past_key_values=self._cache,
             use_cache=True,
         )

@@ -14,7 +14,7 @@ from poster2plot.engine.cache import KeysValues
 
 
 @dataclass(frozen=True)
-class Passed:
+class LayerOutputs:
     """What leaves some of a decoder's layers."""
 
     hidden: Tensor  # (B, G, K, width)
@@ -22,7 +22,7 @@ class Passed:
     attention: list[Tensor]  # of each layer (B, heads, K, S) over encoder states, if asked for
 
 
-class Blocks(Protocol):
+class Layers(Protocol):
     """Consecutive layers: self-attention, cross-attention, MLP, each before its residual sum."""
 
     def __len__(self) -> int:
@@ -32,27 +32,27 @@ class Blocks(Protocol):
         self,
         hidden: Tensor,
         past: KeysValues,
-        unseen: Tensor,
-        memory: KeysValues,
+        attention_mask: Tensor,
+        cross_attention: KeysValues,
         *,
         with_attention: bool = False,
-    ) -> Passed:
+    ) -> LayerOutputs:
         """Hidden states (B, G, K, width) through the layers.
 
-        `past` and `unseen` (B, K, T) are those of `Cache`. `memory` is what is known of the
-        posters; the first stream alone sees it.
+        `past` and `attention_mask` (B, K, T) are those of `Cache`. `cross_attention` is the cache
+        of the posters; the conditional batch, the first of G, alone sees it.
         """
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A block of GPT-2, and `nothing` (width), what cross-attention adds without a poster."""
+    """A block of GPT-2, and `unconditional` (width), what cross-attention adds without a poster."""
 
     block: Any  # a GPT2Block
-    nothing: Tensor
+    unconditional: Tensor
 
 
-class TorchBlocks:
+class TorchLayers:
     """Layers made of the model's own modules."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -69,35 +69,35 @@ class TorchBlocks:
         self,
         hidden: Tensor,
         past: KeysValues,
-        unseen: Tensor,
-        memory: KeysValues,
+        attention_mask: Tensor,
+        cross_attention: KeysValues,
         *,
         with_attention: bool = False,
-    ) -> Passed:
-        known: KeysValues = []
+    ) -> LayerOutputs:
+        new_past: KeysValues = []
         attention: list[Tensor] = []
-        for layer, own_past, poster in zip(self._layers, past, memory, strict=True):
+        for layer, own_past, poster in zip(self._layers, past, cross_attention, strict=True):
             block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
             query, *new = (
                 _by_head(each, own.num_heads)
                 for each in own.c_attn(block.ln_1(hidden)).chunk(3, -1)
             )
             keys, values = (torch.cat(both, -2) for both in zip(own_past, new, strict=True))
-            scores = query @ keys.mT * own.scaling + unseen[:, None, None]
+            scores = query @ keys.mT * own.scaling + attention_mask[:, None, None]
             hidden = hidden + own.c_proj(_joined(scores.softmax(-1) @ values))
-            known.append((keys, values))
+            new_past.append((keys, values))
 
             seen = hidden[:, :1]
             query = _by_head(cross.q_attn(block.ln_cross_attn(seen)), cross.num_heads)
             keys, values = poster
             weights = (query @ keys.mT * cross.scaling).softmax(-1)
             seen = seen + cross.c_proj(_joined(weights @ values))
-            hidden = torch.cat([seen, hidden[:, 1:] + layer.nothing], dim=1)
+            hidden = torch.cat([seen, hidden[:, 1:] + layer.unconditional], dim=1)
             if with_attention:
                 attention.append(weights[:, 0])
 
             hidden = hidden + block.mlp(block.ln_2(hidden))
-        return Passed(hidden, known, attention)
+        return LayerOutputs(hidden, new_past, attention)
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:

@@ -6,13 +6,14 @@ read several times faster on a CPU than the layout of `torch.nn.functional.linea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from poster2plot.engine.quantization import int8_linear
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
@@ -68,17 +69,5 @@ def _fp32(weight: Tensor, bias: Tensor | None) -> _Product:
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
 
 
-def _int8(weight: Tensor, bias: Tensor | None) -> _Product:
-    scales = weight.abs().amax(1).clamp(min=1e-8) / 127
-    zeros = torch.zeros(len(scales), dtype=torch.long)
-    with warnings.catch_warnings():
-        # A later PyTorch will do without quantized tensors; the pinned one has them.
-        warnings.filterwarnings("ignore", "torch.quantize_per", UserWarning)
-        quantized = torch.quantize_per_channel(weight.contiguous(), scales, zeros, 0, torch.qint8)
-    packed = torch.ops.quantized.linear_prepack(quantized, bias)
-    # AVX2 adds two products in 16 bits, which 8-bit inputs can overflow.
-    return lambda x: torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
-
-
 _ROWS = 200  # about as many patches: what the layout is best for; others work too
-_ON_CPU = {"fp32": _fp32, "int8": _int8}
+_ON_CPU = {"fp32": _fp32, "int8": int8_linear}

@@ -17,7 +17,7 @@ def process(
     `logits` are (B, G, N, V). Whatever is no candidate has the log-probability -inf.
 
     `end` is the end token; `starts` (V) tells the tokens that may begin a word from the others.
-    G is 2 where guidance compares with the stream without a poster, else 1. As in
+    G is 2 where guidance compares with the unconditional batch, else 1. As in
     `transformers`, guidance comes after minimum length and n-gram ban.
     """
     log_probs = logits.float().log_softmax(-1)

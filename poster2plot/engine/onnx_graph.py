@@ -1,0 +1,178 @@
+"""An ONNX graph of a decoder's layers, built from PyTorch's modules.
+
+The graphs come without weights: whoever runs one hands them over as PyTorch holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from poster2plot.engine.layers import Layer
+from poster2plot.engine.quantization import is_worth_rounding, quantize_columns, smooth
+
+ACTIVATIONS = {"gelu": "Gelu", "gelu_new": "FastGelu", "relu": "Relu"}  # by GPT-2's names
+EXTERNAL_FILE = Path(__file__)  # weights need a file to be in, though it is never read
+
+_MICROSOFT = "com.microsoft"
+_OPERATOR_SETS = {"": 20, _MICROSOFT: 1}  # and their versions
+_FUSED = {
+    "FastGelu",
+    "FusedMatMul",
+    "MatMulIntegerToFloat",
+    "MultiHeadAttention",
+}  # of ONNX Runtime, not of ONNX
+_INPUT_TYPES = {
+    "shape": TensorProto.INT64,
+    "by_head": TensorProto.INT64,
+    "conditional": TensorProto.BOOL,
+}
+
+
+class Graph:
+    """An ONNX graph in the making; values go by their names."""
+
+    def __init__(self, int8: bool) -> None:
+        self.int8 = int8
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self.weights: dict[str, Tensor] = {}
+
+    def apply(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        [result] = self.split(operator, *inputs, count=1, **attributes)
+        return result
+
+    def split(self, operator: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
+        """Apply an operator with `count` results."""
+        results = [f"{operator}_{len(self._nodes)}_{i}" for i in range(count)]
+        domain = _MICROSOFT if operator in _FUSED else ""
+        self._nodes.append(helper.make_node(operator, inputs, results, domain=domain, **attributes))
+        return results
+
+    def constant(self, value: Tensor | Sequence[int]) -> str:
+        name = f"constant_{len(self._constants)}"
+        array = value.detach().numpy() if isinstance(value, Tensor) else np.array(value, np.int64)
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def weight(self, value: Tensor) -> str:
+        """A constant that stays where it lies."""
+        name = f"weight_{len(self.weights)}"
+        self.weights[name] = value = value.detach().contiguous()
+        kind = helper.np_dtype_to_tensor_dtype(value.numpy().dtype)
+        place = onnx.StringStringEntryProto(key="location", value=EXTERNAL_FILE.name)
+        self._constants.append(
+            TensorProto(
+                name=name,
+                data_type=kind,
+                dims=value.shape,
+                data_location=TensorProto.EXTERNAL,
+                external_data=[place],
+            )
+        )
+        return name
+
+    def linear(self, x: str, weight: Tensor, bias: Tensor | None) -> str:
+        """The product with a weight (in, out)."""
+        if self.int8 and is_worth_rounding(weight):
+            product = self._int8_product(x, weight)
+        else:
+            product = self.apply("MatMul", x, self.weight(weight))
+        return self._biased(product, bias)
+
+    def _biased(self, product: str, bias: Tensor | None) -> str:
+        return product if bias is None else self.apply("Add", product, self.constant(bias))
+
+    def _int8_product(self, x: str, weight: Tensor) -> str:
+        quantized, scales = quantize_columns(weight)
+        # Each row has a scale of its own, so that no poster depends on the others. A row of zeros
+        # becomes not-a-number here and integers then, which the product with its scale undoes.
+        largest = self.apply("ReduceMax", self.apply("Abs", x), self.constant([-1]))
+        step = self.constant(torch.tensor(1 / 127))
+        zero = self.constant(torch.tensor(128, dtype=torch.uint8))
+        rounded = self.apply("QuantizeLinear", self.apply("Div", x, largest), step, zero)
+        inputs = rounded, self.weight(quantized), step, self.constant(scales), zero
+        return self.apply("Mul", self.apply("MatMulIntegerToFloat", *inputs), largest)
+
+    def norm_linear(self, x: str, norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> str:
+        """The product of a layer norm's result with a weight (in, out)."""
+        gain, shift = norm.weight.detach(), norm.bias.detach()
+        if self.int8 and is_worth_rounding(weight):
+            gain, shift, weight = smooth(gain, shift, weight)
+        return self.linear(self.norm(x, gain, shift, norm.eps), weight, bias)
+
+    def norm(self, x: str, gain: Tensor, shift: Tensor, epsilon: float) -> str:
+        constants = self.constant(gain), self.constant(shift)
+        return self.apply("LayerNormalization", x, *constants, epsilon=epsilon)
+
+    def shared_linear(self, x: str, weight: Tensor, bias: Tensor | None) -> str:
+        """The product (R, out) of inputs (R, in) with a weight (out, in) that others use, too.
+
+        Of a constant right factor the runtime makes a copy laid out its own way, a little faster;
+        the left one it reads as it is.
+        """
+        product = self.apply("FusedMatMul", self.weight(weight), x, transB=1)
+        return self._biased(self.apply("Transpose", product, perm=[1, 0]), bias)
+
+    def serialized(
+        self, inputs: Mapping[str, Sequence[str | int]], outputs: Sequence[str]
+    ) -> bytes:
+        """The graph with inputs of these shapes, in ONNX's format."""
+        graph = helper.make_graph(
+            self._nodes,
+            "graph",
+            [_value(name, shape) for name, shape in inputs.items()],
+            [_value(name) for name in outputs],
+            self._constants,
+        )
+        versions = [helper.make_opsetid(*version) for version in _OPERATOR_SETS.items()]
+        data: bytes = helper.make_model(
+            graph, opset_imports=versions, ir_version=10
+        ).SerializeToString()
+        return data
+
+
+def add_layer(graph: Graph, layer: Layer, hidden: str, i: str, activation: str) -> list[str]:
+    """Hidden states, keys and values of all slots, and attention of layer `i` of a graph."""
+    block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
+    apply = graph.apply
+
+    def linear(x: str, layer: Any) -> str:
+        return graph.linear(x, layer.weight, layer.bias)
+
+    def norm_linear(x: str, norm: nn.LayerNorm, layer: Any) -> str:
+        return graph.norm_linear(x, norm, layer.weight, layer.bias)
+
+    qkv = norm_linear(hidden, block.ln_1, own.c_attn)
+    query, key, value = graph.split("Split", qkv, count=3, axis=-1, num_outputs=3)
+    inputs = [query, key, value, "", "", "attention_mask", f"past_keys_{i}", f"past_values_{i}"]
+    mixed, keys, values = graph.split(
+        "MultiHeadAttention", *inputs, count=3, num_heads=own.num_heads, scale=own.scaling
+    )
+    hidden = apply("Add", hidden, linear(mixed, own.c_proj))
+
+    query = norm_linear(hidden, block.ln_cross_attn, cross.q_attn)
+    # Both batches in one product, (B, heads, G * K, d).
+    query = apply("Transpose", apply("Reshape", query, "by_head"), perm=[0, 2, 1, 3])
+    scores = apply("FusedMatMul", query, f"poster_keys_{i}", transB=1, alpha=cross.scaling)
+    attention = apply("Softmax", scores)
+    mixed = apply("Transpose", apply("MatMul", attention, f"poster_values_{i}"), perm=[0, 2, 1, 3])
+    seen = linear(apply("Reshape", mixed, "shape"), cross.c_proj)
+    hidden = apply(
+        "Add", hidden, apply("Where", "conditional", seen, graph.constant(layer.unconditional))
+    )
+
+    wide = apply(ACTIVATIONS[activation], norm_linear(hidden, block.ln_2, block.mlp.c_fc))
+    return [apply("Add", hidden, linear(wide, block.mlp.c_proj)), keys, values, attention]
+
+
+def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInfoProto:
+    kind = _INPUT_TYPES.get(name, TensorProto.FLOAT)
+    return helper.make_tensor_value_info(name, kind, shape)
