@@ -20,7 +20,8 @@ from poster2plot.errors import (
     UnsupportedImageError,
 )
 from poster2plot.images.decoding import read_image
-from poster2plot.imdb.finder import Poster, PosterFinder
+from poster2plot.imdb.finder import PosterFinder
+from poster2plot.imdb.poster import Poster
 from poster2plot.pipeline import Candidate, Poster2Plot
 from poster2plot.settings import GenerationSettings
 

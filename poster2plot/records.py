@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from poster2plot.imdb.finder import Poster
+from poster2plot.imdb.poster import Poster
 from poster2plot.pipeline import Candidate
 from poster2plot.settings import GenerationSettings
 

@@ -13,7 +13,8 @@ from poster2plot.batch.catalogues.items import Item
 from poster2plot.batch.shards import Chunk, Row, Shards
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.errors import Poster2PlotError, PosterServiceError
-from poster2plot.imdb.finder import PAUSE_SECONDS, PosterFinder
+from poster2plot.imdb.circuit_breakers import PAUSE_SECONDS
+from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import PlotRequest, Poster2Plot
 from poster2plot.settings import GenerationSettings

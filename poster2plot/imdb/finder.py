@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_cache_path
-from pybreaker import CircuitBreaker, CircuitBreakerError
+from pybreaker import CircuitBreakerError
 
 from poster2plot.errors import ImageError, PosterNotFoundError, PosterServiceError
 from poster2plot.images.decoding import read_image
+from poster2plot.imdb.circuit_breakers import make_breakers
 from poster2plot.imdb.http_client import FetchError
 from poster2plot.imdb.ids import parse_title_id
+from poster2plot.imdb.poster import Poster
+from poster2plot.imdb.poster_cache import PosterCache
 from poster2plot.imdb.services import PosterInfo, Services
 
-CACHE_SECONDS = 30 * 24 * 3600
-CACHE_BYTES = 256 << 20
 FIND_SECONDS = 30.0  # for all services together
-FAILURES = 3  # in a row, after which a service is left out …
-PAUSE_SECONDS = 60  # … for so long
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Poster:
-    """A poster and what is known of its title.
-
-    `image_bytes` is the picture as the service sent it, checked to be one that `read_image`
-    reads. `service` gave the picture; `attribution` credits every service that is drawn on,
-    and is to be shown with the poster.
-    """
-
-    title_id: str
-    image_bytes: bytes
-    title: str | None
-    year: int | None
-    synopsis: str | None
-    service: str
-    attribution: str
 
 
 class PosterFinder:
@@ -55,7 +34,7 @@ class PosterFinder:
     none, then, only if switched on, IMDb's suggestions: IMDb's terms do not allow scraping.
     `cache_dir` keeps posters for 30 days; "user" is the user's cache directory, None is no cache.
     `services` says how and where the services are asked, `seconds` how long all of them together.
-    One that fails `FAILURES` times in a row is left out for `PAUSE_SECONDS`.
+    One that fails several times in a row is left out for a while (`circuit_breakers`).
     """
 
     def __init__(
@@ -77,20 +56,12 @@ class PosterFinder:
         self._chain += [("Cinemeta", Services.cinemeta), ("Metahub", Services.metahub)]
         if use_imdb_suggestions:
             self._chain.append(("IMDb", Services.imdb_suggestion))
-        self._breakers = {
-            name: CircuitBreaker(
-                fail_max=FAILURES,
-                reset_timeout=PAUSE_SECONDS,
-                exclude=[ImageError],
-                throw_new_error_on_trip=False,
-            )
-            for name, _ in self._chain
-        }
+        self._breakers = make_breakers(name for name, _ in self._chain)
         if cache_dir == "user":
             folder = user_cache_path("poster2plot", appauthor=False) / "posters"
             # Without a home there is no such directory, and "~" would be one of that name here.
             cache_dir = folder if folder.is_absolute() else None
-        self._cache = _Cache(cache_dir) if cache_dir else None
+        self._cache = PosterCache(cache_dir) if cache_dir else None
 
     @classmethod
     def from_environment(
@@ -102,6 +73,9 @@ class PosterFinder:
     ) -> PosterFinder:
         """Configure by TMDB_API_KEY, OMDB_API_KEY, POSTER2PLOT_IMDB_SUGGESTIONS (1 is on) and
         POSTER2PLOT_CACHE_DIR (a directory, or "off"), taken from `secrets`, else the environment.
+
+        Raises:
+            RuntimeError: the directory begins with "~", and there is no such home.
         """
 
         def value(name: str) -> str:
@@ -197,49 +171,3 @@ def _poster(title_id: str, picture: bytes, info: PosterInfo, known: PosterInfo |
             details |= found
             details["attribution"] = f"{known.attribution} {info.attribution}"
     return Poster(title_id=title_id, image_bytes=picture, service=info.service, **details)
-
-
-class _Cache:
-    """A file for each title: a line of JSON, then the picture. Trouble with it is a miss."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self, title_id: str) -> Poster | None:
-        path = self.folder / f"{title_id}.poster"
-        try:
-            if abs(time.time() - path.stat().st_mtime) > CACHE_SECONDS:
-                return None
-            head, _, picture = path.read_bytes().partition(b"\n")
-            poster = Poster(image_bytes=picture, **json.loads(head))
-            read_image(picture)
-        except (OSError, ValueError, TypeError, RecursionError, ImageError):
-            return None
-        return poster if poster.title_id == title_id else None
-
-    def write(self, poster: Poster) -> None:
-        about = asdict(poster)
-        picture = about.pop("image_bytes")
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes a file that only its owner can read and write.
-            handle, temporary = tempfile.mkstemp(".part", "tt", self.folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(json.dumps(about).encode() + b"\n" + picture)
-                os.replace(temporary, self.folder / f"{poster.title_id}.poster")  # noqa: PTH105
-            finally:
-                Path(temporary).unlink(missing_ok=True)
-            self._shrink()
-        except OSError as error:
-            logger.info("%s: the cache cannot be written: %s", poster.title_id, error.strerror)
-
-    def _shrink(self) -> None:
-        """Delete what is too old, then the oldest until `CACHE_BYTES` are kept."""
-        files = [path for path in self.folder.glob("tt*") if path.suffix in (".poster", ".part")]
-        stats = sorted(((path.stat(), path) for path in files), key=lambda item: -item[0].st_mtime)
-        kept = 0
-        for stat, path in stats:
-            kept += stat.st_size
-            if kept > CACHE_BYTES or time.time() - stat.st_mtime > CACHE_SECONDS:
-                path.unlink(missing_ok=True)

@@ -1,13 +1,8 @@
 import io
-import json
 import logging
-import os
-import stat
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +17,6 @@ from poster2plot import (
     PosterNotFoundError,
     PosterServiceError,
 )
-from poster2plot.imdb import finder as finding
 from poster2plot.imdb.services import METAHUB_NOTICE, TMDB_NOTICE
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
@@ -44,29 +38,10 @@ from support.poster_server import (
     cinemeta,
     html,
     omdb,
-    serve_posters,
     suggestion,
     tmdb,
 )
-
-POSTER = encode(draw_poster(), "JPEG")
-
-
-@pytest.fixture
-def server() -> Iterator[PosterServer]:
-    with serve_posters() as running:
-        running.answers[PICTURE] = Answer(POSTER)
-        yield running
-
-
-def reason(finder: PosterFinder, error: type[PosterLookupError]) -> str:
-    """The one sentence that `find` fails with."""
-    with pytest.raises(error) as caught:
-        finder.find(ID)
-    sentence = str(caught.value)
-    assert ID in sentence
-    assert sentence.endswith("; upload the poster instead.")
-    return sentence
+from tests.imdb.conftest import POSTER, reason
 
 
 def test_a_poster_says_all_that_is_known(server: PosterServer) -> None:
@@ -231,116 +206,19 @@ def test_imdb_is_asked_last_and_only_if_switched_on(server: PosterServer) -> Non
     assert server.paths == [MOVIE, SERIES, METAHUB, IMDB, PICTURE]
 
 
-# The cache
+def test_a_poster_is_a_picture(server: PosterServer) -> None:
+    server.answers[METAHUB] = Answer(encode(draw_poster(), "WEBP"))
+    with Image.open(io.BytesIO(server.finder().find(ID).image_bytes)) as picture:
+        assert picture.format == "WEBP"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "new" / "posters"
-
-
-@pytest.fixture
-def cached(server: PosterServer, folder: Path) -> PosterFinder:
-    """A finder whose cache holds one poster."""
-    server.answers[MOVIE] = cinemeta(server, name="Amélie 愛")
-    keeping = server.finder(cache_dir=folder)
-    keeping.find(ID)
-    server.requests.clear()
-    return keeping
-
-
-def test_a_cached_poster_is_not_asked_for_again(
-    server: PosterServer, cached: PosterFinder, folder: Path
-) -> None:
-    poster = cached.find(f"https://m.imdb.com/title/{ID}")
-    assert (poster.title, poster.image_bytes) == ("Amélie 愛", POSTER)
-    assert server.requests == []
-    assert [path.name for path in folder.iterdir()] == [f"{ID}.poster"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
-def test_only_the_owner_can_read_the_cache(cached: PosterFinder, folder: Path) -> None:
-    assert cached is not None
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE((folder / f"{ID}.poster").stat().st_mode) == 0o600
-
-
-def test_a_cached_poster_expires(server: PosterServer, cached: PosterFinder, folder: Path) -> None:
-    old = time.time() - finding.CACHE_SECONDS - 60
-    os.utime(folder / f"{ID}.poster", (old, old))
-    cached.find(ID)
-    assert MOVIE in server.paths
-    server.requests.clear()
-    cached.find(ID)
-    assert server.requests == []
-
-
-ABOUT = {"title": None, "year": None, "synopsis": None, "service": "x", "attribution": "x"}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\n",
-        b"\xff\xfe",
-        b"null\n" + POSTER,
-        b"[]\n" + POSTER,
-        b"{}\n" + POSTER,
-        b"[" * 100_000 + b"\n",
-        json.dumps(ABOUT | {"title_id": ID}).encode() + b"\n" + POSTER[:300],
-        json.dumps(ABOUT | {"title_id": "tt0000001"}).encode() + b"\n" + POSTER,
-        json.dumps(ABOUT | {"title_id": ID, "more": 1}).encode() + b"\n" + POSTER,
-    ],
-)
-def test_a_damaged_cache_is_a_miss(
-    server: PosterServer, cached: PosterFinder, folder: Path, content: bytes
-) -> None:
-    (folder / f"{ID}.poster").write_bytes(content)
-    assert cached.find(ID).title == "Amélie 愛"
-    assert MOVIE in server.paths
-
-
-def test_a_cache_that_cannot_be_written_is_no_trouble(
-    server: PosterServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    folder: Path,
-) -> None:
-    server.answers[MOVIE] = cinemeta(server)
-    file = tmp_path / "file"
-    file.write_text("in the way")
-    for place in (file, file / "below"):
-        assert server.finder(cache_dir=place).find(ID).title == "Inception"
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    assert server.finder(cache_dir=folder).find(ID).title == "Inception"
-    assert list(folder.iterdir()) == []
-
-
-def test_the_cache_drops_what_is_oldest_and_nothing_else(
-    cached: PosterFinder, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    size = (folder / f"{ID}.poster").stat().st_size
-    monkeypatch.setattr(finding, "CACHE_BYTES", 2 * size + 1000)
-    for age, name in ((10, "tt0000010"), (20, "tt0000020")):
-        (folder / f"{name}.poster").write_bytes(bytes(size))
-        os.utime(folder / f"{name}.poster", (time.time() - age,) * 2)
-    (folder / "tt-notes.txt").write_text("not of the cache")
-    (folder / f"{ID}.poster").unlink()
-    cached.find(ID)
-    left = {path.name for path in folder.iterdir()}
-    assert left == {f"{ID}.poster", "tt0000010.poster", "tt-notes.txt"}
-
-
-def test_failures_are_not_cached(server: PosterServer, folder: Path) -> None:
-    keeping = server.finder(cache_dir=folder)
-    reason(keeping, PosterNotFoundError)
-    server.answers[METAHUB] = Answer(POSTER)
-    assert keeping.find(ID).service == "Metahub"
+def test_all_services_together_have_so_long(server: PosterServer) -> None:
+    server.answers = dict.fromkeys([TMDB, OMDB, MOVIE, METAHUB], Answer(stall=True))
+    finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY, seconds=0.5)
+    started = time.monotonic()
+    with pytest.raises(PosterServiceError, match="no time was left for Cinemeta"):
+        finder.find(ID)
+    assert time.monotonic() - started < 2
 
 
 # Settings
@@ -388,65 +266,3 @@ def test_the_cache_is_in_the_users_cache_directory(
         "poster2plot.imdb.finder.user_cache_path", lambda *_, **__: Path("~/.cache")
     )
     assert PosterFinder()._cache is None  # no home
-
-
-def test_a_poster_is_a_picture(server: PosterServer) -> None:
-    server.answers[METAHUB] = Answer(encode(draw_poster(), "WEBP"))
-    with Image.open(io.BytesIO(server.finder().find(ID).image_bytes)) as picture:
-        assert picture.format == "WEBP"
-
-
-def test_a_service_that_keeps_failing_is_left_out(
-    server: PosterServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(finding, "PAUSE_SECONDS", 0.3)
-    server.answers |= {TMDB: Answer(status=401), MOVIE: cinemeta(server)}
-    finder = server.finder(tmdb_key=V3_KEY)
-    for _ in range(finding.FAILURES + 1):
-        assert finder.find(ID).service == "Cinemeta"
-    assert server.paths.count(TMDB) == finding.FAILURES
-    server.answers[TMDB] = tmdb()
-    deadline = time.monotonic() + 30
-    while finder.find(ID).service != "TMDB":
-        assert time.monotonic() < deadline
-
-
-def test_pictures_that_keep_failing_count_too(server: PosterServer) -> None:
-    server.answers = {METAHUB: Answer(status=401)}  # Metahub is only asked for its picture
-    finder = server.finder()
-    for _ in range(finding.FAILURES + 1):
-        with pytest.raises(PosterNotFoundError) as caught:
-            finder.find(ID)
-    assert server.paths.count(METAHUB) == finding.FAILURES
-    assert "Metahub is left out for a while" in str(caught.value)
-
-
-def test_a_stalled_service_holds_up_only_who_asked_it(server: PosterServer) -> None:
-    server.answers = {METAHUB: Answer(stall=True)}
-    finder = server.finder(seconds=5)
-    with ThreadPoolExecutor(finding.FAILURES) as pool:
-        finds = [pool.submit(finder.find, ID) for _ in range(finding.FAILURES)]
-        deadline = time.monotonic() + 4
-        while server.paths.count(METAHUB) < finding.FAILURES and time.monotonic() < deadline:
-            time.sleep(0.01)
-        together = server.paths.count(METAHUB)
-        server.closing.set()  # lets every one of them go
-        wait(finds)
-    assert together == finding.FAILURES
-
-
-def test_a_service_that_knows_nothing_has_not_failed(server: PosterServer) -> None:
-    finder = server.finder()
-    for _ in range(finding.FAILURES + 1):
-        with pytest.raises(PosterNotFoundError) as caught:
-            finder.find(ID)
-        assert "left out" not in str(caught.value)
-
-
-def test_all_services_together_have_so_long(server: PosterServer) -> None:
-    server.answers = dict.fromkeys([TMDB, OMDB, MOVIE, METAHUB], Answer(stall=True))
-    finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY, seconds=0.5)
-    started = time.monotonic()
-    with pytest.raises(PosterServiceError, match="no time was left for Cinemeta"):
-        finder.find(ID)
-    assert time.monotonic() - started < 2

@@ -19,12 +19,6 @@ KEY = "0123456789abcdef-planted"
 
 
 @pytest.fixture
-def server() -> Iterator[PosterServer]:
-    with serve_posters() as running:
-        yield running
-
-
-@pytest.fixture
 def other() -> Iterator[PosterServer]:
     with serve_posters() as running:
         yield running

@@ -5,7 +5,6 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -13,16 +12,10 @@ import pytest
 
 from poster2plot.imdb.http_client import Fetcher, FetchError, FetchLimits
 from poster2plot.imdb.network_guard import is_public
-from support.poster_server import Answer, PosterServer, serve_posters
+from support.poster_server import Answer, PosterServer
 
 LIMITS = FetchLimits(connect=5, read=5, total=1, retry_pause=0)
 GRACE = 1.0  # seconds by which a busy machine may be late
-
-
-@pytest.fixture
-def server() -> Iterator[PosterServer]:
-    with serve_posters() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +26,6 @@ from support.poster_server import (
     suggestion,
     tmdb,
 )
-
-
-@pytest.fixture
-def server() -> Iterator[PosterServer]:
-    with serve_posters() as running:
-        yield running
 
 
 @pytest.mark.parametrize("key", [V3_KEY, V4_KEY])

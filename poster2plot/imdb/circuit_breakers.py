@@ -1,0 +1,31 @@
+"""Services that keep failing are left out for a while, so that nobody waits for them in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pybreaker import CircuitBreaker
+
+from poster2plot.errors import ImageError
+
+FAILURES = 3  # in a row, after which a service is left out …
+PAUSE_SECONDS = 60  # … for so long
+
+
+def make_breakers(names: Iterable[str]) -> dict[str, CircuitBreaker]:
+    """Make a closed breaker for each of the named services; safe to share between threads.
+
+    The `FAILURES`th error in a row opens it. For `PAUSE_SECONDS` from then on it raises pybreaker's
+    CircuitBreakerError in place of asking; after them one success closes it again, and one error
+    opens it anew. An error is always raised as it is, the one that opens it too. An ImageError
+    counts as a success: the service did answer, and its next picture may be a good one.
+    """
+    return {
+        name: CircuitBreaker(
+            fail_max=FAILURES,
+            reset_timeout=PAUSE_SECONDS,
+            exclude=[ImageError],
+            throw_new_error_on_trip=False,
+        )
+        for name in names
+    }
