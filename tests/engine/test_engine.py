@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from poster2plot import GenerationSettings, read_image
 from poster2plot.checkpoints.loading import load_checkpoint
-from poster2plot.engine import onnx_layers as runtime
+from poster2plot.engine import onnx_layers
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import PictureGuidance, word_starts
@@ -152,7 +152,7 @@ def test_other_activations_in_the_runtime_or_in_pytorch(activation: str):
 def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
     model, settings = tiny_model(), GenerationSettings(max_length=24, guidance=3)
     expected = stock(model, pictures(2), settings, STARTS)
-    monkeypatch.setattr(runtime, "_GRAPH_BYTES", 2**12)
+    monkeypatch.setattr(onnx_layers, "_GRAPH_BYTES", 2**12)
     engine = Engine(model, "fp32", STARTS)
     assert_same(engine.decode(engine.encode(pictures(2)), settings), expected)
 
@@ -160,7 +160,7 @@ def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
 def test_in_int8_logits_are_close_and_do_not_depend_on_other_posters(
     monkeypatch: pytest.MonkeyPatch, two_threads: None
 ):
-    monkeypatch.setattr(runtime, "_SMALL", 0)
+    monkeypatch.setattr(onnx_layers, "_SMALL", 0)
     model, tokens = tiny_model(), torch.tensor([[3], [5], [7]])
     logits = {}
     for precision in ("fp32", "int8"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from poster2plot import GenerationSettings
-from poster2plot.engine import onnx_layers as runtime
+from poster2plot.engine import onnx_layers
 from poster2plot.engine.engine import Engine
 from poster2plot.engine.queue import LARGEST_BATCH, DecodingQueue, Request
 from support.toy_model import tiny_model
@@ -27,7 +27,7 @@ def engine() -> Engine:
 @pytest.fixture
 def wide_engine(two_threads: None, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Two workers decode side by side, and weights as small as these are in int8 too."""
-    monkeypatch.setattr(runtime, "_SMALL", 0)
+    monkeypatch.setattr(onnx_layers, "_SMALL", 0)
     return Engine(tiny_model(), "int8")
 
 

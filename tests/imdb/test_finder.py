@@ -22,7 +22,7 @@ from poster2plot import (
     PosterNotFoundError,
     PosterServiceError,
 )
-from poster2plot.imdb import finder as finding
+from poster2plot.imdb.finder import CACHE_SECONDS, FAILURES
 from poster2plot.imdb.services import METAHUB_NOTICE, TMDB_NOTICE
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
@@ -266,7 +266,7 @@ def test_only_the_owner_can_read_the_cache(cached: PosterFinder, folder: Path) -
 
 
 def test_a_cached_poster_expires(server: PosterServer, cached: PosterFinder, folder: Path) -> None:
-    old = time.time() - finding.CACHE_SECONDS - 60
+    old = time.time() - CACHE_SECONDS - 60
     os.utime(folder / f"{ID}.poster", (old, old))
     cached.find(ID)
     assert MOVIE in server.paths
@@ -325,7 +325,7 @@ def test_the_cache_drops_what_is_oldest_and_nothing_else(
     cached: PosterFinder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = (folder / f"{ID}.poster").stat().st_size
-    monkeypatch.setattr(finding, "CACHE_BYTES", 2 * size + 1000)
+    monkeypatch.setattr("poster2plot.imdb.finder.CACHE_BYTES", 2 * size + 1000)
     for age, name in ((10, "tt0000010"), (20, "tt0000020")):
         (folder / f"{name}.poster").write_bytes(bytes(size))
         os.utime(folder / f"{name}.poster", (time.time() - age,) * 2)
@@ -399,12 +399,12 @@ def test_a_poster_is_a_picture(server: PosterServer) -> None:
 def test_a_service_that_keeps_failing_is_left_out(
     server: PosterServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("poster2plot.imdb.finder.PAUSE_SECONDS", 0.3)
     server.answers |= {TMDB: Answer(status=401), MOVIE: cinemeta(server)}
     finder = server.finder(tmdb_key=V3_KEY)
-    for _ in range(finding.FAILURES + 1):
+    for _ in range(FAILURES + 1):
         assert finder.find(ID).service == "Cinemeta"
-    assert server.paths.count(TMDB) == finding.FAILURES
+    assert server.paths.count(TMDB) == FAILURES
     server.answers[TMDB] = tmdb()
     deadline = time.monotonic() + 30
     while finder.find(ID).service != "TMDB":
@@ -414,30 +414,30 @@ def test_a_service_that_keeps_failing_is_left_out(
 def test_pictures_that_keep_failing_count_too(server: PosterServer) -> None:
     server.answers = {METAHUB: Answer(status=401)}  # Metahub is only asked for its picture
     finder = server.finder()
-    for _ in range(finding.FAILURES + 1):
+    for _ in range(FAILURES + 1):
         with pytest.raises(PosterNotFoundError) as caught:
             finder.find(ID)
-    assert server.paths.count(METAHUB) == finding.FAILURES
+    assert server.paths.count(METAHUB) == FAILURES
     assert "Metahub is left out for a while" in str(caught.value)
 
 
 def test_a_stalled_service_holds_up_only_who_asked_it(server: PosterServer) -> None:
     server.answers = {METAHUB: Answer(stall=True)}
     finder = server.finder(seconds=5)
-    with ThreadPoolExecutor(finding.FAILURES) as pool:
-        finds = [pool.submit(finder.find, ID) for _ in range(finding.FAILURES)]
+    with ThreadPoolExecutor(FAILURES) as pool:
+        finds = [pool.submit(finder.find, ID) for _ in range(FAILURES)]
         deadline = time.monotonic() + 4
-        while server.paths.count(METAHUB) < finding.FAILURES and time.monotonic() < deadline:
+        while server.paths.count(METAHUB) < FAILURES and time.monotonic() < deadline:
             time.sleep(0.01)
         together = server.paths.count(METAHUB)
         server.closing.set()  # lets every one of them go
         wait(finds)
-    assert together == finding.FAILURES
+    assert together == FAILURES
 
 
 def test_a_service_that_knows_nothing_has_not_failed(server: PosterServer) -> None:
     finder = server.finder()
-    for _ in range(finding.FAILURES + 1):
+    for _ in range(FAILURES + 1):
         with pytest.raises(PosterNotFoundError) as caught:
             finder.find(ID)
         assert "left out" not in str(caught.value)
