@@ -9,10 +9,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from poster2plot import Poster2PlotError
-from poster2plot.page import cached_resources as shared
+from poster2plot.page import cached_resources
 from poster2plot.page.upload_quota import UploadQuota
-from poster2plot.server import http_api as api
-from poster2plot.server import request_log
+from poster2plot.server import http_api
+from poster2plot.server.request_log import log_to_stderr
 
 
 @asynccontextmanager
@@ -21,17 +21,17 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
     def load() -> None:
         with suppress(Poster2PlotError):  # page and API try again and say what is wrong
-            shared.desk()
+            cached_resources.desk()
 
     loading = asyncio.create_task(asyncio.to_thread(load))
     yield {}
     await loading
 
 
-request_log.log_to_stderr()
+log_to_stderr()
 app = st.App(
     "poster2plot/page/main.py",
-    routes=api.routes(shared.desk, shared.finder),
+    routes=http_api.routes(cached_resources.desk, cached_resources.finder),
     middleware=[Middleware(UploadQuota)],
     lifespan=lifespan,
 )

@@ -7,9 +7,9 @@ import sys
 
 from streamlit.web.cli import main
 
-from poster2plot.page import cached_resources as shared
+from poster2plot.page import cached_resources
 from support.poster_server import PosterServer
 
 if __name__ == "__main__":
-    shared.finder = PosterServer(port=int(sys.argv[1])).finder
+    cached_resources.finder = PosterServer(port=int(sys.argv[1])).finder
     main(["run", "streamlit_app.py", *sys.argv[2:]])

@@ -104,12 +104,12 @@ def _run(options: argparse.Namespace) -> None:
         if options.ray is None:
             Worker(p2p, settings, patient_finder(state.num_processes)).write(mine, shards, tell)
         else:
-            from poster2plot.batch import ray_cluster as cluster
+            from poster2plot.batch import ray_cluster
 
-            job = cluster.Job(
+            job = ray_cluster.Job(
                 options.model, options.device, options.precision, settings, shards.output
             )
-            cluster.run(options.ray, job, mine, tell)
+            ray_cluster.run(options.ray, job, mine, tell)
     state.wait_for_everyone()
     if state.is_main_process:
         shards.merge(names)

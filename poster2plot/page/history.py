@@ -3,15 +3,15 @@
 import streamlit as st
 
 from poster2plot.page.downloads import download_all
-from poster2plot.page.escaping import plain
-from poster2plot.page.session_state import Key, unwanted, written
+from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.session_state import PlotKey, not_to_rewrite, written_plots
 
 COLUMNS = 4
 
 
 def show_history() -> None:
     """Newest first, each with a button to forget it."""
-    plots = written()
+    plots = written_plots()
     if not plots:
         st.info("The plots of this visit are kept here until you close the page.")
         return
@@ -31,8 +31,8 @@ def show_history() -> None:
         ):
             with column, st.container(border=True):
                 st.image(each.picture, alt=f"Poster: {each.label}", width="stretch")
-                st.caption(plain(each.label))
-                st.markdown(plain(each.record["plot"]))
+                st.caption(escape_markdown(each.label))
+                st.markdown(escape_markdown(each.record["plot"]))
                 st.button(
                     "Forget",
                     key=f"forget {hash(key)}",
@@ -44,7 +44,7 @@ def show_history() -> None:
                 )
 
 
-def _forget(keys: list[Key]) -> None:
+def _forget(keys: list[PlotKey]) -> None:
     for key in keys:
-        written().pop(key, None)
-    unwanted().update(keys)
+        written_plots().pop(key, None)
+    not_to_rewrite().update(keys)

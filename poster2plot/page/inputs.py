@@ -10,9 +10,9 @@ import streamlit as st
 
 from poster2plot import read_image
 from poster2plot.inputs import LoadedPoster
-from poster2plot.page import cached_resources as shared
+from poster2plot.page import cached_resources
 from poster2plot.page.components import choose_example
-from poster2plot.page.escaping import small_jpeg
+from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.server.visitor import Visitor
 
 EXAMPLES = {
@@ -83,11 +83,14 @@ def choose_posters(visitor: Visitor) -> list[Entry]:
 
 
 def _picture(name: str, source: str, data: Callable[[], bytes], visitor: Visitor) -> Entry:
-    return Entry(name, source, lambda: shared.desk().read(data(), name=name, visitor=visitor))
+    def load() -> LoadedPoster:
+        return cached_resources.desk().read(data(), name=name, visitor=visitor)
+
+    return Entry(name, source, load)
 
 
 def _find(title: str, visitor: Visitor) -> LoadedPoster:
-    return shared.desk().find(title, shared.finder(), visitor=visitor)
+    return cached_resources.desk().find(title, cached_resources.finder(), visitor=visitor)
 
 
 @st.cache_data(show_spinner=False)

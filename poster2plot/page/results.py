@@ -18,13 +18,22 @@ from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import BusyError, GenerationSettings, Poster2PlotError
 from poster2plot.inputs import LoadedPoster
-from poster2plot.page import session_state as visit
 from poster2plot.page.components import plot_view
 from poster2plot.page.downloads import download_all
-from poster2plot.page.escaping import file_stem, plain, small_jpeg
+from poster2plot.page.escaping import escape_markdown, file_stem
 from poster2plot.page.inputs import Entry
-from poster2plot.page.session_state import Key, Plots
+from poster2plot.page.session_state import (
+    PlotKey,
+    WrittenPlots,
+    current_visitor,
+    forget_removed_entries,
+    keep_plots,
+    load_poster,
+    not_to_rewrite,
+    written_plots,
+)
 from poster2plot.page.share_card import share_card
+from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.pipeline import PlotRequest
 from poster2plot.records import plot_record
 from poster2plot.server.service import PlotService
@@ -36,7 +45,7 @@ MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
 class Card:
     """A poster's place on the page while its plot is being written."""
 
-    key: Key
+    key: PlotKey
     label: str
     loaded: LoadedPoster
     place: DeltaGenerator
@@ -51,7 +60,7 @@ def show_results(entries: list[Entry], desk: PlotService, settings: GenerationSe
     Streamlit ends a script at its next call when the visitor presses Stop or moves a slider; the
     requests are then cancelled.
     """
-    visit.let_go_of_others(entries)
+    forget_removed_entries(entries)
     writer = _Writer(desk, desk.p2p.resolve(settings))
     progress = st.empty()
     try:
@@ -60,7 +69,7 @@ def show_results(entries: list[Entry], desk: PlotService, settings: GenerationSe
         writer.write(progress)
     finally:
         writer.cancel()
-    plots = visit.written()
+    plots = written_plots()
     download_all([plots[key].record for key in writer.shown if key in plots], key="results")
 
 
@@ -70,9 +79,9 @@ class _Writer:
     def __init__(self, desk: PlotService, settings: GenerationSettings) -> None:
         self._desk, self._settings = desk, settings
         self._waiting: deque[Card] = deque()
-        self._writing: dict[Key, tuple[Card, PlotRequest]] = {}
-        self._texts: queue.SimpleQueue[tuple[Key, str]] = queue.SimpleQueue()
-        self.shown: list[Key] = []
+        self._writing: dict[PlotKey, tuple[Card, PlotRequest]] = {}
+        self._texts: queue.SimpleQueue[tuple[PlotKey, str]] = queue.SimpleQueue()
+        self.shown: list[PlotKey] = []
 
     def open(self, entry: Entry) -> None:
         """Show what there is already, else open a card for what is to be written."""
@@ -80,29 +89,30 @@ class _Writer:
         place = st.container(border=True).empty()
         try:
             with place, st.spinner("Fetching the poster …"):
-                loaded = visit.load(entry)
+                loaded = load_poster(entry)
         except Poster2PlotError as error:
             with place.container():
-                st.caption(plain(entry.label))
-                (st.warning if isinstance(error, BusyError) else st.error)(plain(str(error)))
+                st.caption(escape_markdown(entry.label))
+                say = st.warning if isinstance(error, BusyError) else st.error
+                say(escape_markdown(str(error)))
             return
         digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
         key = (digest, loaded.image.size, self._settings, self._desk.p2p.name)
         if key in self.shown:
-            place.caption(f"{plain(entry.label)} is the same picture as one above.")
+            place.caption(f"{escape_markdown(entry.label)} is the same picture as one above.")
             return
         self.shown.append(key)
-        if key in visit.written():
+        if key in written_plots():
             _show(place, key)
             return
-        if key in visit.unwanted():
+        if key in not_to_rewrite():
             _show_without_plot(place, key, entry.label, loaded.image)
             return
         with place.container():
             picture, words = st.columns([1, 2], gap="medium")
             picture.image(small_jpeg(loaded.image), alt=f"Poster: {entry.label}", width=240)
             with words:
-                st.caption(plain(entry.label))
+                st.caption(escape_markdown(entry.label))
                 live = st.empty()
                 live.skeleton(height=96)
         read_seconds = time.perf_counter() - started
@@ -126,7 +136,7 @@ class _Writer:
             bar.progress(done / count, f"Writing {min(done + 1, count)} of {count}{before} …")
             for key, text in self._latest().items():
                 if key in self._writing:
-                    self._writing[key][0].live.markdown(f"#### {plain(text)} …")
+                    self._writing[key][0].live.markdown(f"#### {escape_markdown(text)} …")
             for card, request in [*self._writing.values()]:
                 if request.done():
                     del self._writing[card.key]
@@ -146,7 +156,7 @@ class _Writer:
                 request = self._desk.submit(
                     card.loaded.image,
                     self._settings,
-                    visitor=visit.visitor(),
+                    visitor=current_visitor(),
                     read_seconds=card.read_seconds,
                     on_step=partial(self._tell, card.key),
                 )
@@ -155,12 +165,12 @@ class _Writer:
             else:
                 self._writing[card.key] = (card, request)
 
-    def _latest(self) -> dict[Key, str]:
+    def _latest(self) -> dict[PlotKey, str]:
         """The last text of each poster of which there is a new one; waits a moment for the first.
 
         The model may write faster than a page can be sent.
         """
-        latest: dict[Key, str] = {}
+        latest: dict[PlotKey, str] = {}
         patience = 0.1
         with suppress(queue.Empty):
             while True:
@@ -168,7 +178,7 @@ class _Writer:
                 latest[key], patience = text, 0.0
         return latest
 
-    def _tell(self, key: Key, text: str) -> None:
+    def _tell(self, key: PlotKey, text: str) -> None:
         self._texts.put((key, text))
 
     def _finish(self, card: Card, request: PlotRequest) -> None:
@@ -190,24 +200,24 @@ class _Writer:
             poster=card.loaded.poster,
         )
         picture = small_jpeg(card.loaded.image)
-        visit.keep(card.key, Plots(_title(card), picture, candidates, attention, record))
+        keep_plots(card.key, WrittenPlots(_title(card), picture, candidates, attention, record))
         _show(card.place, card.key)
 
     def _give_up(self, card: Card, say: Callable[[str], object], why: str) -> None:
-        visit.unwanted().add(card.key)
+        not_to_rewrite().add(card.key)
         with card.place.container():
-            say(plain(why))
+            say(escape_markdown(why))
             place = st.container()
         _show_without_plot(place, card.key, card.label, card.loaded.image)
 
 
-def _show(place: DeltaGenerator, key: Key) -> None:
+def _show(place: DeltaGenerator, key: PlotKey) -> None:
     """A finished card: the poster, its plots, and what a service says the title is about."""
-    plots = visit.written()[key]
+    plots = written_plots()[key]
     record = plots.record
     about = record.get("title") or {}
     with place.container():
-        st.caption(plain(plots.label))
+        st.caption(escape_markdown(plots.label))
         view = partial(
             plot_view,
             plots.picture,
@@ -221,16 +231,16 @@ def _show(place: DeltaGenerator, key: Key) -> None:
             with invented:
                 view()
             with told:
-                st.markdown(f"**What {plain(about['service'])} says it is about**")
-                st.markdown(plain(about["synopsis"]))
-                st.caption(plain(about["attribution"]))
+                st.markdown(f"**What {escape_markdown(about['service'])} says it is about**")
+                st.markdown(escape_markdown(about["synopsis"]))
+                st.caption(escape_markdown(about["attribution"]))
         else:
             view()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f":material/auto_awesome: Invented by {plain(record['model'])} on "
-                f"{plain(record['device'].upper())} in {record['seconds']:.1f} s. It is not the "
-                "title’s real plot.",
+                f":material/auto_awesome: Invented by {escape_markdown(record['model'])} on "
+                f"{escape_markdown(record['device'].upper())} in {record['seconds']:.1f} s. "
+                "It is not the title’s real plot.",
                 width="stretch",
             )
             st.download_button(
@@ -245,22 +255,22 @@ def _show(place: DeltaGenerator, key: Key) -> None:
             )
 
 
-def _show_without_plot(place: DeltaGenerator, key: Key, label: str, image: Image.Image) -> None:
+def _show_without_plot(place: DeltaGenerator, key: PlotKey, label: str, image: Image.Image) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
         st.image(small_jpeg(image), alt=f"Poster: {label}", width=96)
-        st.caption(f"{plain(label)}: no plot.", width="content")
+        st.caption(f"{escape_markdown(label)}: no plot.", width="content")
         st.button(
-            "Write it", key=f"write {hash(key)}", on_click=visit.unwanted().discard, args=(key,)
+            "Write it", key=f"write {hash(key)}", on_click=not_to_rewrite().discard, args=(key,)
         )
 
 
-def _share_card(plots: Plots) -> bytes:
+def _share_card(plots: WrittenPlots) -> bytes:
     with Image.open(io.BytesIO(plots.picture)) as picture:
         return share_card(picture, plots.record["plot"], plots.record["model"])
 
 
 def _stop() -> None:
-    visit.unwanted().update(st.session_state.waiting)
+    not_to_rewrite().update(st.session_state.waiting)
 
 
 def _title(card: Card) -> str:

@@ -12,13 +12,13 @@ from poster2plot.inputs import LoadedPoster
 from poster2plot.page.inputs import Entry
 from poster2plot.server.visitor import Visitor
 
-KEPT = 100  # plots
+MOST_KEPT = 100  # plots
 
-Key = tuple[Any, ...]  # a picture, settings and a model
+PlotKey = tuple[Any, ...]  # a picture, settings and a model
 
 
 @dataclass(frozen=True)
-class Plots:
+class WrittenPlots:
     """What was written for a poster; `picture` is a small JPEG of it."""
 
     label: str
@@ -28,54 +28,54 @@ class Plots:
     record: dict[str, Any]
 
 
-def visitor() -> Visitor:
+def current_visitor() -> Visitor:
     """Who this is, for the limits of the service."""
     return Visitor("page", st.session_state.setdefault("visitor", uuid.uuid4().hex))
 
 
-def written() -> dict[Key, Plots]:
+def written_plots() -> dict[PlotKey, WrittenPlots]:
     """This visitor's plots, oldest first."""
-    plots: dict[Key, Plots] = st.session_state.setdefault("written", {})
+    plots: dict[PlotKey, WrittenPlots] = st.session_state.setdefault("written_plots", {})
     return plots
 
 
-def keep(key: Key, plots: Plots) -> None:
-    """Add to `written`, whose oldest makes room where there are too many."""
-    written()[key] = plots
-    if len(written()) > KEPT:
-        del written()[next(iter(written()))]
+def keep_plots(key: PlotKey, plots: WrittenPlots) -> None:
+    """Add to `written_plots`, whose oldest makes room where there are too many."""
+    written_plots()[key] = plots
+    if len(written_plots()) > MOST_KEPT:
+        del written_plots()[next(iter(written_plots()))]
 
 
-def unwanted() -> set[Key]:
-    """What this visitor stopped or forgot, which is not written again by itself."""
-    keys: set[Key] = st.session_state.setdefault("unwanted", set())
+def not_to_rewrite() -> set[PlotKey]:
+    """What this visitor stopped or forgot, and what failed: it is not written again by itself."""
+    keys: set[PlotKey] = st.session_state.setdefault("not_to_rewrite", set())
     return keys
 
 
-def load(entry: Entry) -> LoadedPoster:
+def load_poster(entry: Entry) -> LoadedPoster:
     """An entry's poster, read once for as long as it is on the page.
 
     Raises what `entry.load` raises, from memory where another try would end the same way.
     """
-    seen = _seen()
-    if entry.source not in seen:
+    loaded = _loaded_posters()
+    if entry.source not in loaded:
         try:
-            seen[entry.source] = entry.load()
+            loaded[entry.source] = entry.load()
         except (ImageError, InvalidTitleError, PosterNotFoundError) as error:
-            seen[entry.source] = error
-    outcome = seen[entry.source]
+            loaded[entry.source] = error
+    outcome = loaded[entry.source]
     if isinstance(outcome, Exception):
         raise outcome.with_traceback(None)
     return outcome
 
 
-def let_go_of_others(entries: Iterable[Entry]) -> None:
+def forget_removed_entries(entries: Iterable[Entry]) -> None:
     """Forget the posters that are not on the page any more."""
-    here = {entry.source for entry in entries}
-    for source in [source for source in _seen() if source not in here]:
-        del _seen()[source]
+    on_page = {entry.source for entry in entries}
+    for source in [source for source in _loaded_posters() if source not in on_page]:
+        del _loaded_posters()[source]
 
 
-def _seen() -> dict[str, LoadedPoster | Exception]:
-    seen: dict[str, LoadedPoster | Exception] = st.session_state.setdefault("seen", {})
-    return seen
+def _loaded_posters() -> dict[str, LoadedPoster | Exception]:
+    loaded: dict[str, LoadedPoster | Exception] = st.session_state.setdefault("loaded_posters", {})
+    return loaded

@@ -17,7 +17,7 @@ import typing
 from pathlib import Path
 
 from poster2plot.errors import Poster2PlotError
-from poster2plot.training.bundled import commands as small
+from poster2plot.training.bundled.commands import add_commands
 from poster2plot.training.recipe import PRESETS, Recipe
 
 
@@ -225,7 +225,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_dataset, small.add_commands, _add_train, _add_evaluate, _add_export):
+    for add in (_add_dataset, add_commands, _add_train, _add_evaluate, _add_export):
         add(commands)
     options = parser.parse_args()
     try:

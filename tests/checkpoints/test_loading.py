@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from poster2plot import Poster2Plot
-from poster2plot.checkpoints import loading as checkpoint
+from poster2plot.checkpoints import loading
 from poster2plot.checkpoints.checksums import write_checksums
 from poster2plot.checkpoints.hub import IMAGE_PROCESSOR_REPO, REVISIONS, TOKENIZER_REPO
 from poster2plot.checkpoints.loading import BUNDLED_MODEL, load_checkpoint
@@ -102,7 +102,7 @@ def pixels() -> torch.Tensor:
     return torch.rand(1, 3, PICTURE, PICTURE, generator=torch.Generator().manual_seed(0))
 
 
-def tokens(loaded: checkpoint.Checkpoint) -> list[int]:
+def tokens(loaded: loading.Checkpoint) -> list[int]:
     output = loaded.model.generate(pixels(), max_length=8, num_beams=1)
     return output[0].tolist()
 
@@ -129,18 +129,18 @@ def test_a_current_checkpoint_loads_ready_to_generate(new: Path):
 
 def test_the_bundled_model_is_the_default(new: Path, monkeypatch: pytest.MonkeyPatch):
     bundled = new.rename(new.with_name("poster2plot-small"))
-    monkeypatch.setattr(checkpoint, "BUNDLED_MODEL", bundled)
+    monkeypatch.setattr(loading, "BUNDLED_MODEL", bundled)
     assert load_checkpoint(device="cpu").name == "poster2plot-small"
     assert load_checkpoint("poster2plot-small", device="cpu").name == "poster2plot-small"
 
 
 def test_a_missing_bundled_model_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(checkpoint, "BUNDLED_MODEL", tmp_path / "poster2plot-small")
+    monkeypatch.setattr(loading, "BUNDLED_MODEL", tmp_path / "poster2plot-small")
     assert "bundled model is not in" in fails(None)
 
 
 def test_the_bundled_model_lies_beside_the_package():
-    assert checkpoint.BUNDLED_MODEL == ROOT / "models" / "poster2plot-small"
+    assert loading.BUNDLED_MODEL == ROOT / "models" / "poster2plot-small"
 
 
 def test_half_precision_is_widened(new: Path):

@@ -19,7 +19,7 @@ from poster2plot.errors import (
     InputError,
     UnsupportedImageError,
 )
-from poster2plot.images import decoding as images
+from poster2plot.images import decoding
 from poster2plot.images.decoding import (
     IMAGE_SUFFIXES,
     MAX_SCANS,
@@ -416,9 +416,9 @@ def test_byte_cap(monkeypatch, tmp_path):
     data = encode(halves())
     path = tmp_path / "big.png"
     path.write_bytes(data)
-    monkeypatch.setattr(images, "MAX_BYTES", len(data))
+    monkeypatch.setattr(decoding, "MAX_BYTES", len(data))
     assert read_image(data).size == read_image(path).size == SIZE
-    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(decoding, "MAX_BYTES", len(data) - 1)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read before the size check"))
     for source in (data, path):
         with pytest.raises(ImageTooLargeError, match="larger than"):
@@ -492,7 +492,7 @@ def with_scans(count):
 
 def test_a_jpeg_of_many_scans_is_refused(monkeypatch):
     assert near(sides(read_image(with_scans(1000)))[1], RIGHT)  # a small one costs little
-    monkeypatch.setattr(images, "MAX_PIXELS", SIZE[0] * SIZE[1])
+    monkeypatch.setattr(decoding, "MAX_PIXELS", SIZE[0] * SIZE[1])
     assert near(sides(read_image(with_scans(MAX_SCANS)))[1], RIGHT)
     with pytest.raises(DamagedImageError):
         read_image(with_scans(MAX_SCANS + 1))
@@ -686,7 +686,7 @@ def test_threads():
 def test_suffixes_are_sorted_and_known_to_pillow():
     assert list(IMAGE_SUFFIXES) == sorted(set(IMAGE_SUFFIXES))
     known = Image.registered_extensions()
-    assert {known[suffix] for suffix in IMAGE_SUFFIXES} == {*images.FORMATS, "MPO"}
+    assert {known[suffix] for suffix in IMAGE_SUFFIXES} == {*decoding.FORMATS, "MPO"}
 
 
 def test_image_files(tmp_path):

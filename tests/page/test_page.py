@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from poster2plot import Poster2Plot
-from poster2plot.page import cached_resources as shared
+from poster2plot.page import cached_resources
 from poster2plot.page.inputs import MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
 from poster2plot.server.rate_limits import Limits
@@ -44,13 +44,13 @@ def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 
 def plots(page: AppTest) -> list[str]:
-    return [each.record["plot"] for each in page.session_state.written.values()]
+    return [each.record["plot"] for each in page.session_state.written_plots.values()]
 
 
 def test_the_page_opens_without_a_plot(page: AppTest):
     assert not page.exception
     assert page.title[0].value == "Poster2Plot"
-    assert "written" not in page.session_state or not plots(page)
+    assert "written_plots" not in page.session_state or not plots(page)
     assert any("CPU" in caption.value for caption in page.caption)
 
 
@@ -81,7 +81,7 @@ def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: py
             MOVIE: cinemeta(server, description="A *thief* enters $dreams$."),
             PICTURE: Answer(encode(draw_poster(), "JPEG")),
         }
-        monkeypatch.setattr(shared, "finder", server.finder)
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
         page.text_area[0].set_value(ID).run()
     assert not page.exception
     assert not page.error
@@ -105,7 +105,7 @@ def test_no_key_is_shown_or_logged(
     with serve_posters() as server:
         server.answers = dict.fromkeys([TMDB, OMDB, MOVIE], trouble)
         finder = server.finder(tmdb_key=V3_KEY, omdb_key=OMDB_KEY)
-        monkeypatch.setattr(shared, "finder", lambda: finder)
+        monkeypatch.setattr(cached_resources, "finder", lambda: finder)
         page.text_area[0].set_value(ID).run()
     assert "TMDB" in page.error[0].value
     shown = "".join(str(element.proto) for element in page.main)
@@ -141,7 +141,7 @@ def test_candidates_are_kept_with_their_attention(page: AppTest):
     page.slider("candidates").set_value(3)
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
-    [written] = page.session_state.written.values()
+    [written] = page.session_state.written_plots.values()
     assert len(written.candidates) == 3
     for candidate, words in zip(written.candidates, written.attention, strict=True):
         assert [each.word for each in words] == candidate.text.split()
@@ -192,13 +192,13 @@ def test_a_refused_poster_can_be_asked_for_again(
     page: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
 ):
     strict = PlotService(tiny, Limits(plots=1))
-    monkeypatch.setattr(shared, "desk", lambda: strict)
+    monkeypatch.setattr(cached_resources, "desk", lambda: strict)
     upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
     assert not page.exception
     assert len(plots(page)) == 1
     assert "more than 1 plots in a minute" in page.warning[0].value
     lenient = PlotService(tiny)
-    monkeypatch.setattr(shared, "desk", lambda: lenient)
+    monkeypatch.setattr(cached_resources, "desk", lambda: lenient)
     next(button for button in page.button if button.label == "Write it").click().run()
     assert len(plots(page)) == 2
 
@@ -208,7 +208,7 @@ def test_a_plot_that_fails_is_one_sentence(
 ):
     broken = copy(tiny)
     broken.tokenizer = None
-    monkeypatch.setattr(shared, "desk", lambda: PlotService(broken))
+    monkeypatch.setattr(cached_resources, "desk", lambda: PlotService(broken))
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
     assert page.error[0].value == r"The plot could not be written; try again later\."

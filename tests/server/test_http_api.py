@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from poster2plot import CheckpointError, Poster2Plot, read_image
 from poster2plot.images.decoding import MAX_BYTES
-from poster2plot.server import http_api as api
+from poster2plot.server import http_api
 from poster2plot.server.http_api import routes
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
@@ -186,7 +186,7 @@ def test_who_hangs_up_is_not_written_for(address: str, service: PlotService):
 
 
 def test_a_request_that_never_ends_is_ended(root: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(api, "FORM_SECONDS", 0.2)
+    monkeypatch.setattr(http_api, "FORM_SECONDS", 0.2)
     host, port = root.removeprefix("http://").split(":")
     head = "POST /api/plot HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nContent-Type: "
     with socket.create_connection((host, int(port)), timeout=30) as connection:
