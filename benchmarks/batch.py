@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from poster2plot import Poster2Plot, read_image
-from poster2plot.batch.catalogues.items import items
+from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.worker import Worker
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.imdb.finder import PosterFinder

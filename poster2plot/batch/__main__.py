@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from poster2plot.batch.catalogues.items import items
+from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.worker import Worker

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from poster2plot.batch.catalogues.items import Item
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Chunk, Shards
 from poster2plot.batch.worker import Worker

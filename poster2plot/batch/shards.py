@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from poster2plot.batch.catalogues.items import Item
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.errors import InputError
 from poster2plot.records import harmless
 

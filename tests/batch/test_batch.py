@@ -27,7 +27,8 @@ from poster2plot import (
 )
 from poster2plot.batch import shards
 from poster2plot.batch.__main__ import main
-from poster2plot.batch.catalogues.items import Item, items
+from poster2plot.batch.catalogues.item import Item
+from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.service_rates import Pace
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.worker import Worker
