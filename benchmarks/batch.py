@@ -69,7 +69,7 @@ def throughput(folder: Path) -> None:
     print(f"model alone: {len(files) / alone:.2f} posters a second")
     print(
         f"pipeline: {len(files) / pipeline:.2f} posters a second, {alone / pipeline:.0%} of it; "
-        f"the model waits {worker.idle / pipeline:.1%} of the time"
+        f"the model waits {worker.idle_seconds / pipeline:.1%} of the time"
     )
 
 
