@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from poster2plot import Poster2Plot, read_image
-from poster2plot.batch.catalogues.items import items
+from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.worker import Worker
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.imdb.finder import PosterFinder
@@ -69,7 +69,7 @@ def throughput(folder: Path) -> None:
     print(f"model alone: {len(files) / alone:.2f} posters a second")
     print(
         f"pipeline: {len(files) / pipeline:.2f} posters a second, {alone / pipeline:.0%} of it; "
-        f"the model waits {worker.idle / pipeline:.1%} of the time"
+        f"the model waits {worker.idle_seconds / pipeline:.1%} of the time"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from poster2plot.batch.catalogues.items import items
+from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.worker import Worker
@@ -80,40 +80,42 @@ def _run(options: argparse.Namespace) -> None:
     state = PartialState(cpu=choose_device(options.device).type == "cpu")  # which process of many
     p2p = Poster2Plot.from_pretrained(options.model, options.device, precision=options.precision)
     settings = p2p.resolve(settings)
-    asked = json.dumps([options.input, p2p.name, options.precision, asdict(settings)])
+    depends_on = json.dumps([options.input, p2p.name, options.precision, asdict(settings)])
 
-    there, total, left = shards.there(), 0, 0
+    complete, total, unwritten = shards.complete(), 0, 0
     names = []
-    for chunk in chunks(items(options.input), asked):
+    for chunk in chunks(items(options.input), depends_on):
         names.append(chunk.name)
         total += len(chunk.items)
-        left += len(chunk.items) * (chunk.name not in there)
+        unwritten += len(chunk.items) * (chunk.name not in complete)
     mine = (
         chunk
-        for number, chunk in enumerate(chunks(items(options.input), asked))
-        if chunk.name not in there and number % state.num_processes == state.process_index
+        for number, chunk in enumerate(chunks(items(options.input), depends_on))
+        if chunk.name not in complete and number % state.num_processes == state.process_index
     )
-    bad = 0
-    with tqdm(total=total, initial=total - left, unit="poster", disable=None) as progress:
+    failed = 0
+    with tqdm(total=total, initial=total - unwritten, unit="poster", disable=None) as progress:
 
-        def tell(rows: int, errors: int) -> None:
-            nonlocal bad
-            bad += errors
+        def report(rows: int, errors: int) -> None:
+            nonlocal failed
+            failed += errors
             progress.update(rows)
 
         if options.ray is None:
-            Worker(p2p, settings, patient_finder(state.num_processes)).write(mine, shards, tell)
+            Worker(p2p, settings, patient_finder(state.num_processes)).write(mine, shards, report)
         else:
             from poster2plot.batch import ray_cluster
 
             job = ray_cluster.Job(
                 options.model, options.device, options.precision, settings, shards.output
             )
-            ray_cluster.run(options.ray, job, mine, tell)
+            ray_cluster.run(options.ray, job, mine, report)
     state.wait_for_everyone()
     if state.is_main_process:
         shards.merge(names)
-        print(f"{total} posters: {options.output}" + (f" ({bad} with an error)" if bad else ""))
+        print(
+            f"{total} posters: {options.output}" + (f" ({failed} with an error)" if failed else "")
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from poster2plot.batch.catalogues.items import Item
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Chunk, Shards
 from poster2plot.batch.worker import Worker
@@ -29,8 +29,8 @@ from poster2plot.settings import GenerationSettings
 if TYPE_CHECKING:
     from poster2plot.engine.linear import Precision
 
-CPUS = 2  # of a worker without a GPU, where its machine has as many
-_KEYS = (
+CPUS_PER_WORKER = 2  # of a worker without a GPU, where its machine has as many
+_SECRET_VARIABLES = (
     "TMDB_API_KEY", "OMDB_API_KEY", "POSTER2PLOT_IMDB_SUGGESTIONS", "POSTER2PLOT_CACHE_DIR",
 )  # fmt: skip
 
@@ -46,18 +46,19 @@ class Job:
     output: str
     # Handed over as an argument: Ray shows a job's environment variables to whoever may look.
     secrets: dict[str, str] = field(
-        default_factory=lambda: {key: os.environ.get(key, "") for key in _KEYS}, repr=False
+        default_factory=lambda: {key: os.environ.get(key, "") for key in _SECRET_VARIABLES},
+        repr=False,
     )
 
 
 def run(
-    address: str, job: Job, chunks: Iterable[Chunk], tell: Callable[[int, int], object]
+    address: str, job: Job, chunks: Iterable[Chunk], report: Callable[[int, int], object]
 ) -> None:
     """Write the shards of `chunks` on the Ray cluster at `address`; "local" starts one here.
 
     Every machine of it has this package where this process has it, its packages and the files.
-    `tell` gets the rows of each shard, and how many have an error. Raises `InputError` where there
-    is no Ray or no cluster, and `Poster2PlotError` for what a worker cannot go on with.
+    `report` gets the rows of each shard, and how many have an error. Raises `InputError` where
+    there is no Ray or no cluster, and `Poster2PlotError` for what a worker cannot go on with.
     """
     # Before the import: Ray reports how it is used unless told not to, and its core logs at length.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -77,12 +78,12 @@ def run(
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"There is no Ray cluster at {address!r}: {error}") from error
     try:
-        _run(job, chunks, tell)
+        _run(job, chunks, report)
     finally:
         ray.shutdown()
 
 
-def _run(job: Job, chunks: Iterable[Chunk], tell: Callable[[int, int], object]) -> None:
+def _run(job: Job, chunks: Iterable[Chunk], report: Callable[[int, int], object]) -> None:
     import ray
 
     context = ray.data.DataContext.get_current()
@@ -110,20 +111,20 @@ def _run(job: Job, chunks: Iterable[Chunk], tell: Callable[[int, int], object]) 
     for row in done.iter_rows():
         if row["failure"]:
             raise Poster2PlotError(row["failure"])
-        tell(row["rows"], row["errors"])
+        report(row["rows"], row["errors"])
 
 
 def _workers(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, dict[str, Any]]:
     """How many workers the machines have room for, and what each of them takes."""
 
-    def room(kind: str, each: int) -> int:
-        return sum(int(node["Resources"].get(kind, 0)) // each for node in nodes)
+    def workers_for(resource: str, each: int) -> int:
+        return sum(int(node["Resources"].get(resource, 0)) // each for node in nodes)
 
-    if device != "cpu" and (gpus := room("GPU", 1)):
+    if device != "cpu" and (gpus := workers_for("GPU", 1)):
         return gpus, {"num_gpus": 1}
     most = max(int(node["Resources"].get("CPU", 0)) for node in nodes)
-    cpus = max(1, min(CPUS, most))
-    return max(1, room("CPU", cpus)), {"num_cpus": cpus}
+    cpus = max(1, min(CPUS_PER_WORKER, most))
+    return max(1, workers_for("CPU", cpus)), {"num_cpus": cpus}
 
 
 def _pack(chunk: Chunk) -> bytes:

@@ -18,22 +18,25 @@ from poster2plot.imdb.services import Services
 # half of that leaves some for its user's other programs. The others name no rate, but OMDb's free
 # keys end at 1,000 a day.
 RATES = {"api.themoviedb.org": 20.0}
-OTHERS = 10.0
+OTHER_HOSTS = 10.0
 
 
 class Pace:
     """Makes requests to each host wait until it may be asked; safe to share between threads.
 
-    `workers` share the rates in equal parts, without having to talk to one another.
+    `workers` share the rates, requests a second, in equal parts, without having to talk to one
+    another. `other_hosts` is the rate of each host that `rates` does not name.
     """
 
-    def __init__(self, workers: int, rates: Mapping[str, float] = RATES, others: float = OTHERS):
-        self._workers, self._rates, self._others = workers, rates, others
+    def __init__(
+        self, workers: int, rates: Mapping[str, float] = RATES, other_hosts: float = OTHER_HOSTS
+    ):
+        self._workers, self._rates, self._other_hosts = workers, rates, other_hosts
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def __call__(self, host: str) -> None:
         """Return when `host` may be asked once."""
-        share = self._share(self._rates.get(host, self._others) / self._workers)
+        share = self._share(self._rates.get(host, self._other_hosts) / self._workers)
         while not self._limiter.hit(share, host):
             reset = self._limiter.get_window_stats(share, host).reset_time
             time.sleep(max(0.01, reset - time.time()))

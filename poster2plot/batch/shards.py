@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from poster2plot.batch.catalogues.items import Item
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.errors import InputError
 from poster2plot.records import harmless
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK = 128  # items; what a kill costs at most
 FORMATS = (".parquet", ".csv", ".jsonl")
-_ROW_GROUP = 256  # shards, of an output in Parquet, whose writer keeps a record of each group
+_SHARDS_PER_ROW_GROUP = 256  # of an output in Parquet, whose writer keeps a record of each group
 COLUMNS = (
     "source", "plot", "score", "candidates", "model", "title", "year", "synopsis", "attribution",
     "error",
@@ -46,11 +46,11 @@ class Chunk:
     items: tuple[Item, ...]
 
 
-def chunks(items: Iterable[Item], asked: str) -> Iterator[Chunk]:
-    """Cut a catalogue up. `asked` is whatever else the rows depend on."""
+def chunks(items: Iterable[Item], depends_on: str) -> Iterator[Chunk]:
+    """Cut a catalogue up. `depends_on` is whatever else the rows depend on, as text."""
     number, rest = 0, iter(items)
     while chunk := tuple(islice(rest, CHUNK)):
-        digest = hashlib.sha256("\0".join([asked, *(each.source for each in chunk)]).encode())
+        digest = hashlib.sha256("\0".join([depends_on, *(each.source for each in chunk)]).encode())
         yield Chunk(f"{number:08d}-{digest.hexdigest()[:16]}", chunk)
         number += 1
 
@@ -77,7 +77,7 @@ class Shards:
             raise InputError(f"The output {output!r} cannot be written: {error}.") from error
         self._is_local = "file" in self._fs.protocol
 
-    def there(self) -> set[str]:
+    def complete(self) -> set[str]:
         """The names of the complete shards."""
         self._fs.invalidate_cache()
         names = (PurePosixPath(path).name for path in self._fs.find(self._folder))
@@ -145,7 +145,7 @@ def _merge_parquet(file: Any, shards: Iterator[bytes]) -> None:
 
     tables = (pq.read_table(io.BytesIO(shard), schema=_schema()) for shard in shards)
     with pq.ParquetWriter(file, _schema()) as writer:
-        while group := list(islice(tables, _ROW_GROUP)):
+        while group := list(islice(tables, _SHARDS_PER_ROW_GROUP)):
             writer.write_table(pa.concat_tables(group))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from poster2plot.batch.catalogues.items import Item
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.shards import Chunk, Row, Shards
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.errors import Poster2PlotError, PosterServiceError
@@ -20,12 +20,12 @@ from poster2plot.pipeline import PlotRequest, Poster2Plot
 from poster2plot.settings import GenerationSettings
 
 READERS = 8  # threads; a title waits for the network, and decoding a picture needs no lock
-_AHEAD = 3 * LARGEST_BATCH  # posters read before the model needs them
+_READ_AHEAD = 3 * LARGEST_BATCH  # posters read before the model needs them
 
 
 @dataclass
 class Worker:
-    """Writes rows; `idle` is the seconds that its model had nothing to do but wait for posters.
+    """Writes rows; in `idle_seconds` its model had nothing to do but wait for posters.
 
     A title that no service answers for is asked for again after each of the `pauses`, in seconds.
     """
@@ -34,13 +34,13 @@ class Worker:
     settings: GenerationSettings
     finder: PosterFinder
     pauses: Sequence[float] = (PAUSE_SECONDS, PAUSE_SECONDS)
-    idle: float = field(default=0.0, init=False)
+    idle_seconds: float = field(default=0.0, init=False)
     _unanswered: int = field(default=0, init=False)  # titles in a row
 
     def write(
-        self, chunks: Iterable[Chunk], shards: Shards, tell: Callable[[int, int], object]
+        self, chunks: Iterable[Chunk], shards: Shards, report: Callable[[int, int], object]
     ) -> None:
-        """Write a shard for each chunk and tell how many rows it has, and how many errors.
+        """Write a shard for each chunk and report how many rows it has, and how many errors.
 
         Raises `PosterServiceError` when no service answers any more, whatever the title.
         """
@@ -56,29 +56,29 @@ class Worker:
             rows.append(row)
             if len(rows) == len(waiting[0].items):
                 shards.write(waiting.popleft().name, rows)
-                tell(len(rows), sum(row["error"] is not None for row in rows))
+                report(len(rows), sum(row["error"] is not None for row in rows))
                 rows = []
 
     def rows(self, items: Iterable[Item]) -> Iterator[Row]:
         """A row for each item, in order; what is wrong with one becomes its `error`."""
         rest, stop = iter(items), threading.Event()
         # So that a full batch waits whenever the model is free.
-        queued = 2 * LARGEST_BATCH * self.p2p.engine.side_by_side
+        most_submitted = 2 * LARGEST_BATCH * self.p2p.engine.side_by_side
         reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
         writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
         with ThreadPoolExecutor(READERS) as pool:
             try:
                 while True:
-                    while len(reading) < _AHEAD and (item := next(rest, None)):
+                    while len(reading) < _READ_AHEAD and (item := next(rest, None)):
                         reading.append((item, pool.submit(self._load, item, stop)))
-                    while reading and len(writing) < queued and reading[0][1].done():
+                    while reading and len(writing) < most_submitted and reading[0][1].done():
                         writing.append(self._submit(*reading.popleft()))
                     if writing:
                         yield self._row(writing.popleft())
                     elif reading:
                         started = time.perf_counter()
                         writing.append(self._submit(*reading.popleft()))
-                        self.idle += time.perf_counter() - started
+                        self.idle_seconds += time.perf_counter() - started
                     else:
                         return
             finally:

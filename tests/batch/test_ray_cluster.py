@@ -80,9 +80,9 @@ def test_what_a_worker_cannot_go_on_with_is_said(nodes, tmp_path: Path):
     script = (
         "import sys; from poster2plot import GenerationSettings; "
         "from poster2plot.batch import ray_cluster as cluster, shards; "
-        "from poster2plot.batch.catalogues import items as sources; "
+        "from poster2plot.batch.catalogues.item import Item; "
         "job = cluster.Job('missing', 'cpu', None, GenerationSettings(), sys.argv[2]); "
-        "tasks = shards.chunks([sources.Item('a.png', file='a.png')], ''); "
+        "tasks = shards.chunks([Item('a.png', file='a.png')], ''); "
         "cluster.run(sys.argv[1], job, tasks, print)"
     )
     command = [sys.executable, "-c", script, nodes.address, str(tmp_path / "plots.csv")]

@@ -1,0 +1,81 @@
+"""Every kind of catalogue, on a disk and in an object store."""
+
+import io
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from poster2plot import (
+    InputError,
+    read_image,
+)
+from poster2plot.batch.catalogues.listing import items
+from tests.batch.conftest import catalogue, pixels, poster, tar_of
+
+
+def test_each_kind_of_catalogue_leads_to_its_pictures(tmp_path: Path):
+    expected = [read_image(poster(i)).tobytes() for i in range(3)]
+    folder = catalogue(tmp_path / "posters", 3)
+    tar = tar_of(tmp_path / "posters.tar", ["0.png", "1.png", "2.png"])
+    table = tmp_path / "posters.csv"
+    table.write_text("title,file_name\n" + "".join(f"x,posters/{i}.png\n" for i in range(3)))
+    paths = tmp_path / "paths.parquet"
+    pq.write_table(pa.table({"path": [f"posters/{i}.png" for i in range(3)]}), paths)
+    pictures = pa.array([{"bytes": poster(i), "path": None} for i in range(3)])
+    inside = tmp_path / "pictures.parquet"
+    pq.write_table(pa.table({"image": pictures}), inside)
+    saved = tmp_path / "saved"  # as Dataset.save_to_disk leaves it
+    saved.mkdir()
+    (saved / "dataset_info.json").write_text("{}")
+    with pa.OSFile(str(saved / "data-00000-of-00001.arrow"), "wb") as file:
+        batch = pa.table({"image": pictures})
+        with pa.ipc.new_stream(file, batch.schema) as stream:
+            stream.write_table(batch)
+    for source in (folder, tar, table, paths, inside, saved):
+        assert [pixels(each) for each in items(str(source))] == expected
+
+
+def test_a_catalogue_in_an_object_store(store: str, tmp_path: Path):
+    expected = [read_image(poster(i)).tobytes() for i in range(3)]
+    fs = fsspec.filesystem("s3")
+    for i in range(3):
+        fs.pipe_file(f"{store}/posters/{i}.png", poster(i))
+    tar = tar_of(tmp_path / "posters.tar", ["0.png", "1.png", "2.png"])
+    fs.put_file(str(tar), f"{store}/posters.tar")
+    cells = ["posters/0.png", f"{store}/posters/1.png", "/posters/2.png"]
+    fs.pipe_file(f"{store}/posters.csv", "\n".join(["path", *cells]).encode())
+    pictures = pa.table({"image": [poster(i) for i in range(3)]})
+    buffer = io.BytesIO()
+    pq.write_table(pictures, buffer, row_group_size=2)
+    fs.pipe_file(f"{store}/pictures.parquet", buffer.getvalue())
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, pictures.schema) as stream:
+        stream.write_table(pictures)
+    fs.pipe_file(f"{store}/saved/data.arrow", buffer.getvalue())
+    fs.pipe_file(f"{store}/saved/dataset_info.json", b"{}")
+    for name in ("posters", "posters.tar", "posters.csv", "pictures.parquet", "saved"):
+        assert [pixels(each) for each in items(f"{store}/{name}")] == expected
+    assert next(items(f"{store}/posters")).source == f"{store}/posters/0.png"
+    with pytest.raises(InputError, match="no file or folder"):
+        list(items(f"{store}/missing"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing", None, "no file or folder"),
+        ("text.doc", b"", "no catalogue"),
+        ("bad.tar", b"x" * 2000, "not a tar"),
+        ("bad.parquet", b"x", "cannot be read as a table"),
+        ("bad.csv", b"name\nx\n", "none of the columns"),
+        ("latin.csv", b"path\n\xff\n", "cannot be read as a table"),
+    ],
+)
+def test_what_is_no_catalogue_is_said(tmp_path: Path, name: str, content: bytes | None, says: str):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=says):
+        list(items(str(tmp_path / name)))

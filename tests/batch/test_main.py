@@ -1,0 +1,123 @@
+"""The command line: what is written, and what a kill leaves."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from poster2plot import (
+    GenerationSettings,
+    Poster2Plot,
+    read_image,
+)
+from poster2plot.batch import shards
+from poster2plot.batch.shards import Shards
+from tests.batch.conftest import catalogue, model, poster, run
+
+SETTINGS = GenerationSettings(max_length=12)
+
+
+def test_every_poster_has_one_row(tiny: Poster2Plot, tiny_folder: Path, tmp_path: Path):
+    folder = catalogue(tmp_path / "posters", 20)
+    (folder / "7.png").write_bytes(b"damaged")
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        assert run(tiny_folder, folder, "--output", tmp_path / f"plots{suffix}") == 0
+    assert sorted(path.name for path in tmp_path.glob("plots*")) == [
+        "plots.csv",
+        "plots.jsonl",
+        "plots.parquet",
+    ]
+    with (tmp_path / "plots.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (tmp_path / "plots.jsonl").read_text().splitlines()]
+    rows = pq.read_table(tmp_path / "plots.parquet").to_pylist()
+    assert [row["plot"] or None for row in table] == [row["plot"] for row in lines]
+    assert lines == rows
+    assert [Path(row["source"]).name for row in rows] == [f"{i}.png" for i in range(20)]
+    assert "not in a format" in rows[7]["error"]
+    images = [read_image(poster(i)) for i in range(20) if i != 7]
+    plots = [best.text for [best] in tiny.generate(images, SETTINGS)]
+    assert [row["plot"] for row in rows if not row["error"]] == plots
+
+
+def test_settings_apply(tiny_folder: Path, tmp_path: Path):
+    folder = catalogue(tmp_path / "posters", 2)
+    output = tmp_path / "plots.jsonl"
+    assert run(tiny_folder, folder, "--output", output, "--num-candidates", 3) == 0
+    for line in output.read_text().splitlines():
+        assert len(json.loads(line)["candidates"]) == 3
+
+
+@pytest.mark.parametrize("output", ["plots.xlsx", "plots", "nowhere://plots.csv"])
+def test_an_output_that_cannot_be_written_is_said(
+    tiny_folder: Path, tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str]
+):
+    folder = catalogue(tmp_path / "posters", 1)
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert capsys.readouterr().err.startswith("error: The output")
+
+
+def test_an_output_that_is_there_stays(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, output = catalogue(tmp_path / "posters", 1), tmp_path / "plots.csv"
+    output.write_text("mine")
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert output.read_text() == "mine"
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, output = catalogue(tmp_path / "posters", 60), tmp_path / "plots.jsonl"
+    script = (
+        "import sys; from poster2plot.batch import shards; shards.CHUNK = 4; "
+        "from poster2plot.batch.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", script, folder, "--output", output, *model(tiny_folder)]
+    parts = tmp_path / "plots.jsonl.parts"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(parts.glob("*.jsonl")):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGKILL)
+    there = {path: path.stat().st_mtime_ns for path in parts.glob("*.jsonl")}
+    assert 0 < len(there) < 15
+    assert not output.exists()
+    (parts / "00000000-0000000000000000.jsonl").write_text("of another catalogue")
+
+    written = []
+    write = Shards.write
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    monkeypatch.setattr(
+        Shards, "write", lambda self, name, rows: (written.append(name), write(self, name, rows))
+    )
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert len(written) == 15 - len(there)
+    assert not {f"{name}.jsonl" for name in written} & {path.name for path in there}
+    sources = [json.loads(line)["source"] for line in output.read_text().splitlines()]
+    assert sources == [str(folder / f"{i}.png") for i in range(60)]
+    assert not parts.exists()
+
+
+def test_two_processes_share_a_catalogue(tiny_folder: Path, tmp_path: Path):
+    folder, output = catalogue(tmp_path / "posters", 2 * shards.CHUNK), tmp_path / "plots.jsonl"
+    options = ["--model", tiny_folder, "--max-length", "8", "--output", output]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "poster2plot.batch"]
+    done = subprocess.run(
+        [sys.executable, *launch, folder, *options],
+        capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{2 * shards.CHUNK} posters: {output}\n"  # of one of them
+    sources = [json.loads(line)["source"] for line in output.read_text().splitlines()]
+    assert sources == [str(folder / f"{i}.png") for i in range(2 * shards.CHUNK)]
