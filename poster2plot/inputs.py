@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from poster2plot.errors import InputError
-from poster2plot.images.decoding import image_files, read_image
+from poster2plot.images.decoding import read_image
+from poster2plot.images.listing import image_files
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.imdb.poster import Poster

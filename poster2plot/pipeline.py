@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
 from poster2plot.engine.word_attention import WordAttention, by_word, patch_grid
 from poster2plot.errors import CheckpointError, DeviceError, SettingsError
+from poster2plot.images.decoding import read_image, upright_rgb
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
 
@@ -96,7 +97,7 @@ class Poster2Plot:
 
     ```python
     p2p = Poster2Plot.from_pretrained()
-    [[best, *others]] = p2p.generate([Image.open("poster.jpg")])
+    [[best, *others]] = p2p.generate(["poster.jpg"])
     ```
     """
 
@@ -181,11 +182,14 @@ class Poster2Plot:
         return settings
 
     def generate(
-        self, images: Sequence[Image.Image], settings: GenerationSettings | None = None
+        self,
+        images: Sequence[Image.Image | str | Path],
+        settings: GenerationSettings | None = None,
     ) -> list[list[Candidate]]:
-        """For each image its candidate plots, best first.
+        """For each image, or path of one, its candidate plots, best first.
 
-        A poster's plots do not depend on the posters beside it. Raises `SettingsError`.
+        Images become upright RGB as `read_image` makes them. A poster's plots do not depend on the
+        posters beside it. Raises `SettingsError`, and for a path `InputError` or `ImageError`.
         """
         requests = self.submit(images, settings)
         try:
@@ -197,7 +201,7 @@ class Poster2Plot:
 
     def submit(
         self,
-        images: Sequence[Image.Image],
+        images: Sequence[Image.Image | str | Path],
         settings: GenerationSettings | None = None,
         *,
         on_step: Callable[[int, str], None] | None = None,
@@ -227,9 +231,12 @@ class Poster2Plot:
         """How many posters wait, those not counted that are being decoded."""
         return len(self._queue)
 
-    def attention(self, image: Image.Image, candidate: Candidate) -> list[WordAttention]:
+    def attention(
+        self, image: Image.Image | str | Path, candidate: Candidate
+    ) -> list[WordAttention]:
         """Where on the poster the model looked for each word of a plot that it wrote for it."""
-        pixels = self.image_processor(image.convert("RGB"), return_tensors="pt")["pixel_values"]
+        image = _upright_rgb(image)
+        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
         return by_word(
             candidate.text,
             candidate.token_ids,
@@ -238,9 +245,9 @@ class Poster2Plot:
             patch_grid(self.config.encoder, *pixels.shape[-2:]),
         )
 
-    def _encoded(self, image: Image.Image) -> Tensor:
+    def _encoded(self, image: Image.Image | str | Path) -> Tensor:
         """Encoder states (1, S, width) of an image, from the last ones made where it is there."""
-        image = image.convert("RGB")
+        image = _upright_rgb(image)
         key = hashlib.blake2b(image.tobytes(), salt=b"%dx%d" % image.size).digest()
         with self._states_lock:
             if key in self._states:
@@ -264,3 +271,7 @@ class Poster2Plot:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         text = tidy(text, finished=ids[-1] == self.engine.end)
         return Candidate(text, hypothesis.score, ids)
+
+
+def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:
+    return read_image(image) if isinstance(image, str | Path) else upright_rgb(image)

@@ -21,7 +21,8 @@ with atheris.instrument_imports(include=["PIL", "poster2plot.images.decoding"]):
     from PIL import Image
 
     from poster2plot.errors import ImageError
-    from poster2plot.images.decoding import MAX_SIDE, read_image
+    from poster2plot.images.decoding import read_image
+    from poster2plot.images.limits import MAX_SIDE
     from support.bad_images import quick_cases
 
     Image.init()  # imports Pillow's readers

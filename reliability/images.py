@@ -17,7 +17,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from poster2plot.errors import ImageError, InputError
-from poster2plot.images.decoding import MAX_SIDE, read_image
+from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import MAX_SIDE
 from support.bad_images import quick_cases, slow_cases
 
 MAX_SECONDS = 10.0

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from poster2plot.images.decoding import FORMATS, MAX_BYTES, MAX_INPUT_SIDE
+from poster2plot.images.limits import FORMATS, MAX_BYTES, MAX_INPUT_SIDE
 
 Case = tuple[str, bytes]
 Colour = Any  # a number or a tuple, as the mode wants it

@@ -19,7 +19,7 @@ ALLOWED = {
     "images": {"errors"},
     "checkpoints": {"errors"},
     "imdb": {"errors", "images"},
-    "pipeline": BASE | {"checkpoints", "engine", "postprocessing"},
+    "pipeline": BASE | {"checkpoints", "engine", "images", "postprocessing"},
     "inputs": {"errors", "images", "imdb"},
     "records": {"settings", "imdb", "pipeline"},
     "cli": BASE | {"imdb", "inputs", "pipeline", "records"},

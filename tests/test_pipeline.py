@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from poster2plot import GenerationSettings, Poster2Plot, SettingsError
+from poster2plot import (
+    GenerationSettings,
+    InputError,
+    Poster2Plot,
+    SettingsError,
+    UnsupportedImageError,
+    read_image,
+)
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
 from support.drawn_posters import draw_poster
 
@@ -109,10 +117,39 @@ def test_guidance_changes_the_plot(tiny: Poster2Plot):
     assert tiny.generate([draw_poster()], replace(PLAIN, guidance=4)) != plain
 
 
-def test_grey_and_transparent_images_are_read_as_rgb(tiny: Poster2Plot):
-    poster = draw_poster()
-    grey = poster.convert("L")
-    assert tiny.generate([grey], PLAIN) == tiny.generate([grey.convert("RGB")], PLAIN)
+def test_an_open_picture_is_read_as_its_file_is(tiny: Poster2Plot, tmp_path: Path):
+    """Turned by EXIF, on white where it is transparent, deep greys scaled, the long side capped."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    clear = draw_poster().convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    deep = Image.linear_gradient("L").resize((200, 300)).convert("I").point(lambda v: v * 257)
+    pictures = {
+        "turned.png": (draw_poster(), {"exif": turned}),
+        "clear.png": (clear, {}),
+        "deep.png": (deep.convert("I;16"), {}),
+        "large.png": (draw_poster(size=(1400, 2100)), {}),
+        "grey.png": (draw_poster().convert("L"), {}),
+    }
+    plots = set()
+    for name, (picture, options) in pictures.items():
+        path = tmp_path / name
+        picture.save(path, **options)
+        with Image.open(path) as opened:
+            from_open, from_path, from_text = (
+                tiny.generate([each], PLAIN) for each in (opened, path, str(path))
+            )
+        assert from_open == from_path == from_text == tiny.generate([read_image(path)], PLAIN)
+        plots.add(from_path[0][0].text)
+    assert len(plots) > 1  # the model tells them apart
+
+
+def test_a_path_without_a_picture_is_an_error_and_harms_no_other(tiny: Poster2Plot, tmp_path: Path):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(UnsupportedImageError, match=r"text\.png"):
+        tiny.generate([draw_poster(), tmp_path / "text.png"], PLAIN)
+    with pytest.raises(InputError):
+        tiny.generate([tmp_path / "missing.png"], PLAIN)
 
 
 def test_no_images_no_plots(tiny: Poster2Plot):

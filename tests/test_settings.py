@@ -5,8 +5,24 @@ import pytest
 from poster2plot import GenerationSettings, SettingsError
 
 
-def test_the_defaults_are_valid():
-    assert GenerationSettings() == GenerationSettings(num_beams=4, max_length=64)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_beams", 1),
+        ("num_beams", 16),
+        ("max_length", 8),
+        ("max_length", 512),
+        ("guidance", 1),
+        ("guidance", None),
+        ("length_penalty", -5),
+        ("no_repeat_ngram_size", 0),
+        ("temperature", 0.05),
+        ("top_p", 1),
+        ("seed", 2**32 - 1),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(name: str, value: float | None):
+    assert getattr(GenerationSettings(**{name: value}), name) == value
 
 
 @pytest.mark.parametrize(

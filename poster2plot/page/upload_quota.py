@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
-from poster2plot.images.decoding import MAX_BYTES
+from poster2plot.images.limits import MAX_BYTES
 
 VISIT_BYTES = 200 * 2**20  # of one visitor
 ALL_BYTES = 2 * 2**30  # of all visitors

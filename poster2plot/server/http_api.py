@@ -34,7 +34,7 @@ from poster2plot.errors import (
     SettingsError,
     UnsupportedImageError,
 )
-from poster2plot.images.decoding import MAX_BYTES
+from poster2plot.images.limits import MAX_BYTES
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import Candidate, PlotRequest

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from poster2plot.errors import BusyError, QueueFullError
-from poster2plot.images.decoding import MAX_PIXELS, claimed_pixels, read_image
+from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
 from poster2plot.inputs import LoadedPoster, from_title
 from poster2plot.server.metrics import Metrics
 from poster2plot.server.rate_limits import Limits, RateLimiter

@@ -19,7 +19,8 @@ from pathlib import Path
 from PIL import Image
 
 from poster2plot.errors import ImageError, InputError
-from poster2plot.images.decoding import IMAGE_SUFFIXES, read_image
+from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import IMAGE_SUFFIXES
 
 SPLITS = ("train", "valid", "test")
 ID_COLUMNS = ("imdb_title_id", "id", "tconst")

@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 from poster2plot.errors import ImageError
-from poster2plot.images.decoding import MAX_SIDE, read_image
+from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import MAX_SIDE
 from support.bad_images import quick_cases
 
 CASES = list(quick_cases())

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageFile, JpegImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from poster2plot.errors import (
     DamagedImageError,
@@ -19,16 +19,17 @@ from poster2plot.errors import (
     InputError,
     UnsupportedImageError,
 )
-from poster2plot.images import decoding
-from poster2plot.images.decoding import (
+from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import (
+    FORMATS,
     IMAGE_SUFFIXES,
     MAX_SCANS,
     MAX_SEGMENTS,
     MAX_SIDE,
     MAX_TAG_BYTES,
-    image_files,
-    read_image,
+    guarded_directories,
 )
+from poster2plot.images.listing import image_files
 from support.bad_images import (
     LEFT,
     RIGHT,
@@ -395,6 +396,26 @@ def test_bombs_are_refused_by_their_header(data):
         read_image(data)
 
 
+def test_pillow_is_as_it_was_after_the_last_of_many_threads():
+    pictures = [encode(halves(), kind) for kind in ("TIFF", "JPEG", "PNG")] * 20
+    with ThreadPoolExecutor(8) as pool:
+        assert {image.size for image in pool.map(read_image, pictures)} == {SIZE}
+    assert TiffImagePlugin.ImageFileDirectory_v2.__module__ == TiffImagePlugin.__name__
+    assert TiffImagePlugin.warnings is warnings
+
+
+def test_importing_the_package_leaves_pillow_and_the_warnings_alone():
+    code = """
+import warnings
+from PIL import TiffImagePlugin
+before = TiffImagePlugin.ImageFileDirectory_v2, TiffImagePlugin.warnings
+import poster2plot
+assert before == (TiffImagePlugin.ImageFileDirectory_v2, TiffImagePlugin.warnings)
+assert not [module for _, _, _, module, _ in warnings.filters if "PIL" in str(module)]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("size", [(10_000, 5_000), (1, 65_535)])
 def test_the_caps_are_not_lower_than_they_say(size):
     with pytest.raises(DamagedImageError):  # passes the caps, and then has no pixels
@@ -409,6 +430,8 @@ def test_a_bomb_gives_no_warning_and_leaves_pillow_as_it_was():
             read_image(png(10_000, 10_000))
     assert not caught
     assert before == Image.MAX_IMAGE_PIXELS == 89_478_485
+    assert TiffImagePlugin.ImageFileDirectory_v2.__module__ == TiffImagePlugin.__name__
+    assert TiffImagePlugin.warnings is warnings
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
@@ -416,9 +439,9 @@ def test_byte_cap(monkeypatch, tmp_path):
     data = encode(halves())
     path = tmp_path / "big.png"
     path.write_bytes(data)
-    monkeypatch.setattr(decoding, "MAX_BYTES", len(data))
-    assert read_image(data).size == read_image(path).size == SIZE
-    monkeypatch.setattr(decoding, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr("poster2plot.images.decoding.MAX_BYTES", len(data))
+    assert read_image(data).size == read_image(path).size == read_image(str(path)).size == SIZE
+    monkeypatch.setattr("poster2plot.images.decoding.MAX_BYTES", len(data) - 1)
     monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("read before the size check"))
     for source in (data, path):
         with pytest.raises(ImageTooLargeError, match="larger than"):
@@ -492,7 +515,7 @@ def with_scans(count):
 
 def test_a_jpeg_of_many_scans_is_refused(monkeypatch):
     assert near(sides(read_image(with_scans(1000)))[1], RIGHT)  # a small one costs little
-    monkeypatch.setattr(decoding, "MAX_PIXELS", SIZE[0] * SIZE[1])
+    monkeypatch.setattr("poster2plot.images.decoding.MAX_PIXELS", SIZE[0] * SIZE[1])
     assert near(sides(read_image(with_scans(MAX_SCANS)))[1], RIGHT)
     with pytest.raises(DamagedImageError):
         read_image(with_scans(MAX_SCANS + 1))
@@ -542,12 +565,13 @@ def test_a_tag_of_very_many_numbers_is_passed_over(kind, size):
     numbers = struct.pack("<I", 6) * (MAX_TAG_BYTES // 4 + 2)
     strips = [(273, 4, 1, 512), (278, 4, 1, 8)]
     picture = grey_tiff(8, 8, [*strips, (282, kind, count, 512)], numbers)
-    with Image.open(io.BytesIO(picture)) as opened:
+    with guarded_directories(), Image.open(io.BytesIO(picture)) as opened:
         assert 282 not in opened.tag_v2
     assert read_image(picture).size == (8, 8)
     for fits in (True, False):
         block = directory([(0x0112, kind, count - fits, 512)]).ljust(512, b"\0") + numbers
-        with Image.open(io.BytesIO(with_exif("WEBP", block))) as opened:
+        exif = io.BytesIO(with_exif("WEBP", block))
+        with guarded_directories(), Image.open(exif) as opened:
             assert (0x0112 in opened.getexif()) == fits
 
 
@@ -686,7 +710,7 @@ def test_threads():
 def test_suffixes_are_sorted_and_known_to_pillow():
     assert list(IMAGE_SUFFIXES) == sorted(set(IMAGE_SUFFIXES))
     known = Image.registered_extensions()
-    assert {known[suffix] for suffix in IMAGE_SUFFIXES} == {*decoding.FORMATS, "MPO"}
+    assert {known[suffix] for suffix in IMAGE_SUFFIXES} == {*FORMATS, "MPO"}
 
 
 def test_image_files(tmp_path):

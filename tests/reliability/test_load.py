@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from poster2plot.images.decoding import MAX_BYTES
+from poster2plot.images.limits import MAX_BYTES
 from poster2plot.page.upload_quota import VISIT_BYTES
 from support.app_server import AppServer, serve_app
 from support.page_client import Answer, ApiVisitor, PageVisitor

@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.routing import Route
 
 from poster2plot import CheckpointError, Poster2Plot, read_image
-from poster2plot.images.decoding import MAX_BYTES
+from poster2plot.images.limits import MAX_BYTES
 from poster2plot.server import http_api
 from poster2plot.server.http_api import routes
 from poster2plot.server.rate_limits import Limits

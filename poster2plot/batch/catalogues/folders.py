@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.stores import Place
 from poster2plot.batch.catalogues.tars import tar_items
-from poster2plot.images.decoding import IMAGE_SUFFIXES
+from poster2plot.images.limits import IMAGE_SUFFIXES
 
 
 def folder_items(folder: Place) -> Iterator[Item]:

@@ -13,7 +13,8 @@ from poster2plot.batch.catalogues.arrow import arrow_picture
 from poster2plot.batch.catalogues.parquet import parquet_picture
 from poster2plot.batch.catalogues.stores import STORES, file_system_of
 from poster2plot.errors import InputError
-from poster2plot.images.decoding import MAX_BYTES, read_image
+from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import MAX_BYTES
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import LoadedPoster, from_title
 

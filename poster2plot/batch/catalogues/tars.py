@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.stores import Place
 from poster2plot.errors import InputError
-from poster2plot.images.decoding import IMAGE_SUFFIXES
+from poster2plot.images.limits import IMAGE_SUFFIXES
 
 
 def tar_items(place: Place) -> Iterator[Item]:

@@ -1,0 +1,148 @@
+"""What a picture may be: formats, sizes, and how much work its reader may make.
+
+Pillow's readers are guarded against pictures that are small on the disk and endless in the making.
+"""
+
+import io
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+
+from PIL import Image, ImageFile, TiffImagePlugin, TiffTags
+
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 50_000_000  # width times height, as the header claims them
+MAX_INPUT_SIDE = 65_535  # px; what JPEG and GIF can hold, and Pillow spends memory on each row
+MAX_SIDE = 1024  # px on the long side of what `read_image` returns
+MAX_SCANS = 20  # of a JPEG of `MAX_PIXELS`, smaller ones may have more; encoders write 10 to 18
+MAX_SEGMENTS = 2000  # of a JPEG; full ones would fill `MAX_BYTES` with 320
+MAX_READ = 100 * 2**20  # what a reader may spend: the bytes it reads, and a price for each look
+MAX_TAG_BYTES = 2**20  # of the numbers in one TIFF or EXIF tag
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow's names; JPEG reads MPO
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff",
+    ".webp",
+)  # fmt: skip
+
+# A marker of a JPEG that a length follows; FF 00 and the restart marks belong to the pixels
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
+
+
+def claimed_pixels(data: bytes) -> int:
+    """Width times height as a picture's header gives them, 0 where it gives nothing of use."""
+    open_picture = reader_of(data)
+    if open_picture is None:
+        return 0
+    try:
+        with (
+            guarded_directories(),
+            GuardedSource(data) as stream,
+            open_picture(stream, "") as picture,
+        ):
+            return picture.width * picture.height
+    except Exception:  # as in read_image, which then says what is wrong
+        return 0
+
+
+def reader_of(data: bytes) -> Callable[[IO[bytes], str], ImageFile.ImageFile] | None:
+    """Find Pillow's reader by the first bytes; the name's suffix plays no part.
+
+    `Image.open` is passed over because it warns of pictures over 89 megapixels, and silencing a
+    warning is not thread-safe, whereas the reader alone gives the size for a check of our own.
+    """
+    Image.init()
+    for name in FORMATS:
+        factory, accepts = Image.OPEN[name]
+        # accepts() answers with a text where Pillow was built without the format
+        if accepts is not None and accepts(data[:16]) is True:
+            # HEIC shares its first bytes with AVIF; only the brands that follow differ
+            brands = data[8 : int.from_bytes(data[:4], "big")]
+            if name == "AVIF" and not (b"avif" in brands or b"avis" in brands):
+                return None
+            return factory
+    return None
+
+
+class GuardedSource(io.BytesIO):
+    """The bytes, for a reader that gives up where an honest picture would long be read.
+
+    Pillow's readers go through segments, chunks and strips one by one in Python, and 20 MB hold
+    millions of empty ones, or thousands that lie over one another.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = MAX_READ
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self._left -= len(piece) + 1024
+        if self._left < 0:
+            raise ValueError("read over and over")
+        return piece
+
+
+class _Directory(TiffImagePlugin.ImageFileDirectory_v2):
+    """A TIFF or EXIF directory without the tags that would become millions of Python numbers."""
+
+    def load(self, fp: IO[bytes]) -> None:
+        super().load(fp)
+        for tag, data in list(self._tagdata.items()):
+            plain = self.tagtype[tag] in {TiffTags.BYTE, TiffTags.ASCII, TiffTags.UNDEFINED}
+            if len(data) > MAX_TAG_BYTES and not plain:
+                del self._tagdata[tag]
+
+
+class _Silence:
+    """Stands in for the module `warnings`: each tag of a directory can warn in other words."""
+
+    @staticmethod
+    def warn(*_: object, **__: object) -> None:
+        """Say nothing."""
+
+
+_replaced = {"ImageFileDirectory_v2": _Directory, "warnings": _Silence}
+_originals = {name: getattr(TiffImagePlugin, name) for name in _replaced}
+_lock = threading.Lock()
+_inside = 0  # threads
+
+
+@contextmanager
+def guarded_directories() -> Iterator[None]:
+    """While any thread is in here, TIFF and EXIF directories are guarded and do not warn.
+
+    Pillow offers no other way in, as its readers of JPEG and AVIF look into EXIF while they open.
+    Pillow is left as it was when the last thread leaves.
+    """
+    global _inside
+    with _lock:
+        _inside += 1
+        _set(_replaced)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _set(_originals)
+
+
+def _set(attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        setattr(TiffImagePlugin, name, value)
+
+
+def count_scans(data: bytes) -> int:
+    """Count a JPEG's scans; raises ValueError where its segments are too many to look at."""
+    scans, place = 0, 2
+    for _ in range(MAX_SEGMENTS):
+        marker = _MARKER.search(data, place)
+        if marker is None or marker[1] == _END_OF_IMAGE:
+            return scans
+        scans += marker[1] == _START_OF_SCAN
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    raise ValueError("more segments than any encoder writes")
