@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
 
-from poster2plot import Poster2PlotError
+from poster2plot import Poster2PlotError, page
 from poster2plot.page import cached_resources
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api
@@ -30,7 +31,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
 log_to_stderr()
 app = st.App(
-    "poster2plot/page/main.py",
+    Path(page.__file__).with_name("main.py"),
     routes=http_api.routes(cached_resources.desk, cached_resources.finder),
     middleware=[Middleware(UploadQuota)],
     lifespan=lifespan,

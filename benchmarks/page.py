@@ -12,9 +12,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from poster2plot.bundled_files import EXAMPLE_POSTERS
 from support.browser import PATIENCE, drop, example, launch
 
-POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
+POSTERS = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
 
 
 def main() -> None:

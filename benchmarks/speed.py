@@ -31,6 +31,7 @@ from transformers import (
 )
 
 from poster2plot import GenerationSettings, read_image
+from poster2plot.bundled_files import EXAMPLE_POSTERS
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import PictureGuidance, word_starts
@@ -38,7 +39,7 @@ from poster2plot.engine.linear import Precision, precisions
 from poster2plot.engine.queue import DecodingQueue, Request
 
 CPU = torch.device("cpu")
-POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
+POSTERS = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
 PICTURES = 16
 LENGTH = 64
 FORCED = GenerationSettings(

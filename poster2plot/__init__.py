@@ -25,6 +25,8 @@ from poster2plot.imdb.poster import Poster
 from poster2plot.pipeline import Candidate, Poster2Plot
 from poster2plot.settings import GenerationSettings
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BusyError",
     "Candidate",

@@ -1,9 +1,11 @@
-"""The command line: `python -m poster2plot poster.jpg folder/ tt1375666`."""
+"""The command line: `poster2plot poster.jpg folder/ tt1375666`, and `poster2plot app`."""
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 import textwrap
 import time
@@ -11,7 +13,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from poster2plot.errors import Poster2PlotError
+from tqdm import tqdm
+
+from poster2plot import __version__
+from poster2plot.bundled_files import APP_SCRIPT
+from poster2plot.errors import InputError, Poster2PlotError
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import expand, load
 from poster2plot.pipeline import Poster2Plot
@@ -24,20 +30,27 @@ _DEFAULTS = GenerationSettings()
 def parser() -> argparse.ArgumentParser:
     """The command line's options; `--help` prints them."""
     command = argparse.ArgumentParser(
-        prog="python -m poster2plot",
+        prog="poster2plot",
         description="Write a plot for each movie or TV poster. The plots are invented.",
-        epilog="Exit status: 0 when every input has its plot, 1 when some have not, "
+        epilog="`poster2plot app` opens the page; what follows goes to Streamlit. "
+        "Exit status: 0 when every input has its plot, 1 when some have not, "
         "2 when nothing could start.",
     )
     add = command.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image file, folder, IMDb id or IMDb URL")
+    add("--json", action="store_true", help="print one JSON object a line")
+    add("--version", action="version", version=f"poster2plot {__version__}")
+    add_model(command)
+    add_settings(command)
+    return command
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Add the options that say which model runs, and how."""
+    add = command.add_argument_group("model").add_argument
     add("--model", metavar="NAME", help="folder or Hub id of a checkpoint (default: bundled)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     add("--precision", metavar="NAME", help="fp32 or int8; on CUDA fp32, fp16 or bf16")
-    add("--json", action="store_true", help="print one JSON object a line")
-
-    add_settings(command)
-    return command
 
 
 def add_settings(command: argparse.ArgumentParser) -> None:
@@ -76,8 +89,11 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
 
     `finder` looks up IMDb titles; without one the environment configures it.
     """
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        if arguments[:1] == ["app"]:
+            return _open_page(arguments[1:])
+        options = parser().parse_args(arguments)
         return _run(options, finder or PosterFinder.from_environment())
     except Poster2PlotError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -88,6 +104,14 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
         # The reader of a pipe went away; Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _open_page(options: Sequence[str]) -> int:
+    """Serve the page until it is stopped. Raises `InputError` where Streamlit is missing."""
+    if importlib.util.find_spec("streamlit") is None:
+        raise InputError("The page needs more packages; `pip install 'poster2plot[app]'`.")
+    command = [sys.executable, "-m", "streamlit", "run", str(APP_SCRIPT), *options]
+    return subprocess.run(command, check=False).returncode  # noqa: S603  # the user's own options
 
 
 def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
@@ -101,17 +125,17 @@ def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
     settings = p2p.resolve(settings)
 
     failed = False
-    for number, source in enumerate(sources, 1):
-        if options.json:
-            if sys.stderr.isatty() and len(sources) > 1:
-                print(f"[{number}/{len(sources)}] {source}", file=sys.stderr)
-        else:
-            count = f"[{number}/{len(sources)}] " if len(sources) > 1 else ""
-            print(f"{count}{source}", flush=True)
+    # No bar for a single input, nor where nobody watches.
+    bar = tqdm(sources, unit="poster", leave=False, disable=None if len(sources) > 1 else True)
+    for number, source in enumerate(bar, 1):
         record = _caption(p2p, finder, source, settings)
         failed |= "error" in record
-        print(json.dumps(record, ensure_ascii=False) if options.json else _plain(record))
-        sys.stdout.flush()
+        with bar.external_write_mode():
+            if options.json:
+                print(json.dumps(record, ensure_ascii=False), flush=True)
+            else:
+                count = f"[{number}/{len(sources)}] " if len(sources) > 1 else ""
+                print(f"{count}{source}\n{_plain(record)}", flush=True)
     return int(failed)
 
 

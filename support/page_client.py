@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +26,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-POSTERS = sorted((Path(__file__).parent.parent / "assets" / "posters").glob("*.jpg"))
+from poster2plot.bundled_files import EXAMPLE_POSTERS
+
+POSTERS = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
 PATIENCE = 300  # seconds until a visitor gives up
 _XSRF_COOKIE = "_streamlit_xsrf"
 

@@ -17,14 +17,14 @@ ALLOWED = {
     "postprocessing": set(),
     "engine": {"settings"},
     "images": {"errors"},
-    "checkpoints": {"errors"},
+    "checkpoints": {"bundled_files", "errors"},
     "imdb": {"errors", "images"},
     "pipeline": BASE | {"checkpoints", "engine", "images", "postprocessing"},
     "inputs": {"errors", "images", "imdb"},
     "records": {"settings", "imdb", "pipeline"},
-    "cli": BASE | {"imdb", "inputs", "pipeline", "records"},
+    "cli": BASE | {"bundled_files", "imdb", "inputs", "pipeline", "records"},
     "server": BASE | {"images", "imdb", "inputs", "pipeline", "records"},
-    "page": BASE | {"", "images", "inputs", "pipeline", "records", "server"},
+    "page": BASE | {"", "bundled_files", "images", "inputs", "pipeline", "records", "server"},
 }
 FOLDERS = ("poster2plot", "tests", "support", "benchmarks", "reliability", "scripts", "models")
 FACES = {"page", "batch", "training"}  # which nothing else imports

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poster2plot import GenerationSettings, Poster2Plot
+from poster2plot import GenerationSettings, Poster2Plot, __version__
 from poster2plot.cli import main, parser
 from poster2plot.imdb.services import CINEMETA_NOTICE
 from support.drawn_posters import draw_poster, encode
@@ -21,6 +21,7 @@ def run(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
         status = main(["--model", str(tiny_folder), "--device", "cpu", *map(str, arguments)])
         return status, capsys.readouterr().out
 
+    run.folder = str(tiny_folder)
     return run
 
 
@@ -38,6 +39,30 @@ def test_json_is_one_object_a_line(run, poster_file, tiny_folder: Path):
         assert record["settings"]["num_candidates"] == 2
         assert record["settings"]["guidance"] == 1
         assert record["seconds"] > 0
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"poster2plot {__version__}\n"
+
+
+def test_the_help_names_every_setting():
+    text = parser().format_help()
+    for name in vars(GenerationSettings()):
+        assert f"--{name.replace('_', '-')}" in text or name == "early_stopping"
+
+
+def test_several_inputs_have_a_progress_bar_on_a_terminal(
+    run, poster_file, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def bar(*inputs: Path) -> str:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        main(["--model", run.folder, "--device", "cpu", *map(str, inputs)])
+        return capsys.readouterr().err
+
+    assert "2/2" in bar(poster_file("a.png"), poster_file("b.png", "darkred"))
+    assert "1/1" not in bar(poster_file("a.png"))
 
 
 def test_a_bad_input_does_not_stop_the_others(run, poster_file, tmp_path: Path):

@@ -16,7 +16,7 @@ from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.worker import Worker
 from poster2plot.checkpoints.loading import choose_device
-from poster2plot.cli import add_settings, settings_of
+from poster2plot.cli import add_model, add_settings, settings_of
 from poster2plot.errors import Poster2PlotError
 from poster2plot.pipeline import Poster2Plot
 
@@ -24,7 +24,7 @@ from poster2plot.pipeline import Poster2Plot
 def parser() -> argparse.ArgumentParser:
     """The command line's options; `--help` prints them."""
     command = argparse.ArgumentParser(
-        prog="python -m poster2plot.batch",
+        prog="poster2plot-batch",
         description="Write a plot for each poster of a catalogue. The plots are invented. "
         "A run that was stopped goes on where it was when it is started again.",
         epilog="`accelerate launch -m poster2plot.batch …` uses every GPU of a machine, "
@@ -41,9 +41,6 @@ def parser() -> argparse.ArgumentParser:
         "or a folder saved by the library datasets; a path or, as s3://…, a URL of fsspec",
     )
     add("--output", required=True, metavar="FILE", help="ends in .parquet, .csv or .jsonl")
-    add("--model", metavar="NAME", help="folder or Hub id of a checkpoint (default: bundled)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    add("--precision", metavar="NAME", help="fp32 or int8; on CUDA fp32, fp16 or bf16")
     add(
         "--ray",
         nargs="?",
@@ -52,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         help="share the work among a Ray cluster (default: that of RAY_ADDRESS or of this machine; "
         "'local' starts one)",
     )
+    add_model(command)
     add_settings(command)
     return command
 

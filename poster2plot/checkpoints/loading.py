@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from poster2plot.bundled_files import BUNDLED_MODEL
 from poster2plot.checkpoints.checksums import check_sums
 from poster2plot.checkpoints.hub import download, image_processor_folder, tokenizer_folder
 from poster2plot.errors import CheckpointError, DeviceError
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase, VisionEncoderDecoderModel
     from transformers.image_processing_utils import BaseImageProcessor
-
-BUNDLED_MODEL = Path(__file__).resolve().parents[2] / "models" / "poster2plot-small"
 
 _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 # transformers keeps its log level and its hook for progress bars in globals. One load at a time may

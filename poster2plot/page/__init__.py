@@ -1,0 +1,1 @@
+"""The Streamlit page: `main.py` reads as it looks."""

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
 from poster2plot import read_image
+from poster2plot.bundled_files import EXAMPLE_POSTERS
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page import cached_resources
 from poster2plot.page.components import choose_example
@@ -16,8 +16,7 @@ from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.server.visitor import Visitor
 
 EXAMPLES = {
-    path.stem.replace("-", " ").title(): path
-    for path in sorted((Path(__file__).parents[2] / "assets" / "posters").glob("*.jpg"))
+    path.stem.replace("-", " ").title(): path for path in sorted(EXAMPLE_POSTERS.glob("*.jpg"))
 }
 UPLOAD_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_POSTERS = 20  # at once
