@@ -6,8 +6,9 @@ Pillow's readers are guarded against pictures that are small on the disk and end
 import io
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import IO, Any
 
 from PIL import Image, ImageFile, TiffImagePlugin, TiffTags
@@ -86,54 +87,54 @@ class GuardedSource(io.BytesIO):
         return piece
 
 
-class _Directory(TiffImagePlugin.ImageFileDirectory_v2):
-    """A TIFF or EXIF directory without the tags that would become millions of Python numbers."""
-
-    def load(self, fp: IO[bytes]) -> None:
-        super().load(fp)
-        for tag, data in list(self._tagdata.items()):
-            plain = self.tagtype[tag] in {TiffTags.BYTE, TiffTags.ASCII, TiffTags.UNDEFINED}
-            if len(data) > MAX_TAG_BYTES and not plain:
-                del self._tagdata[tag]
-
-
-class _Silence:
-    """Stands in for the module `warnings`: each tag of a directory can warn in other words."""
-
-    @staticmethod
-    def warn(*_: object, **__: object) -> None:
-        """Say nothing."""
-
-
-_replaced = {"ImageFileDirectory_v2": _Directory, "warnings": _Silence}
-_originals = {name: getattr(TiffImagePlugin, name) for name in _replaced}
 _lock = threading.Lock()
-_inside = 0  # threads
+_inside = 0  # threads in `guarded_directories`
+_here = threading.local()  # `guarded` is there in these threads
+_originals: dict[tuple[Any, str], Any] = {}
 
 
 @contextmanager
 def guarded_directories() -> Iterator[None]:
-    """While any thread is in here, TIFF and EXIF directories are guarded and do not warn.
+    """Here TIFF and EXIF directories lack tags of very many numbers, and do not warn.
 
     Pillow offers no other way in, as its readers of JPEG and AVIF look into EXIF while they open.
-    Pillow is left as it was when the last thread leaves.
+    Other threads notice nothing, and Pillow is as it was when the last thread leaves.
     """
     global _inside
     with _lock:
+        if not _inside:
+            _guard_pillow()
         _inside += 1
-        _set(_replaced)
+    _here.guarded = True
     try:
         yield
     finally:
+        del _here.guarded
         with _lock:
             _inside -= 1
             if not _inside:
-                _set(_originals)
+                for (owner, name), original in _originals.items():
+                    setattr(owner, name, original)
 
 
-def _set(attributes: Mapping[str, Any]) -> None:
-    for name, value in attributes.items():
-        setattr(TiffImagePlugin, name, value)
+def _guard_pillow() -> None:
+    directory = TiffImagePlugin.ImageFileDirectory_v2
+    load, warnings = directory.load, vars(TiffImagePlugin)["warnings"]
+
+    def guarded_load(self: Any, fp: IO[bytes]) -> None:
+        load(self, fp)
+        for tag, data in list(self._tagdata.items()) if hasattr(_here, "guarded") else ():
+            plain = self.tagtype[tag] in {TiffTags.BYTE, TiffTags.ASCII, TiffTags.UNDEFINED}
+            if len(data) > MAX_TAG_BYTES and not plain:
+                del self._tagdata[tag]  # each of its numbers would be an object
+
+    def warn(message: str) -> None:
+        if not hasattr(_here, "guarded"):  # each tag can warn in other words, and fill the log
+            warnings.warn(message, stacklevel=2)
+
+    _originals.update({(directory, "load"): load, (TiffImagePlugin, "warnings"): warnings})
+    directory.load = guarded_load  # type: ignore[method-assign]
+    setattr(TiffImagePlugin, "warnings", SimpleNamespace(warn=warn))  # noqa: B010  # for mypy
 
 
 def count_scans(data: bytes) -> int:

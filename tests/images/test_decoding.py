@@ -400,17 +400,35 @@ def test_pillow_is_as_it_was_after_the_last_of_many_threads():
     pictures = [encode(halves(), kind) for kind in ("TIFF", "JPEG", "PNG")] * 20
     with ThreadPoolExecutor(8) as pool:
         assert {image.size for image in pool.map(read_image, pictures)} == {SIZE}
-    assert TiffImagePlugin.ImageFileDirectory_v2.__module__ == TiffImagePlugin.__name__
+    assert TiffImagePlugin.ImageFileDirectory_v2.load.__module__ == TiffImagePlugin.__name__
     assert TiffImagePlugin.warnings is warnings
+
+
+def test_other_threads_read_as_pillow_does_meanwhile():
+    numbers = struct.pack("<I", 6) * (MAX_TAG_BYTES // 4 + 2)
+    strips = [(273, 4, 1, 512), (278, 4, 1, 8)]
+    picture = grey_tiff(8, 8, [*strips, (282, 4, MAX_TAG_BYTES // 4 + 1, 512)], numbers)
+
+    def has_the_tag() -> bool:
+        with Image.open(io.BytesIO(picture)) as opened:
+            return len(opened.tag_v2._tagdata[282]) > MAX_TAG_BYTES
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
+        warnings.simplefilter("ignore")  # of the tag's many numbers
+        with guarded_directories(), pytest.raises(KeyError):
+            has_the_tag()
+        with guarded_directories():
+            assert pool.submit(has_the_tag).result()
+        assert has_the_tag()
 
 
 def test_importing_the_package_leaves_pillow_and_the_warnings_alone():
     code = """
 import warnings
 from PIL import TiffImagePlugin
-before = TiffImagePlugin.ImageFileDirectory_v2, TiffImagePlugin.warnings
+before = TiffImagePlugin.ImageFileDirectory_v2.load, TiffImagePlugin.warnings
 import poster2plot
-assert before == (TiffImagePlugin.ImageFileDirectory_v2, TiffImagePlugin.warnings)
+assert before == (TiffImagePlugin.ImageFileDirectory_v2.load, TiffImagePlugin.warnings)
 assert not [module for _, _, _, module, _ in warnings.filters if "PIL" in str(module)]
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -430,7 +448,7 @@ def test_a_bomb_gives_no_warning_and_leaves_pillow_as_it_was():
             read_image(png(10_000, 10_000))
     assert not caught
     assert before == Image.MAX_IMAGE_PIXELS == 89_478_485
-    assert TiffImagePlugin.ImageFileDirectory_v2.__module__ == TiffImagePlugin.__name__
+    assert TiffImagePlugin.ImageFileDirectory_v2.load.__module__ == TiffImagePlugin.__name__
     assert TiffImagePlugin.warnings is warnings
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 

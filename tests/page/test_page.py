@@ -1,5 +1,6 @@
 """The page's script, driven without a browser."""
 
+import sys
 from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
@@ -34,6 +35,8 @@ SCRIPT = Path(__file__).parents[2] / "poster2plot" / "page" / "main.py"
 @pytest.fixture
 def page(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
+    # AppTest leaves the page there, and a process that a later test spawns would run it.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     yield AppTest.from_file(SCRIPT, default_timeout=60).run()
     st.cache_data.clear()
 
