@@ -32,11 +32,15 @@ from support.poster_server import (
 SCRIPT = Path(__file__).parents[2] / "poster2plot" / "page" / "main.py"
 
 
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves the page there, and a process that a later test spawns would run it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture
 def page(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
-    # AppTest leaves the page there, and a process that a later test spawns would run it.
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     yield AppTest.from_file(SCRIPT, default_timeout=60).run()
     st.cache_data.clear()
 
