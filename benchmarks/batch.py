@@ -97,10 +97,10 @@ def scaling(folder: Path, posters: int) -> None:
 
 def _rate(command: list[str], folder: Path, posters: int) -> float:
     """Posters a second of a job, less a job without any poster."""
-    nothing = folder.parent / "nothing.csv"
-    nothing.write_text("path\nmissing.jpg\n", encoding="utf-8")
+    empty = folder.parent / "empty.csv"
+    empty.write_text("path\nmissing.jpg\n", encoding="utf-8")
     seconds = []
-    for source in (nothing, folder):
+    for source in (empty, folder):
         with tempfile.TemporaryDirectory() as out:
             job = [*command, str(source), "--output", f"{out}/x.csv"]
             began = time.perf_counter()

@@ -3,7 +3,7 @@
 Both sides run in the same process with the same threads, in turn, so that a busy moment of the
 machine hits both; each figure compares medians. 4 beams, 64 tokens forced: the end token comes
 only at the last place. Beam searches that differ in one token soon differ in most, so how far
-precisions agree is told by the likeliest next token, too, after each token of the same plots.
+precisions agree is told by the likeliest next token, too, teacher-forced over the same plots.
 """
 
 import argparse
@@ -34,9 +34,9 @@ from poster2plot import GenerationSettings, read_image
 from poster2plot.bundled_files import EXAMPLE_POSTERS
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.engine.engine import Decoding, Engine
-from poster2plot.engine.guidance import PictureGuidance, word_starts
+from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
 from poster2plot.engine.linear import Precision, precisions
-from poster2plot.engine.queue import DecodingQueue, Request
+from poster2plot.engine.queue import DecodingQueue, DecodingRequest
 
 CPU = torch.device("cpu")
 POSTERS = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
@@ -54,7 +54,7 @@ class Case:
     name: str
     model: VisionEncoderDecoderModel
     pixels: torch.Tensor  # (B, 3, height, width)
-    starts: torch.Tensor  # (vocabulary) which tokens may begin a word
+    word_starts: torch.Tensor  # (vocabulary) which tokens may begin a word
     guidance: float = 1
 
 
@@ -69,18 +69,18 @@ def original_size() -> Case:
     model.generation_config = GenerationConfig(
         decoder_start_token_id=end, eos_token_id=end, pad_token_id=end
     )
-    starts = torch.ones(config.vocab_size, dtype=torch.bool)
-    return Case("original size", model.eval(), torch.randn(PICTURES, 3, 224, 224), starts)
+    word_starts = torch.ones(config.vocab_size, dtype=torch.bool)
+    return Case("original size", model.eval(), torch.randn(PICTURES, 3, 224, 224), word_starts)
 
 
 def bundled() -> Case:
     """The model of this repository, at the guidance that it recommends."""
     checkpoint = load_checkpoint(device="cpu")
     model = checkpoint.model
-    starts = word_starts(checkpoint.tokenizer, model.config.decoder.vocab_size)
+    word_starts = word_start_mask(checkpoint.tokenizer, model.config.decoder.vocab_size)
     images = [read_image(path) for path in islice(cycle(POSTERS), PICTURES)]
     pixels = checkpoint.image_processor(images, return_tensors="pt")["pixel_values"]
-    return Case("bundled", model, pixels, starts, model.config.recommended_guidance)
+    return Case("bundled", model, pixels, word_starts, model.config.recommended_guidance)
 
 
 def medians(runs: int, *sides: Callable[[], object]) -> list[float]:
@@ -107,7 +107,9 @@ def stock(case: Case) -> list[int]:
         pad_token_id=case.model.generation_config.pad_token_id,
     )
     guidance = (
-        [] if case.guidance == 1 else [PictureGuidance(case.model, case.guidance, case.starts)]
+        []
+        if case.guidance == 1
+        else [GuidanceLogitsProcessor(case.model, case.guidance, case.word_starts)]
     )
     output = case.model.generate(
         pixel_values=case.pixels[:1],
@@ -133,6 +135,7 @@ def weight_bytes(model: VisionEncoderDecoderModel) -> int:
 
 
 def settings_of(case: Case) -> GenerationSettings:
+    """`FORCED` at the guidance of the model."""
     return replace(FORCED, guidance=case.guidance)
 
 
@@ -144,12 +147,13 @@ def engine_call(case: Case, engine: Engine) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> list[int]:
-    """What the model holds likeliest after each token of the plots of the first pictures."""
+    """The likeliest next token after each of the plots of the first pictures, teacher-forced."""
     decoder, likeliest = engine.decoder, []
     for pixels, plot in zip(case.pixels.split(1), plots, strict=False):
-        memory, cache = decoder.read(engine.encode(pixels)), decoder.cache(1, beams=1, batches=1)
-        for token in (engine.start, *plot[:-1]):
-            logits = decoder.step(torch.tensor([[token]]), memory, cache)
+        cross_attention = decoder.cross_attention_cache(engine.encode(pixels))
+        cache = decoder.self_attention_cache(1, beams=1, guided=False)
+        for token in (engine.decoder_start_token_id, *plot[:-1]):
+            logits = decoder.next_token_logits(torch.tensor([[token]]), cross_attention, cache)
             likeliest.append(int(logits.argmax()))
     return likeliest
 
@@ -161,11 +165,11 @@ def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
     must read weights, and keys and values of the poster; those of the plot so far are not counted.
     """
     data = torch.ones(2**28)  # 1 GiB
-    states = engine.encode(case.pixels[:1])
+    encoder_states = engine.encode(case.pixels[:1])
     steps: list[float] = []
     reads: list[float] = []
     for _ in range(runs):
-        decoding = Decoding(engine, states, settings_of(case))
+        decoding = Decoding(engine, encoder_states, settings_of(case))
         for done in range(LENGTH // 2 + 10):
             started = time.perf_counter()
             decoding.step()
@@ -175,15 +179,16 @@ def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
         data.sum()
         reads.append(time.perf_counter() - started)
     step, read = statistics.median(steps), statistics.median(reads)
-    of_poster = sum(each.nbytes for layer in engine.decoder.read(states) for each in layer)
+    cross_attention = engine.decoder.cross_attention_cache(encoder_states)
+    of_poster = sum(each.nbytes for layer in cross_attention for each in layer)
     return (weight_bytes(case.model) + of_poster) / step, data.nbytes / read
 
 
 def posters_at_once(case: Case, engine: Engine) -> None:
-    """All pictures of the case at once, as `Poster2Plot.generate` takes them."""
+    """All pictures of the case in one batch, as `Poster2Plot.generate` takes them."""
     settings = settings_of(case)
     requests = [
-        Request(partial(engine.encode, pixels), settings) for pixels in case.pixels.split(1)
+        DecodingRequest(partial(engine.encode, pixels), settings) for pixels in case.pixels.split(1)
     ]
     DecodingQueue(engine).submit(requests)
     for request in requests:
@@ -197,14 +202,14 @@ def visitors(case: Case, engine: Engine, *, queued: bool, count: int = 8, each: 
 
     def ask(i: int) -> None:
         for _ in range(each):
-            states = partial(engine.encode, case.pixels[i : i + 1])
+            encode = partial(engine.encode, case.pixels[i : i + 1])
             if queued:
-                request = Request(states, settings)
+                request = DecodingRequest(encode, settings)
                 queue.submit([request])
                 request.future.result()
             else:
                 with lock:
-                    engine.decode(states(), settings)
+                    engine.decode(encode(), settings)
 
     threads = [threading.Thread(target=ask, args=(i,)) for i in range(count)]
     for thread in threads:
@@ -222,7 +227,7 @@ def memory_after(precision: Precision | None, name: str) -> int:
     if precision is None:
         stock(case)
     else:
-        engine_call(case, Engine(case.model, precision, case.starts))
+        engine_call(case, Engine(case.model, precision, case.word_starts))
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
 
@@ -235,7 +240,9 @@ def peak_memory(precision: Precision | None, name: str) -> int:
 
 def figures(name: str, case: Case, runs: int) -> Iterator[tuple[str, str]]:
     """(what, figure) of each row of the table about a model."""
-    engines = {each: Engine(deepcopy(case.model), each, case.starts) for each in precisions(CPU)}
+    engines = {
+        each: Engine(deepcopy(case.model), each, case.word_starts) for each in precisions(CPU)
+    }
     calls = {each: partial(engine_call, case, engine) for each, engine in engines.items()}
     slow, *fast = medians(runs, partial(stock, case), *calls.values())
     expected = stock(case)

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from transformers import VisionEncoderDecoderConfig
 
     from poster2plot.engine.linear import Precision
-    from poster2plot.engine.queue import DecodingQueue, Request
+    from poster2plot.engine.queue import DecodingQueue, DecodingRequest
     from poster2plot.engine.search import Hypothesis
 
 logger = logging.getLogger(__name__)
 
-_KEPT_STATES = 64  # posters whose encoder states are kept; 0.6 MB each at the size of ViT-B/16
+_CACHED_POSTERS = 64  # whose encoder states are kept; 0.6 MB each at the size of ViT-B/16
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,15 @@ class Candidate:
 
 
 class PlotRequest:
-    """A poster whose plots are being written."""
+    """A poster whose plots are being written; `Poster2Plot.submit` makes it."""
 
     def __init__(
-        self, request: Request, queue: DecodingQueue, read: Callable[[Hypothesis], Candidate]
+        self,
+        request: DecodingRequest,
+        queue: DecodingQueue,
+        to_candidate: Callable[[Hypothesis], Candidate],
     ) -> None:
-        self._request, self._queue, self._read = request, queue, read
+        self._request, self._queue, self._to_candidate = request, queue, to_candidate
 
     def result(self, timeout: float | None = None) -> list[Candidate]:
         """Wait for the candidates, best first.
@@ -60,7 +63,7 @@ class PlotRequest:
         Raises `TimeoutError` after `timeout` seconds, and `CancelledError` (both of
         `concurrent.futures`) where the request was cancelled.
         """
-        return [self._read(each) for each in self._request.future.result(timeout)]
+        return [self._to_candidate(each) for each in self._request.future.result(timeout)]
 
     def done(self) -> bool:
         """Whether `result` would return or raise at once."""
@@ -84,7 +87,7 @@ class PlotRequest:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long each stage took so far: wait, encode, decode."""
+        """Seconds that each stage took so far: wait, encode, decode."""
         return dict(self._request.seconds)
 
     def cancel(self) -> None:
@@ -107,7 +110,7 @@ class Poster2Plot:
         Raises `CheckpointError` for a precision that the model's device lacks.
         """
         from poster2plot.engine.engine import Engine
-        from poster2plot.engine.guidance import word_starts
+        from poster2plot.engine.guidance import word_start_mask
         from poster2plot.engine.linear import precisions
         from poster2plot.engine.queue import DecodingQueue
 
@@ -123,11 +126,11 @@ class Poster2Plot:
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
         self.device = checkpoint.device
-        starts = word_starts(self.tokenizer, self.config.decoder.vocab_size)
-        self.engine = Engine(checkpoint.model, precision, starts)
+        word_starts = word_start_mask(self.tokenizer, self.config.decoder.vocab_size)
+        self.engine = Engine(checkpoint.model, precision, word_starts)
         self._queue = DecodingQueue(self.engine)
-        self._states: OrderedDict[bytes, Tensor] = OrderedDict()
-        self._states_lock = threading.Lock()
+        self._encoder_states: OrderedDict[bytes, Tensor] = OrderedDict()  # LRU
+        self._cache_lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -141,13 +144,13 @@ class Poster2Plot:
         """Load a checkpoint: the bundled one (None), a local folder, or a repository of the Hub.
 
         `device` is "auto" (CUDA when there is one and it works), "cpu" or "cuda"; `precision` one
-        of `poster2plot.engine.precisions(device)`, without it the first of them. Raises
+        of `poster2plot.engine.linear.precisions(device)`, without it the first of them. Raises
         `CheckpointError`.
         """
         try:
             p2p = cls(load_checkpoint(name_or_path, device=device, revision=revision), precision)
             if p2p.device.type == "cuda":
-                p2p._try_out()
+                p2p._check_device()
         except DeviceError as error:
             if device != "auto":
                 raise
@@ -156,8 +159,8 @@ class Poster2Plot:
             p2p.notice = "CUDA fails here, so the model runs on the CPU."
         return p2p
 
-    def _try_out(self) -> None:
-        """Write a few words. Raises `DeviceError`."""
+    def _check_device(self) -> None:
+        """Write a few words. Raises `DeviceError` where that fails."""
         from PIL import Image
 
         try:
@@ -209,67 +212,71 @@ class Poster2Plot:
     ) -> list[PlotRequest]:
         """Queue images and return at once; what waits with the same settings is decoded together.
 
-        `on_step` gets the index of an image and its most promising plot so far, in another thread.
-        Different `visitor`s take turns. Raises `SettingsError`.
+        `on_step` gets the index of an image and its best plot so far after each step, in another
+        thread. Different `visitor`s take turns. Raises `SettingsError`.
         """
-        from poster2plot.engine.queue import Request
+        from poster2plot.engine.queue import DecodingRequest
 
         settings = self.resolve(settings)
         requests = [
-            Request(
-                partial(self._encoded, image),
+            DecodingRequest(
+                partial(self._encode, image),
                 settings,
-                on_step and partial(self._tell, on_step, i),
+                on_step and partial(self._report_step, on_step, i),
                 visitor,
             )
             for i, image in enumerate(images)
         ]
         self._queue.submit(requests)
-        return [PlotRequest(request, self._queue, self._candidate) for request in requests]
+        return [PlotRequest(request, self._queue, self._to_candidate) for request in requests]
 
     def waiting(self) -> int:
-        """How many posters wait, those not counted that are being decoded."""
+        """How many posters wait; those being decoded do not count."""
         return len(self._queue)
 
     def attention(
         self, image: Image.Image | str | Path, candidate: Candidate
     ) -> list[WordAttention]:
-        """Where on the poster the model looked for each word of a plot that it wrote for it."""
+        """Where on the poster the model looked for each word of a plot that it wrote for it.
+
+        Raises `InputError` or `ImageError` for a path.
+        """
         image = _upright_rgb(image)
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
+        weights = self.engine.cross_attention_weights(self._encode(image), candidate.token_ids)
         return by_word(
             candidate.text,
             candidate.token_ids,
-            self.engine.attention(self._encoded(image), candidate.token_ids).float().cpu(),
+            weights.float().cpu(),
             self.tokenizer,
             patch_grid(self.config.encoder, *pixels.shape[-2:]),
         )
 
-    def _encoded(self, image: Image.Image | str | Path) -> Tensor:
-        """Encoder states (1, S, width) of an image, from the last ones made where it is there."""
+    def _encode(self, image: Image.Image | str | Path) -> Tensor:
+        """Encoder states (1, S, width) of an image, cached (LRU) by its pixels."""
         image = _upright_rgb(image)
         key = hashlib.blake2b(image.tobytes(), salt=b"%dx%d" % image.size).digest()
-        with self._states_lock:
-            if key in self._states:
-                self._states.move_to_end(key)
-                return self._states[key]
+        with self._cache_lock:
+            if key in self._encoder_states:
+                self._encoder_states.move_to_end(key)
+                return self._encoder_states[key]
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
-        states = self.engine.encode(pixels.to(self.device))
-        with self._states_lock:
-            self._states[key] = states
-            if len(self._states) > _KEPT_STATES:
-                self._states.popitem(last=False)
-        return states
+        encoder_states = self.engine.encode(pixels.to(self.device))
+        with self._cache_lock:
+            self._encoder_states[key] = encoder_states
+            if len(self._encoder_states) > _CACHED_POSTERS:
+                self._encoder_states.popitem(last=False)
+        return encoder_states
 
-    def _tell(
+    def _report_step(
         self, on_step: Callable[[int, str], None], image: int, hypothesis: Hypothesis
     ) -> None:
         on_step(image, self.tokenizer.decode(hypothesis.token_ids, skip_special_tokens=True))
 
-    def _candidate(self, hypothesis: Hypothesis) -> Candidate:
+    def _to_candidate(self, hypothesis: Hypothesis) -> Candidate:
         ids = hypothesis.token_ids
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        text = tidy(text, finished=ids[-1] == self.engine.end)
+        text = tidy(text, finished=ids[-1] == self.engine.eos_token_id)
         return Candidate(text, hypothesis.score, ids)
 
 

@@ -26,7 +26,7 @@ KILLS = 10
 SECONDS = (4.0, 14.0)  # of a run before it is killed; half of that goes into imports
 RECIPE = (
     *("--batch", "4", "--learning-rate", "0.003", "--samples", "2", "--epochs", "400"),
-    *("--token-dropout", "0.1", "--picture-dropout", "0.2", "--pad-to-longest"),
+    *("--word-dropout", "0.1", "--conditioning-dropout", "0.2", "--pad-to-longest"),
     *("--evaluate-every", "50", "--scheduler", "cosine"),
 )
 

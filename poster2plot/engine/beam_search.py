@@ -5,30 +5,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poster2plot.engine.search import Hypothesis, up_to_end
+from poster2plot.engine.search import Hypothesis, until_eos
 from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
 
-_NEVER = -1e9  # the score of what must not be chosen
+_NEVER = -1e9  # the score of what must not be chosen, as in transformers
 
 
 class BeamSearch:
-    """The beam search of transformers' `GenerationMixin._beam_search`."""
+    """A `Search` as `GenerationMixin._beam_search` of transformers, B posters with K beams each.
+
+    `decoder_start_token_id` begins each hypothesis, `eos_token_id` ends it.
+    """
 
     def __init__(
-        self, posters: int, settings: GenerationSettings, start: int, end: int, device: torch.device
+        self,
+        posters: int,
+        settings: GenerationSettings,
+        decoder_start_token_id: int,
+        eos_token_id: int,
+        device: torch.device,
     ) -> None:
         beams = settings.num_beams
-        self._settings, self._end = settings, end
-        self.tokens = torch.full((posters, beams, 1), start, device=device)
+        self._settings, self._eos_token_id = settings, eos_token_id
+        self.tokens = torch.full((posters, beams, 1), decoder_start_token_id, device=device)
         self._scores = torch.zeros(posters, beams, device=device)
         self._scores[:, 1:] = _NEVER  # all beams are equal at first, and one is enough
-        self._ended = torch.full((posters, beams, settings.max_length), end, device=device)
-        self._ended_scores = torch.full((posters, beams), _NEVER, device=device)
-        self._has_ended = torch.zeros(posters, beams, dtype=torch.bool, device=device)
+        self._finished = torch.full(
+            (posters, beams, settings.max_length), eos_token_id, device=device
+        )
+        self._finished_scores = torch.full((posters, beams), _NEVER, device=device)
+        self._is_finished = torch.zeros(posters, beams, dtype=torch.bool, device=device)
         self._improvable = torch.ones(posters, 1, dtype=torch.bool, device=device)
 
     def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor:
+        """Take in log-probabilities and ids (B, K, k); returns the parent beams (B, K)."""
         beams, count = log_probs.shape[1:]
         length = self.tokens.shape[-1]
         # Twice as many as beams: even where all beams end, as many go on.
@@ -36,78 +47,84 @@ class BeamSearch:
         totals, choices = largest(totals, 2 * beams)
         parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
         sequences = torch.cat([_rows(self.tokens, parents), chosen[..., None]], dim=-1)
-        ends = chosen == self._end
+        ends = chosen == self._eos_token_id
         if length + 1 >= self._settings.max_length:
             ends = torch.ones_like(ends)
 
-        going = totals + ends * _NEVER
-        order = going.topk(beams).indices
+        running = totals + ends * _NEVER
+        order = running.topk(beams).indices
         self.tokens = _rows(sequences, order)
-        self._scores = going.gather(1, order)
-        self._collect(sequences, totals, ends)
+        self._scores = running.gather(1, order)
+        self._collect_finished(sequences, totals, ends)
         self._improvable = self._improvable & self._can_improve(length)
         return parents.gather(1, order)
 
-    def _collect(self, sequences: Tensor, totals: Tensor, ends: Tensor) -> None:
-        """Take in the plots that just ended where they beat earlier ones."""
-        beams, written = self.tokens.shape[1], sequences.shape[-1] - 1
+    def _collect_finished(self, sequences: Tensor, totals: Tensor, ends: Tensor) -> None:
+        """Keep the hypotheses that just ended where they beat earlier finished ones."""
+        beams, generated = self.tokens.shape[1], sequences.shape[-1] - 1
         ends = ends.clone()
         ends[:, beams:] = False  # only the best may end
         if not ends.any():
             return
-        scores = totals / written**self._settings.length_penalty
-        closed = self._has_ended.all(-1, keepdim=True) & (self._settings.early_stopping is True)
+        scores = totals / generated**self._settings.length_penalty
+        closed = self._is_finished.all(-1, keepdim=True) & (self._settings.early_stopping is True)
         scores = scores + (closed * _NEVER) + (~self._improvable * _NEVER) + (~ends * _NEVER)
-        padded = self._ended.new_full((*sequences.shape[:2], self._ended.shape[-1]), self._end)
+        padded = self._finished.new_full(
+            (*sequences.shape[:2], self._finished.shape[-1]), self._eos_token_id
+        )
         padded[..., : sequences.shape[-1]] = sequences
-        scores = torch.cat([self._ended_scores, scores], dim=1)
+        scores = torch.cat([self._finished_scores, scores], dim=1)
         order = scores.topk(beams).indices
-        self._ended = _rows(torch.cat([self._ended, padded], dim=1), order)
-        self._ended_scores = scores.gather(1, order)
-        self._has_ended = torch.cat([self._has_ended, ends], dim=1).gather(1, order)
+        self._finished = _rows(torch.cat([self._finished, padded], dim=1), order)
+        self._finished_scores = scores.gather(1, order)
+        self._is_finished = torch.cat([self._is_finished, ends], dim=1).gather(1, order)
 
-    def _can_improve(self, written: int) -> Tensor:
-        """Whether (B, 1) a running beam could still beat the worst plot that ended."""
+    def _can_improve(self, generated: int) -> Tensor:
+        """Whether (B, 1) a running beam could still beat the worst finished hypothesis."""
         penalty = self._settings.length_penalty
         if self._settings.early_stopping == "never" and penalty > 0:
-            written = self._settings.max_length - 1
-        possible = self._scores[:, :1] / written**penalty
-        worst = self._ended_scores.amin(1, keepdim=True).where(self._has_ended, _NEVER)
+            generated = self._settings.max_length - 1
+        possible = self._scores[:, :1] / generated**penalty
+        worst = self._finished_scores.amin(1, keepdim=True).where(self._is_finished, _NEVER)
         improvable: Tensor = (possible > worst).any(-1, keepdim=True)
         return improvable
 
-    def over(self) -> Tensor:
+    def finished(self) -> Tensor:
+        """Which posters (B) are finished: by early stopping, or at the maximum length."""
         done = ~self._improvable[:, 0]
         if self._settings.early_stopping is True:
-            done = done | self._has_ended.all(-1)
+            done = done | self._is_finished.all(-1)
         if self.tokens.shape[-1] >= self._settings.max_length:
             done = torch.ones_like(done)
         return done
 
-    def keep(self, posters: Tensor) -> None:
+    def select(self, posters: Tensor) -> None:
         self.tokens, self._scores = self.tokens[posters], self._scores[posters]
-        self._ended, self._ended_scores = self._ended[posters], self._ended_scores[posters]
-        self._has_ended = self._has_ended[posters]
+        self._finished, self._finished_scores = (
+            self._finished[posters],
+            self._finished_scores[posters],
+        )
+        self._is_finished = self._is_finished[posters]
         self._improvable = self._improvable[posters]
 
-    def best(self, poster: int) -> Hypothesis:
-        ended, score = self._ended[poster, 0], float(self._ended_scores[poster, 0])
-        written = self.tokens.shape[-1] - 1
-        running = float(self._scores[poster, 0]) / written**self._settings.length_penalty
+    def best_hypothesis(self, poster: int) -> Hypothesis:
+        tokens, score = self._finished[poster, 0], float(self._finished_scores[poster, 0])
+        generated = self.tokens.shape[-1] - 1
+        running = float(self._scores[poster, 0]) / generated**self._settings.length_penalty
         if running > score:
-            ended, score = self.tokens[poster, 0], running
-        return Hypothesis(up_to_end(self._end, ended[1:].tolist()), score)
+            tokens, score = self.tokens[poster, 0], running
+        return Hypothesis(until_eos(self._eos_token_id, tokens[1:].tolist()), score)
 
-    def results(self, poster: int) -> list[Hypothesis]:
+    def hypotheses(self, poster: int) -> list[Hypothesis]:
         count = self._settings.num_candidates
-        rows = self._ended[poster, :count, 1:].tolist()
-        scores = self._ended_scores[poster, :count].tolist()
+        rows = self._finished[poster, :count, 1:].tolist()
+        scores = self._finished_scores[poster, :count].tolist()
         return [
-            Hypothesis(up_to_end(self._end, row), score)
+            Hypothesis(until_eos(self._eos_token_id, row), score)
             for row, score in zip(rows, scores, strict=True)
         ]
 
 
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, M, T) of (B, N, T) by index (B, M)."""
+    """Rows (B, M, T) of a tensor (B, N, T) by index (B, M)."""
     return tensor.gather(1, index[..., None].expand(-1, -1, tensor.shape[-1]))

@@ -7,8 +7,8 @@ The results are those of the stock modules; the waste is gone:
 * Self-attention writes to slots allocated beforehand, and nothing is moved when beams are
   reordered: each beam sees the slots of its ancestors through a mask.
 * The unconditional batch that guidance needs is further rows of the same matrix products, so
-  that a step still reads each weight once. Its cross-attention is over equal states and therefore
-  a constant.
+  that a step still reads each weight once. Its cross-attention is over equal encoder states and
+  therefore a constant.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 from transformers import VisionEncoderDecoderModel
 
-from poster2plot.engine.cache import Cache, KeysValues
+from poster2plot.engine.cache import KeysValues, SelfAttentionCache
 from poster2plot.engine.layers import Layer, LayerOutputs, Layers, TorchLayers
 from poster2plot.engine.linear import Linear, Precision
 from poster2plot.engine.onnx_graph import ACTIVATIONS
 from poster2plot.engine.onnx_layers import (
-    OnnxHead,
     OnnxLayers,
+    OnnxLMHead,
     layers_per_graph,
 )
 
@@ -39,15 +39,17 @@ class Decoder:
     def __init__(self, model: VisionEncoderDecoderModel, precision: Precision) -> None:
         gpt2, config = model.decoder.transformer, model.decoder.config
         self._heads: int = config.n_head
-        self._positions: Tensor = gpt2.wpe.weight.detach()
-        self._tokens: Tensor = gpt2.wte.weight.detach()
-        self.dtype, self.device = self._tokens.dtype, self._tokens.device
+        self._position_embeddings: Tensor = gpt2.wpe.weight.detach()
+        self._token_embeddings: Tensor = gpt2.wte.weight.detach()
+        self.dtype, self.device = self._token_embeddings.dtype, self._token_embeddings.device
         self._project = getattr(model, "enc_to_dec_proj", nn.Identity())
         self._cross_kv: list[Linear] = []
         self._blocks: list[Layers] = []
-        null_embedding = self._project(self._tokens.new_zeros(1, model.encoder.config.hidden_size))
+        null_embedding = self._project(
+            self._token_embeddings.new_zeros(1, model.encoder.config.hidden_size)
+        )
         head, activation = model.decoder.lm_head, config.activation_function
-        self._head: Callable[[Tensor], Tensor]
+        self._lm_head: Callable[[Tensor], Tensor]
         layers = self._layers(gpt2.h, null_embedding)
         if self.device.type == "cpu" and activation in ACTIVATIONS:
             int8 = precision == "int8"
@@ -56,15 +58,15 @@ class Decoder:
             while len(gpt2.h):
                 some = islice(layers, together)
                 self._blocks.append(OnnxLayers(some, activation, int8=int8))
-            self._head = OnnxHead(gpt2.ln_f, head, int8=int8)
+            self._lm_head = OnnxLMHead(gpt2.ln_f, head, int8=int8)
         else:
             self._blocks.append(TorchLayers([*layers]))
-            self._head = nn.Sequential(gpt2.ln_f, head)
+            self._lm_head = nn.Sequential(gpt2.ln_f, head)
 
     def _layers(self, blocks: nn.ModuleList, null_embedding: Tensor) -> Iterator[Layer]:
         """The model's blocks, which leave it so that their weights are not there twice.
 
-        `null_embedding` (1, width) is the encoder state of an absent poster.
+        `null_embedding` (1, width) stands for the encoder states in the unconditional batch.
         """
         while len(blocks):
             block = blocks.pop(0)
@@ -73,20 +75,23 @@ class Decoder:
             self._cross_kv.append(Linear(cross.c_attn.weight.T, cross.c_attn.bias, "fp32"))
             yield Layer(block, added)
 
-    def on_one_thread(self) -> Decoder | None:
-        """The same for threads that decode side by side, each alone; None if not laid out so."""
-        if not isinstance(self._head, OnnxHead):
+    def single_threaded(self) -> Decoder | None:
+        """The same weights computed on the calling thread alone, for concurrent decoding.
+
+        None where PyTorch computes the layers, which has no such copy.
+        """
+        if not isinstance(self._lm_head, OnnxLMHead):
             return None
         decoder = copy.copy(self)
-        decoder._head = self._head.on_one_thread()
+        decoder._lm_head = self._lm_head.single_threaded()
         decoder._blocks = [
-            blocks.on_one_thread() for blocks in self._blocks if isinstance(blocks, OnnxLayers)
+            blocks.single_threaded() for blocks in self._blocks if isinstance(blocks, OnnxLayers)
         ]
         return decoder
 
-    def read(self, states: Tensor) -> KeysValues:
-        """The cross-attention cache of posters, from encoder's last hidden states (B, S, ...)."""
-        projected = self._project(states)
+    def cross_attention_cache(self, encoder_states: Tensor) -> KeysValues:
+        """Keys and values (B, 1, heads, S, d) of each layer, of encoder states (B, S, width)."""
+        projected = self._project(encoder_states)
         cross_attention: KeysValues = []
         for cross_kv in self._cross_kv:
             keys, values = (
@@ -97,44 +102,49 @@ class Decoder:
             )
         return cross_attention
 
-    def cache(self, posters: int, beams: int, batches: int) -> Cache:
-        """Room for the past of `beams` beams of each poster."""
-        own = torch.full((beams, beams), -torch.inf, dtype=self.dtype, device=self.device)
-        return Cache(self._no_past(posters, batches), own.fill_diagonal_(0))
+    def self_attention_cache(self, posters: int, beams: int, *, guided: bool) -> SelfAttentionCache:
+        """An empty cache for K beams of each poster; `guided` adds the unconditional batch."""
+        mask = torch.full((beams, beams), -torch.inf, dtype=self.dtype, device=self.device)
+        batches = 2 if guided else 1
+        return SelfAttentionCache(self._empty_past(posters, batches), mask.fill_diagonal_(0))
 
-    def step(self, tokens: Tensor, cross_attention: KeysValues, cache: Cache) -> Tensor:
-        """Logits (B, G, K, vocabulary) of the tokens after these (B, K)."""
-        hidden = self._tokens[tokens] + self._positions[cache.steps]  # (B, K, width)
+    def next_token_logits(
+        self, tokens: Tensor, cross_attention: KeysValues, cache: SelfAttentionCache
+    ) -> Tensor:
+        """Logits (B, G, K, vocabulary) after the last tokens (B, K); the cache takes these in."""
+        hidden = (
+            self._token_embeddings[tokens] + self._position_embeddings[cache.steps]
+        )  # (B, K, width)
         batches = cache.past[0][0].shape[1]
         hidden = hidden[:, None].expand(-1, batches, -1, -1)
-        outputs = self._pass(hidden, cache.past, cache.mask(), cross_attention)
+        outputs = self._forward(hidden, cache.past, cache.attention_mask(), cross_attention)
         cache.advance(outputs.past)
-        return self._head(outputs.hidden)
+        return self._lm_head(outputs.hidden)
 
-    def attend(self, tokens: Tensor, cross_attention: KeysValues) -> Tensor:
-        """Cross-attention (T, S) of the tokens (T) of a text over one poster's encoder states.
+    def cross_attention_weights(self, tokens: Tensor, cross_attention: KeysValues) -> Tensor:
+        """Cross-attention weights (T, S) of a text's tokens (T) over one poster's encoder states.
 
         The mean over all heads and layers; each row sums to 1. All tokens go through at once, as
-        beams of a single step that see those before them.
+        beams of a single step under a causal mask.
         """
         count = len(tokens)
-        before = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
-        attention_mask = torch.where(before, 0, -torch.inf).to(self.dtype)
-        hidden = (self._tokens[tokens] + self._positions[:count])[None, None]
-        past = self._no_past(posters=1, batches=1)
-        outputs = self._pass(
-            hidden, past, attention_mask[None], cross_attention, with_attention=True
+        causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
+        attention_mask = torch.where(causal, 0, -torch.inf).to(self.dtype)
+        hidden = (self._token_embeddings[tokens] + self._position_embeddings[:count])[None, None]
+        past = self._empty_past(posters=1, batches=1)
+        outputs = self._forward(
+            hidden, past, attention_mask[None], cross_attention, output_attentions=True
         )
-        return torch.stack(outputs.attention).mean((0, 1, 2))
+        return torch.stack(outputs.cross_attentions).mean((0, 1, 2))
 
-    def _pass(
+    def _forward(
         self,
         hidden: Tensor,
         past: KeysValues,
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
-        with_attention: bool = False,
+        output_attentions: bool = False,
     ) -> LayerOutputs:
         """Hidden states (B, G, K, width) through all layers."""
         outputs, done = LayerOutputs(hidden, [], []), 0
@@ -146,15 +156,17 @@ class Decoder:
                 past[here],
                 attention_mask,
                 cross_attention[here],
-                with_attention=with_attention,
+                output_attentions=output_attentions,
             )
             outputs = LayerOutputs(
-                some.hidden, outputs.past + some.past, outputs.attention + some.attention
+                some.hidden,
+                outputs.past + some.past,
+                outputs.cross_attentions + some.cross_attentions,
             )
         return outputs
 
-    def _no_past(self, posters: int, batches: int) -> KeysValues:
-        """Keys and values of no places."""
-        d = self._tokens.shape[1] // self._heads
-        none = self._tokens.new_empty(posters, batches, self._heads, 0, d)
+    def _empty_past(self, posters: int, batches: int) -> KeysValues:
+        """Keys and values (B, G, heads, 0, d) of each layer."""
+        d = self._token_embeddings.shape[1] // self._heads
+        none = self._token_embeddings.new_empty(posters, batches, self._heads, 0, d)
         return [(none, none) for _ in self._cross_kv]

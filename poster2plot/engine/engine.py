@@ -14,8 +14,8 @@ from transformers import VisionEncoderDecoderModel
 from poster2plot.engine.beam_search import BeamSearch
 from poster2plot.engine.cache import select_posters
 from poster2plot.engine.decoder import Decoder
-from poster2plot.engine.linear import DTYPES, Precision, lay_out_linears, precisions
-from poster2plot.engine.logits_processing import process
+from poster2plot.engine.linear import DTYPES, Precision, precisions, prepack_linears
+from poster2plot.engine.logits_processing import process_logits
 from poster2plot.engine.sampling import Sampling
 from poster2plot.engine.search import Hypothesis, Search
 from poster2plot.settings import GenerationSettings
@@ -25,52 +25,54 @@ class Engine:
     """A `VisionEncoderDecoderModel` laid out for inference.
 
     It takes the model over, which is of no use afterwards: nothing is in memory twice. `precision`
-    is one of `precisions(device)`; the default is the first of them. `starts` (vocabulary) tells
-    guidance which tokens may begin a word; without it all may.
+    is one of `precisions(device)`; the default is the first of them. `word_starts` (vocabulary),
+    boolean, tells guidance which tokens may begin a word; without it all may.
     """
 
     def __init__(
         self,
         model: VisionEncoderDecoderModel,
         precision: Precision | None = None,
-        starts: Tensor | None = None,
+        word_starts: Tensor | None = None,
     ) -> None:
-        end = model.generation_config.eos_token_id
-        self.end = int(end[0] if isinstance(end, list) else end)
-        self.start = int(model.generation_config.decoder_start_token_id)
-        if starts is None:
-            starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)
-        self.starts = starts.to(model.device)
+        eos = model.generation_config.eos_token_id
+        self.eos_token_id = int(eos[0] if isinstance(eos, list) else eos)
+        self.decoder_start_token_id = int(model.generation_config.decoder_start_token_id)
+        if word_starts is None:
+            word_starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)
+        self.word_starts = word_starts.to(model.device)
         self.precision = precision or precisions(model.device)[0]
         if model.device.type != "cpu":
             model.to(DTYPES[self.precision])
         self._encoder = model.encoder
         self._threads = torch.get_num_threads()
         with torch.inference_mode():
-            lay_out_linears(self._encoder, self.precision)
+            prepack_linears(self._encoder, self.precision)
             _return_freed_memory()
             self.decoder = Decoder(model, self.precision)
         _return_freed_memory()
-        in_turn = self.precision != "int8" or self._threads == 1
-        self._on_one_thread = None if in_turn else self.decoder.on_one_thread()
+        concurrent = self.precision == "int8" and self._threads > 1
+        self._single_threaded = self.decoder.single_threaded() if concurrent else None
 
     @property
-    def side_by_side(self) -> int:
-        """How many threads may use the engine at once, each of which then computes alone.
+    def max_concurrent_decodings(self) -> int:
+        """How many threads may decode at once, each of which then computes on one core.
 
-        Much of a step is too small to share among cores, and less of many small steps is wasted.
+        Much of a step is too small to share among cores, so that concurrent decoding wastes less.
         """
-        return 1 if self._on_one_thread is None else self._threads
+        return 1 if self._single_threaded is None else self._threads
+
+    side_by_side = max_concurrent_decodings  # the name of it in `batch/`
 
     @contextmanager
-    def threads(self, *, alone: bool) -> Iterator[None]:
-        """Let PyTorch in this thread use all cores, or where others use the engine, just one."""
-        with _threads(self._threads if alone else 1):
+    def threads(self, *, exclusive: bool) -> Iterator[None]:
+        """Let PyTorch use all cores for this thread if it is the only one, else a single core."""
+        with _threads(self._threads if exclusive else 1):
             yield
 
-    def decoder_for(self, *, alone: bool) -> Decoder:
-        """The decoder for a thread that has the engine to itself or not."""
-        return self.decoder if alone or self._on_one_thread is None else self._on_one_thread
+    def decoder_for(self, *, exclusive: bool) -> Decoder:
+        """The multi-threaded decoder for a thread that is the only one, else the other."""
+        return self.decoder if exclusive else self._single_threaded or self.decoder
 
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -81,87 +83,102 @@ class Engine:
         return torch.cat([self._encoder(batch).last_hidden_state for batch in batches])
 
     @torch.inference_mode()
-    def decode(self, states: Tensor, settings: GenerationSettings) -> list[list[Hypothesis]]:
-        """The plots of each poster, best first, from encoder states (B, S, width)."""
-        decoding = Decoding(self, states, settings)
+    def decode(
+        self, encoder_states: Tensor, settings: GenerationSettings
+    ) -> list[list[Hypothesis]]:
+        """The hypotheses of each poster, best first, from encoder states (B, S, width)."""
+        decoding = Decoding(self, encoder_states, settings)
         while decoding.running:
             decoding.step()
-        return [decoding.results[poster] for poster in range(len(states))]
+        return [decoding.hypotheses[poster] for poster in range(len(encoder_states))]
 
     @torch.inference_mode()
-    def attention(self, states: Tensor, token_ids: Sequence[int]) -> Tensor:
-        """How much the choice of each token looked at each encoder state of a poster.
+    def cross_attention_weights(self, encoder_states: Tensor, token_ids: Sequence[int]) -> Tensor:
+        """Cross-attention weights (T, S) of a hypothesis's T tokens over a poster's encoder states.
 
-        Weights (T, S), each row of sum 1: the mean of the cross-attention over heads and layers at
-        the step that chose the token. `states` are (1, S, width), `token_ids` a hypothesis's.
+        Those of the step that chose each token, their mean over heads and layers; each row sums to
+        1. `encoder_states` are (1, S, width).
         """
-        inputs = torch.tensor([self.start, *token_ids[:-1]], device=self.decoder.device)
-        return self.decoder.attend(inputs, self.decoder.read(states))
+        inputs = [self.decoder_start_token_id, *token_ids[:-1]]
+        return self.decoder.cross_attention_weights(
+            torch.tensor(inputs, device=self.decoder.device),
+            self.decoder.cross_attention_cache(encoder_states),
+        )
 
 
 class Decoding:
-    """Posters that are decoded together; those that are finished leave.
+    """Decoding of a batch of posters, step by step; those that are finished leave it.
 
-    A poster's plots do not depend on the others.
+    `encoder_states` are (B, S, width). `running` are the indices of the posters still in the batch,
+    `hypotheses` those of finished ones, best first. No poster's hypotheses depend on the others.
     """
 
     @torch.inference_mode()
-    def __init__(self, engine: Engine, states: Tensor, settings: GenerationSettings) -> None:
-        decoder, count = engine.decoder, len(states)
+    def __init__(
+        self, engine: Engine, encoder_states: Tensor, settings: GenerationSettings
+    ) -> None:
+        decoder, count = engine.decoder, len(encoder_states)
         self._engine, self._settings = engine, settings
         self.running = list(range(count))
-        self.results: dict[int, list[Hypothesis]] = {}
+        self.hypotheses: dict[int, list[Hypothesis]] = {}
         kind = BeamSearch if settings.num_beams > 1 and not settings.sample else Sampling
         self._search: Search = kind(
-            count, settings, engine.start, engine.end, device=decoder.device
+            count,
+            settings,
+            engine.decoder_start_token_id,
+            engine.eos_token_id,
+            device=decoder.device,
         )
         guided = settings.guidance not in (None, 1)
-        self._cross_attention = decoder.read(states)
+        self._cross_attention = decoder.cross_attention_cache(encoder_states)
         beams = self._search.tokens.shape[1]
-        self._cache = decoder.cache(count, beams, batches=2 if guided else 1)
+        self._cache = decoder.self_attention_cache(count, beams, guided=guided)
 
     @torch.inference_mode()
-    def step(self, *, alone: bool = True) -> None:
-        """Write one more token of each plot. Call it while there are `running` posters.
+    def step(self, *, exclusive: bool = True) -> None:
+        """Append one token to each hypothesis. Call it while there are `running` posters.
 
-        Where the engine allows several threads `side_by_side`, `alone` tells whether there are
-        others now.
+        `exclusive` tells whether no other thread uses the engine now.
         """
         # PyTorch's idle threads wait busily, on the cores that the runtime needs, and what it does
         # in a step is too small to share.
         with _threads(1):
-            self._step(self._engine.decoder_for(alone=alone))
+            self._step(self._engine.decoder_for(exclusive=exclusive))
 
     def _step(self, decoder: Decoder) -> None:
         engine, search = self._engine, self._search
-        logits = decoder.step(search.tokens[..., -1], self._cross_attention, self._cache)
-        candidates = process(logits, search.tokens, self._settings, engine.end, engine.starts)
+        logits = decoder.next_token_logits(
+            search.tokens[..., -1], self._cross_attention, self._cache
+        )
+        candidates = process_logits(
+            logits, search.tokens, self._settings, engine.eos_token_id, engine.word_starts
+        )
         parents = search.advance(*candidates)
         if parents is not None:
             self._cache.reorder(parents)
-        over = search.over().tolist()
+        finished = search.finished().tolist()
         for row, poster in enumerate(self.running):
-            if over[row]:
-                self.results[poster] = search.results(row)
-        if any(over):
-            self._keep([row for row, is_over in enumerate(over) if not is_over])
+            if finished[row]:
+                self.hypotheses[poster] = search.hypotheses(row)
+        if any(finished):
+            self._select([row for row, done in enumerate(finished) if not done])
 
-    def best(self, poster: int) -> Hypothesis:
-        """The most promising plot so far of a running poster, after the first step."""
-        return self._search.best(self.running.index(poster))
+    def best_hypothesis(self, poster: int) -> Hypothesis:
+        """The best hypothesis so far of a running poster, after the first step."""
+        return self._search.best_hypothesis(self.running.index(poster))
 
     @torch.inference_mode()
     def drop(self, posters: Sequence[int]) -> None:
-        """Let these running posters leave without results."""
-        self._keep([row for row, poster in enumerate(self.running) if poster not in posters])
+        """Let these running posters leave without hypotheses."""
+        self._select([row for row, poster in enumerate(self.running) if poster not in posters])
 
-    def _keep(self, rows: list[int]) -> None:
+    def _select(self, rows: list[int]) -> None:
         self.running = [self.running[row] for row in rows]
         if self.running:
             index = torch.tensor(rows, device=self._engine.decoder.device)
             self._cross_attention = select_posters(self._cross_attention, index)
-            self._cache.keep(index)
-            self._search.keep(index)
+            self._cache.select(index)
+            self._search.select(index)
 
 
 def _return_freed_memory() -> None:
@@ -172,7 +189,7 @@ def _return_freed_memory() -> None:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads for what this one asks."""
+    """Let PyTorch use so many threads for what the calling one asks of it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

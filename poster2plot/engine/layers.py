@@ -15,11 +15,11 @@ from poster2plot.engine.cache import KeysValues
 
 @dataclass(frozen=True)
 class LayerOutputs:
-    """What leaves some of a decoder's layers."""
+    """What some of a decoder's layers return."""
 
     hidden: Tensor  # (B, G, K, width)
-    past: KeysValues  # that before, and that of the step
-    attention: list[Tensor]  # of each layer (B, heads, K, S) over encoder states, if asked for
+    past: KeysValues  # keys and values of all steps, this one included
+    cross_attentions: list[Tensor]  # weights (B, heads, K, S) of each layer, if asked for
 
 
 class Layers(Protocol):
@@ -35,18 +35,19 @@ class Layers(Protocol):
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
-        with_attention: bool = False,
+        output_attentions: bool = False,
     ) -> LayerOutputs:
         """Hidden states (B, G, K, width) through the layers.
 
-        `past` and `attention_mask` (B, K, T) are those of `Cache`. `cross_attention` is the cache
-        of the posters; the conditional batch, the first of G, alone sees it.
+        `past` and `attention_mask` (B, K, T), additive, are those of `SelfAttentionCache`, and
+        `cross_attention` is the cross-attention cache, which the conditional batch (the first of G)
+        alone attends to. `output_attentions` asks for `LayerOutputs.cross_attentions`.
         """
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A block of GPT-2, and `unconditional` (width), what cross-attention adds without a poster."""
+    """A block of GPT-2, and `unconditional` (width), what its cross-attention always adds there."""
 
     block: Any  # a GPT2Block
     unconditional: Tensor
@@ -72,40 +73,40 @@ class TorchLayers:
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
-        with_attention: bool = False,
+        output_attentions: bool = False,
     ) -> LayerOutputs:
         new_past: KeysValues = []
-        attention: list[Tensor] = []
-        for layer, own_past, poster in zip(self._layers, past, cross_attention, strict=True):
+        cross_attentions: list[Tensor] = []
+        for layer, own_past, cross_cache in zip(self._layers, past, cross_attention, strict=True):
             block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
             query, *new = (
-                _by_head(each, own.num_heads)
+                _split_heads(each, own.num_heads)
                 for each in own.c_attn(block.ln_1(hidden)).chunk(3, -1)
             )
             keys, values = (torch.cat(both, -2) for both in zip(own_past, new, strict=True))
             scores = query @ keys.mT * own.scaling + attention_mask[:, None, None]
-            hidden = hidden + own.c_proj(_joined(scores.softmax(-1) @ values))
+            hidden = hidden + own.c_proj(_merge_heads(scores.softmax(-1) @ values))
             new_past.append((keys, values))
 
-            seen = hidden[:, :1]
-            query = _by_head(cross.q_attn(block.ln_cross_attn(seen)), cross.num_heads)
-            keys, values = poster
+            conditional = hidden[:, :1]
+            query = _split_heads(cross.q_attn(block.ln_cross_attn(conditional)), cross.num_heads)
+            keys, values = cross_cache
             weights = (query @ keys.mT * cross.scaling).softmax(-1)
-            seen = seen + cross.c_proj(_joined(weights @ values))
-            hidden = torch.cat([seen, hidden[:, 1:] + layer.unconditional], dim=1)
-            if with_attention:
-                attention.append(weights[:, 0])
+            conditional = conditional + cross.c_proj(_merge_heads(weights @ values))
+            hidden = torch.cat([conditional, hidden[:, 1:] + layer.unconditional], dim=1)
+            if output_attentions:
+                cross_attentions.append(weights[:, 0])
 
             hidden = hidden + block.mlp(block.ln_2(hidden))
-        return LayerOutputs(hidden, new_past, attention)
+        return LayerOutputs(hidden, new_past, cross_attentions)
 
 
-def _by_head(x: Tensor, heads: int) -> Tensor:
+def _split_heads(x: Tensor, heads: int) -> Tensor:
     """(..., K, width) to (..., heads, K, d)."""
-    by_head: Tensor = x.unflatten(-1, (heads, -1))
-    return by_head.transpose(-3, -2)
+    split: Tensor = x.unflatten(-1, (heads, -1))
+    return split.transpose(-3, -2)
 
 
-def _joined(x: Tensor) -> Tensor:
+def _merge_heads(x: Tensor) -> Tensor:
     """(..., heads, K, d) to (..., K, width)."""
     return x.transpose(-3, -2).flatten(-2)

@@ -1,7 +1,7 @@
-"""Linear layers of the encoder, with weights laid out once for the hardware.
+"""Linear layers of the encoder, with weights prepacked once for the hardware.
 
-The faster precisions and the packed layouts of oneDNN and FBGEMM, which PyTorch brings along, are
-read several times faster on a CPU than the layout of `torch.nn.functional.linear`.
+The packed layouts of oneDNN (fp32) and FBGEMM (int8), which PyTorch brings along, are read several
+times faster on a CPU than the layout of `torch.nn.functional.linear`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def precisions(device: torch.device) -> tuple[Precision, ...]:
     """What a device can compute in, the default first.
 
-    `int8` rounds the large weights and the inputs of their products.
+    `int8` is dynamic quantization: large weights and the inputs of their products are in 8 bits.
     """
     if device.type == "cuda":
         return ("fp16", "bf16", "fp32")
@@ -37,21 +37,21 @@ class Linear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, precision: Precision) -> None:
         super().__init__()
-        lay_out = _plain if weight.device.type != "cpu" else _ON_CPU[precision]
-        self._product = lay_out(weight.detach(), None if bias is None else bias.detach())
+        prepack = _plain if weight.device.type != "cpu" else _ON_CPU[precision]
+        self._product = prepack(weight.detach(), None if bias is None else bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
         return self._product(x)
 
 
-def lay_out_linears(module: nn.Module, precision: Precision) -> None:
-    """Replace each `nn.Linear` inside a module."""
+def prepack_linears(module: nn.Module, precision: Precision) -> None:
+    """Replace each `nn.Linear` inside a module by a prepacked `Linear`, in place."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             setattr(module, name, Linear(child.weight, child.bias, precision))
         else:
-            lay_out_linears(child, precision)
+            prepack_linears(child, precision)
 
 
 _Product = Callable[[Tensor], Tensor]
@@ -69,5 +69,5 @@ def _fp32(weight: Tensor, bias: Tensor | None) -> _Product:
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
 
 
-_ROWS = 200  # about as many patches: what the layout is best for; others work too
+_ROWS = 200  # patches: the batch size that the layout is optimal for; others work too
 _ON_CPU = {"fp32": _fp32, "int8": int8_linear}

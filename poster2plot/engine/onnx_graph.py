@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from poster2plot.engine.layers import Layer
-from poster2plot.engine.quantization import is_worth_rounding, quantize_columns, smooth
+from poster2plot.engine.quantization import is_worth_quantizing, quantize_columns, smooth
 
 ACTIVATIONS = {"gelu": "Gelu", "gelu_new": "FastGelu", "relu": "Relu"}  # by GPT-2's names
 EXTERNAL_FILE = Path(__file__)  # weights need a file to be in, though it is never read
@@ -31,7 +31,7 @@ _FUSED = {
 }  # of ONNX Runtime, not of ONNX
 _INPUT_TYPES = {
     "shape": TensorProto.INT64,
-    "by_head": TensorProto.INT64,
+    "heads_shape": TensorProto.INT64,
     "conditional": TensorProto.BOOL,
 }
 
@@ -46,24 +46,26 @@ class Graph:
         self.weights: dict[str, Tensor] = {}
 
     def apply(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node with one result, and return its name."""
         [result] = self.split(operator, *inputs, count=1, **attributes)
         return result
 
     def split(self, operator: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
-        """Apply an operator with `count` results."""
+        """Add a node with `count` results, and return their names."""
         results = [f"{operator}_{len(self._nodes)}_{i}" for i in range(count)]
         domain = _MICROSOFT if operator in _FUSED else ""
         self._nodes.append(helper.make_node(operator, inputs, results, domain=domain, **attributes))
         return results
 
     def constant(self, value: Tensor | Sequence[int]) -> str:
+        """A small initializer, copied into the graph."""
         name = f"constant_{len(self._constants)}"
         array = value.detach().numpy() if isinstance(value, Tensor) else np.array(value, np.int64)
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def weight(self, value: Tensor) -> str:
-        """A constant that stays where it lies."""
+        """An external initializer: the graph refers to it, and it stays in PyTorch's memory."""
         name = f"weight_{len(self.weights)}"
         self.weights[name] = value = value.detach().contiguous()
         kind = helper.np_dtype_to_tensor_dtype(value.numpy().dtype)
@@ -81,7 +83,7 @@ class Graph:
 
     def linear(self, x: str, weight: Tensor, bias: Tensor | None) -> str:
         """The product with a weight (in, out)."""
-        if self.int8 and is_worth_rounding(weight):
+        if self.int8 and is_worth_quantizing(weight):
             product = self._int8_product(x, weight)
         else:
             product = self.apply("MatMul", x, self.weight(weight))
@@ -94,21 +96,22 @@ class Graph:
         quantized, scales = quantize_columns(weight)
         # Each row has a scale of its own, so that no poster depends on the others. A row of zeros
         # becomes not-a-number here and integers then, which the product with its scale undoes.
-        largest = self.apply("ReduceMax", self.apply("Abs", x), self.constant([-1]))
-        step = self.constant(torch.tensor(1 / 127))
-        zero = self.constant(torch.tensor(128, dtype=torch.uint8))
-        rounded = self.apply("QuantizeLinear", self.apply("Div", x, largest), step, zero)
-        inputs = rounded, self.weight(quantized), step, self.constant(scales), zero
-        return self.apply("Mul", self.apply("MatMulIntegerToFloat", *inputs), largest)
+        absmax = self.apply("ReduceMax", self.apply("Abs", x), self.constant([-1]))
+        scale = self.constant(torch.tensor(1 / 127))
+        zero_point = self.constant(torch.tensor(128, dtype=torch.uint8))
+        quantized_x = self.apply("QuantizeLinear", self.apply("Div", x, absmax), scale, zero_point)
+        inputs = quantized_x, self.weight(quantized), scale, self.constant(scales), zero_point
+        return self.apply("Mul", self.apply("MatMulIntegerToFloat", *inputs), absmax)
 
     def norm_linear(self, x: str, norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> str:
         """The product of a layer norm's result with a weight (in, out)."""
         gain, shift = norm.weight.detach(), norm.bias.detach()
-        if self.int8 and is_worth_rounding(weight):
+        if self.int8 and is_worth_quantizing(weight):
             gain, shift, weight = smooth(gain, shift, weight)
         return self.linear(self.norm(x, gain, shift, norm.eps), weight, bias)
 
     def norm(self, x: str, gain: Tensor, shift: Tensor, epsilon: float) -> str:
+        """A layer norm."""
         constants = self.constant(gain), self.constant(shift)
         return self.apply("LayerNormalization", x, *constants, epsilon=epsilon)
 
@@ -140,7 +143,7 @@ class Graph:
 
 
 def add_layer(graph: Graph, layer: Layer, hidden: str, i: str, activation: str) -> list[str]:
-    """Hidden states, keys and values of all slots, and attention of layer `i` of a graph."""
+    """Names of the results of layer `i`: hidden states, keys and values of all slots, attention."""
     block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
     apply = graph.apply
 
@@ -153,20 +156,20 @@ def add_layer(graph: Graph, layer: Layer, hidden: str, i: str, activation: str) 
     qkv = norm_linear(hidden, block.ln_1, own.c_attn)
     query, key, value = graph.split("Split", qkv, count=3, axis=-1, num_outputs=3)
     inputs = [query, key, value, "", "", "attention_mask", f"past_keys_{i}", f"past_values_{i}"]
-    mixed, keys, values = graph.split(
+    context, keys, values = graph.split(
         "MultiHeadAttention", *inputs, count=3, num_heads=own.num_heads, scale=own.scaling
     )
-    hidden = apply("Add", hidden, linear(mixed, own.c_proj))
+    hidden = apply("Add", hidden, linear(context, own.c_proj))
 
     query = norm_linear(hidden, block.ln_cross_attn, cross.q_attn)
     # Both batches in one product, (B, heads, G * K, d).
-    query = apply("Transpose", apply("Reshape", query, "by_head"), perm=[0, 2, 1, 3])
-    scores = apply("FusedMatMul", query, f"poster_keys_{i}", transB=1, alpha=cross.scaling)
+    query = apply("Transpose", apply("Reshape", query, "heads_shape"), perm=[0, 2, 1, 3])
+    scores = apply("FusedMatMul", query, f"cross_keys_{i}", transB=1, alpha=cross.scaling)
     attention = apply("Softmax", scores)
-    mixed = apply("Transpose", apply("MatMul", attention, f"poster_values_{i}"), perm=[0, 2, 1, 3])
-    seen = linear(apply("Reshape", mixed, "shape"), cross.c_proj)
+    context = apply("Transpose", apply("MatMul", attention, f"cross_values_{i}"), perm=[0, 2, 1, 3])
+    attended = linear(apply("Reshape", context, "shape"), cross.c_proj)
     hidden = apply(
-        "Add", hidden, apply("Where", "conditional", seen, graph.constant(layer.unconditional))
+        "Add", hidden, apply("Where", "conditional", attended, graph.constant(layer.unconditional))
     )
 
     wide = apply(ACTIVATIONS[activation], norm_linear(hidden, block.ln_2, block.mlp.c_fc))

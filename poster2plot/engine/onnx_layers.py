@@ -23,18 +23,18 @@ _SPIN = "200"  # microseconds that an idle thread waits busily, in the way of al
 
 
 class OnnxLayers:
-    """Layers as an ONNX graph."""
+    """`Layers` as an ONNX graph; `activation` is one of `onnx_graph.ACTIVATIONS`."""
 
     def __init__(self, layers: Iterable[Layer], activation: str, *, int8: bool) -> None:
         graph = Graph(int8)
         hidden = "hidden"
         keys: list[str] = []
         values: list[str] = []
-        attention: list[str] = []
+        cross_attentions: list[str] = []
         for i, layer in enumerate(layers):
             own = layer.block.attn
             hidden, *others = add_layer(graph, layer, hidden, str(i), activation)
-            for results, result in zip((keys, values, attention), others, strict=True):
+            for results, result in zip((keys, values, cross_attentions), others, strict=True):
                 results.append(result)
         self._count = len(keys)
         heads, d = own.num_heads, own.head_dim
@@ -43,19 +43,19 @@ class OnnxLayers:
             "attention_mask": ["B*G", 1, "K", "T"],
             "conditional": ["B*G", 1, 1],
             "shape": [3],
-            "by_head": [4],
+            "heads_shape": [4],
         }
         for i in range(self._count):
             inputs |= {f"past_{name}_{i}": ["B*G", heads, "P", d] for name in ("keys", "values")}
-            inputs |= {f"poster_{name}_{i}": ["B", heads, "S", d] for name in ("keys", "values")}
-        self._outputs = [hidden, *keys, *values, *attention]
-        self._by_head = [heads, d]
-        self._session, self._session_of_one = _sessions(graph, inputs, self._outputs)
+            inputs |= {f"cross_{name}_{i}": ["B", heads, "S", d] for name in ("keys", "values")}
+        self._outputs = [hidden, *keys, *values, *cross_attentions]
+        self._heads_shape = [heads, d]
+        self._session, self._single_threaded_session = _sessions(graph, inputs, self._outputs)
 
-    def on_one_thread(self) -> OnnxLayers:
-        """The same layers for threads that each do their work alone, side by side."""
+    def single_threaded(self) -> OnnxLayers:
+        """The same layers computed on the calling thread alone, for concurrent decoding."""
         blocks = copy.copy(self)
-        blocks._session = self._session_of_one
+        blocks._session = self._single_threaded_session
         return blocks
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class OnnxLayers:
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
-        with_attention: bool = False,
+        output_attentions: bool = False,
     ) -> LayerOutputs:
         count, (posters, batches, beams, width) = self._count, hidden.shape
         attention_mask = attention_mask[:, None].expand(-1, batches, -1, -1).flatten(0, 1)
@@ -77,21 +77,21 @@ class OnnxLayers:
             "attention_mask": attention_mask[:, None].numpy(),
             "conditional": np.tile([True, False][:batches], posters)[:, None, None],
             "shape": np.array([posters * batches, beams, width]),
-            "by_head": np.array([posters, batches * beams, *self._by_head]),
+            "heads_shape": np.array([posters, batches * beams, *self._heads_shape]),
         }
-        for name, cached in (("past", past), ("poster", cross_attention)):
+        for name, cached in (("past", past), ("cross", cross_attention)):
             for i, (keys, values) in enumerate(cached):
                 feed[f"{name}_keys_{i}"] = keys.flatten(0, 1).numpy()
                 feed[f"{name}_values_{i}"] = values.flatten(0, 1).numpy()
-        wanted = self._outputs if with_attention else self._outputs[: 1 + 2 * count]
+        wanted = self._outputs if output_attentions else self._outputs[: 1 + 2 * count]
         found = [torch.from_numpy(each) for each in self._session.run(wanted, feed)]
         hidden, *both = (each.unflatten(0, (posters, batches)) for each in found[: 1 + 2 * count])
         new_past = list(zip(both[:count], both[count:], strict=True))
         return LayerOutputs(hidden, new_past, found[1 + 2 * count :])
 
 
-class OnnxHead:
-    """The last norm and the projection to the vocabulary."""
+class OnnxLMHead:
+    """The final layer norm and the language-modelling head."""
 
     def __init__(self, norm: nn.LayerNorm, head: nn.Linear, *, int8: bool) -> None:
         graph = Graph(int8)
@@ -101,14 +101,14 @@ class OnnxHead:
             # Tied to the embedding, which is large and must stay as it is.
             normed = graph.norm("hidden", norm.weight, norm.bias, norm.eps)
             logits = graph.shared_linear(normed, head.weight, head.bias)
-        self._session, self._session_of_one = _sessions(
+        self._session, self._single_threaded_session = _sessions(
             graph, {"hidden": ["rows", head.in_features]}, [logits]
         )
 
-    def on_one_thread(self) -> OnnxHead:
-        """The same head for threads that each do their work alone, side by side."""
+    def single_threaded(self) -> OnnxLMHead:
+        """The same head computed on the calling thread alone, for concurrent decoding."""
         head = copy.copy(self)
-        head._session = self._session_of_one
+        head._session = self._single_threaded_session
         return head
 
     def __call__(self, hidden: Tensor) -> Tensor:
@@ -130,9 +130,9 @@ def _sessions(
     Each lays out the weights for itself. In fp32, where these are large, it is one for both.
     """
     data, threads = graph.serialized(inputs, outputs), torch.get_num_threads()
-    together = _session(data, graph.weights, threads)
-    in_turn = threads == 1 or not graph.int8
-    return [together, together if in_turn else _session(data, graph.weights, 1)]
+    multi_threaded = _session(data, graph.weights, threads)
+    shared = threads == 1 or not graph.int8
+    return [multi_threaded, multi_threaded if shared else _session(data, graph.weights, 1)]
 
 
 def _session(data: bytes, weights: Mapping[str, Tensor], threads: int) -> ort.InferenceSession:

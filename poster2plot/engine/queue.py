@@ -1,9 +1,9 @@
-"""Requests of many threads for one engine, decoded together where they wait together.
+"""Requests of many threads for one engine, decoded in dynamic batches.
 
-Threads that decode side by side would fight for the same cores. Here a worker decodes on all of
-them, or as many workers as the engine allows on one each. Whatever waits with the same settings
-when a worker is free becomes its next batch, since a step costs little more for several posters
-than for one. Visitors take turns, however many posters one of them brings.
+Threads that all decode on all cores would fight for them. Here one worker decodes on all of them,
+or as many workers as the engine allows on one each. Whatever waits with the same settings when a
+worker is free becomes its next batch, since a step costs little more for several posters than for
+one. Visitors are served round-robin, however many posters one of them brings.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from poster2plot.engine.search import Hypothesis
 
 LARGEST_BATCH = 16  # posters; more gain little and make those that come next wait
-_GATHER = 0.002  # seconds, for those who ask at the same moment, or again as soon as answered
+_BATCHING_DELAY = (
+    0.002  # seconds, for those who ask at the same moment, or again as soon as answered
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
-    """A poster to decode: how to get its encoder states (1, S, width), and what to tell whom.
+class DecodingRequest:
+    """A poster to decode: `encode` makes its encoder states (1, S, width), in a worker's thread.
 
-    `on_step` gets the best hypothesis after each step, in the worker's thread. To cancel the
-    `future` ends the request, also while it is decoded. `seconds` fills with the time that each
-    stage took: wait, encode, decode.
+    `on_step` gets the best hypothesis after each step, in the same thread. The `future` gets the
+    hypotheses, best first; to cancel it ends the request, also while it is decoded. `seconds` fills
+    with the time that each stage took: wait, encode, decode. `submitted` is of `perf_counter`.
     """
 
-    states: Callable[[], Tensor]
+    encode: Callable[[], Tensor]
     settings: GenerationSettings
     on_step: Callable[[Hypothesis], None] | None = None
     visitor: str = ""
@@ -57,7 +59,7 @@ class DecodingQueue:
         self._engine = engine
         self._workers = 0  # that run
         self._busy = 0  # of them with a batch
-        self._waiting: list[Request] = []
+        self._waiting: list[DecodingRequest] = []
         self._batches = 0
         self._served: dict[str, int] = {}  # the last batch of each visitor who waits for another
         self._lock = threading.Lock()
@@ -65,33 +67,35 @@ class DecodingQueue:
     def __len__(self) -> int:
         """How many requests wait, those not counted that are being decoded."""
         with self._lock:
-            return len(self._in_turn())
+            return len(self._round_robin())
 
-    def submit(self, requests: Sequence[Request]) -> None:
-        """Queue requests; their futures get the plots or the error."""
+    def submit(self, requests: Sequence[DecodingRequest]) -> None:
+        """Queue requests; their futures get the hypotheses or the error."""
         with self._lock:
             self._waiting += requests
-            while self._workers < min(self._engine.side_by_side, self._busy + len(self._waiting)):
+            while self._workers < min(
+                self._engine.max_concurrent_decodings, self._busy + len(self._waiting)
+            ):
                 # Not a daemon: PyTorch aborts a process that ends while one is in its code.
                 threading.Thread(target=self._work, name="decoding").start()
                 self._workers += 1
 
-    def ahead(self, request: Request) -> int:
+    def ahead(self, request: DecodingRequest) -> int:
         """How many requests come before this one; 0 also when it does not wait any more."""
         with self._lock:
-            order = self._in_turn()
+            order = self._round_robin()
         return order.index(request) if request in order else 0
 
     def _work(self) -> None:
         while True:
-            time.sleep(_GATHER)
+            time.sleep(_BATCHING_DELAY)
             if not (batch := self._next_batch()):
                 return
             self._decode(batch)
             with self._lock:
                 self._busy -= 1
 
-    def _in_turn(self) -> list[Request]:
+    def _round_robin(self) -> list[DecodingRequest]:
         """What waits, in the order it is to be served. The lock must be held."""
         turns: Counter[str] = Counter()
         places = {}
@@ -101,20 +105,23 @@ class DecodingQueue:
                 turns[each.visitor] += 1
         return sorted(places, key=places.__getitem__)
 
-    def _next_batch(self) -> list[Request]:
+    def _next_batch(self) -> list[DecodingRequest]:
         """The request whose turn it is and others like it. The worker ends where there is none."""
         with self._lock:
-            order = self._in_turn()
+            order = self._round_robin()
             if not order:
                 self._waiting = []
                 self._workers -= 1
                 return []
             # Free workers share what waits.
-            size = min(LARGEST_BATCH, -(-len(order) // (self._engine.side_by_side - self._busy)))
+            size = min(
+                LARGEST_BATCH,
+                -(-len(order) // (self._engine.max_concurrent_decodings - self._busy)),
+            )
             # While others wait, nobody gets a whole batch: all of it ends when its last plot does.
             share = max(1, LARGEST_BATCH // len({each.visitor for each in order}))
             taken: Counter[str] = Counter()
-            batch: list[Request] = []
+            batch: list[DecodingRequest] = []
             for each in order:
                 if each.settings == order[0].settings and taken[each.visitor] < share:
                     taken[each.visitor] += 1
@@ -129,57 +136,57 @@ class DecodingQueue:
             self._served = {who: when for who, when in self._served.items() if who in here}
             return batch
 
-    def _decode(self, requests: Sequence[Request]) -> None:
-        readable, states = [], []
+    def _decode(self, requests: Sequence[DecodingRequest]) -> None:
+        encoded, encoder_states = [], []
         for request in requests:
             started = time.perf_counter()
             request.seconds["wait"] = started - request.submitted
             try:
-                with self._engine.threads(alone=self._busy == 1):
-                    states.append(request.states())
-                readable.append(request)
+                with self._engine.threads(exclusive=self._busy == 1):
+                    encoder_states.append(request.encode())
+                encoded.append(request)
             except Exception as error:
                 _settle(request.future, error)
             request.seconds["encode"] = time.perf_counter() - started
-        if not readable:
+        if not encoded:
             return
         try:
-            self._run(readable, states)
+            self._run(encoded, encoder_states)
             return
         except Exception as error:
-            if len(readable) == 1:
-                _settle(readable[0].future, error)
+            if len(encoded) == 1:
+                _settle(encoded[0].future, error)
                 return
         # One of them did that, or there was not enough memory for all: halves tell which. They
         # come after the handler, whose traceback keeps the memory of the failed batch.
-        rest = [request for request in readable if not request.future.done()]
+        rest = [request for request in encoded if not request.future.done()]
         half = (len(rest) + 1) // 2
         for part in (rest[:half], rest[half:]):
             if part:
                 self._decode(part)
 
-    def _run(self, requests: Sequence[Request], states: Sequence[Tensor]) -> None:
+    def _run(self, requests: Sequence[DecodingRequest], encoder_states: Sequence[Tensor]) -> None:
         import torch
 
         from poster2plot.engine.engine import Decoding
 
         started = time.perf_counter()
-        decoding = Decoding(self._engine, torch.cat(list(states)), requests[0].settings)
+        decoding = Decoding(self._engine, torch.cat(list(encoder_states)), requests[0].settings)
         while decoding.running:
-            decoding.step(alone=self._busy == 1)
+            decoding.step(exclusive=self._busy == 1)
             for poster in decoding.running:
                 if on_step := requests[poster].on_step:
-                    on_step(decoding.best(poster))
-            for poster in [*decoding.results]:
+                    on_step(decoding.best_hypothesis(poster))
+            for poster in [*decoding.hypotheses]:
                 requests[poster].seconds["decode"] = time.perf_counter() - started
-                _settle(requests[poster].future, decoding.results.pop(poster))
+                _settle(requests[poster].future, decoding.hypotheses.pop(poster))
             gone = [poster for poster in decoding.running if requests[poster].future.cancelled()]
             if gone:
                 decoding.drop(gone)
 
 
 def _settle(future: Future[list[Hypothesis]], outcome: list[Hypothesis] | Exception) -> None:
-    """Hand over plots or an error, unless the request has been cancelled meanwhile."""
+    """Set hypotheses or an error, unless the request has been cancelled meanwhile."""
     try:
         if isinstance(outcome, Exception):
             future.set_exception(outcome)

@@ -1,4 +1,4 @@
-"""What every search has in common: which tokens to go on with, and what it found.
+"""What every decoding strategy has in common: which tokens to go on with, and its hypotheses.
 
 Beam search and sampling both keep N rows of tokens for each of B posters, take in
 log-probabilities (B, N, V) of the next token, and say which rows the next step continues. The order
@@ -26,7 +26,7 @@ class Hypothesis:
 
 
 class Search(Protocol):
-    """What a decoding asks of its search."""
+    """A decoding strategy: `BeamSearch` or `Sampling`."""
 
     tokens: Tensor  # (B, N, length) so far, the start token first
 
@@ -36,19 +36,21 @@ class Search(Protocol):
         Returns the rows (B, N) they continue, or None where each row goes on.
         """
 
-    def over(self) -> Tensor:
+    def finished(self) -> Tensor:
         """Which posters (B) are finished."""
 
-    def keep(self, posters: Tensor) -> None:
-        """Drop all posters but these, (B') indices."""
+    def select(self, posters: Tensor) -> None:
+        """Keep only these posters, (B') indices into the batch."""
 
-    def best(self, poster: int) -> Hypothesis:
-        """The most promising plot of a poster so far."""
+    def best_hypothesis(self, poster: int) -> Hypothesis:
+        """The hypothesis of a poster that has the best score so far."""
 
-    def results(self, poster: int) -> list[Hypothesis]:
-        """The candidates of a finished poster, best first."""
+    def hypotheses(self, poster: int) -> list[Hypothesis]:
+        """The `num_candidates` hypotheses of a finished poster, best first."""
 
 
-def up_to_end(end: int, token_ids: list[int]) -> tuple[int, ...]:
+def until_eos(eos_token_id: int, token_ids: list[int]) -> tuple[int, ...]:
     """The token ids up to the first end token, with it; all where there is none."""
-    return tuple(token_ids[: token_ids.index(end) + 1] if end in token_ids else token_ids)
+    if eos_token_id in token_ids:
+        token_ids = token_ids[: token_ids.index(eos_token_id) + 1]
+    return tuple(token_ids)

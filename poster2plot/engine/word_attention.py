@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class WordAttention:
-    """A word of a plot, and how much its choice looked at each patch of the poster.
+    """A word of a plot, and its cross-attention weights over the patches of the poster.
 
     `weights` (rows, columns) lie over the picture as the model saw it: the mean of the decoder's
     cross-attention over heads, layers and the tokens of the word. What they lack to a sum of 1 fell
@@ -32,9 +32,9 @@ def by_word(
     tokenizer: PreTrainedTokenizerBase,
     grid: tuple[int, int],
 ) -> list[WordAttention]:
-    """Lay weights (T, S) of tokens over encoder states on the words of their tidied `text`.
+    """Average weights (T, S) of tokens over encoder states by the words of their tidied `text`.
 
-    The last rows × columns states are the patches, row by row.
+    The last rows × columns encoder states are the patches, row by row: `grid` is their number.
     """
     special = set(tokenizer.all_special_ids)
     words: dict[int, list[int]] = {}  # the places of each word's tokens

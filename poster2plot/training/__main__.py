@@ -5,7 +5,7 @@
   evaluate   measure a checkpoint: does it look at the poster, does it fit?
   export     write the bundled format with a model card
 
-The bundled model also takes convert, pretrain, align and match before `train`;
+The bundled model also takes convert, pretrain, align and match-texts before `train`;
 docs/training.md shows its run. `COMMAND --help` explains each. For several GPUs
 put `accelerate launch -m` in place of `python -m`.
 """
@@ -74,12 +74,18 @@ def _add_train(commands: typing.Any) -> None:
         action="store_true",
         help="like the original, never teach the end token; such a model cannot stop",
     )
-    command.add_argument("--states", type=Path, nargs="*", help="saved encoder states")
     command.add_argument(
-        "--matched", type=Path, nargs="*", default=[], help="CSV (id, text) of further plots"
+        "--encoder-states", type=Path, nargs="*", help="encoder states that `align` saved"
     )
     command.add_argument(
-        "--only-matched", action="store_true", help="learn those alone, not the dataset's pairs"
+        "--pseudo-labels",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="CSV (id, text) of `match-texts` or `self-train`",
+    )
+    command.add_argument(
+        "--only-pseudo-labels", action="store_true", help="no pairs of the dataset"
     )
     command.add_argument("--evaluate-every", type=int, help="steps; default: once an epoch")
     command.add_argument("--samples", type=int, default=6, help="posters in each samples-*.png")
@@ -105,11 +111,11 @@ def _add_train(commands: typing.Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from poster2plot.training.batches import Captions, to_examples
-    from poster2plot.training.bundled.text_matching import read_matches
+    from poster2plot.training.bundled.text_matching import read_pseudo_labels
     from poster2plot.training.callbacks import LossCurve, SamplePlots
     from poster2plot.training.compose import compose
     from poster2plot.training.dataset import Dataset
-    from poster2plot.training.encoder_states import States
+    from poster2plot.training.encoder_states import EncoderStates
     from poster2plot.training.train import train_captioner
 
     names = {field.name for field in dataclasses.fields(Recipe)}
@@ -119,17 +125,17 @@ def _train(options: argparse.Namespace) -> None:
     recipe = dataclasses.replace(PRESETS[options.preset], **changes)
     dataset = Dataset.read(options.data)
     captioner = compose(recipe)
-    states = States(*options.states) if options.states else None
-    train = [] if options.only_matched else to_examples(dataset.split("train"), recipe)
-    for path in options.matched:
-        train += read_matches(path, dataset)
+    encoder_states = EncoderStates(*options.encoder_states) if options.encoder_states else None
+    train = [] if options.only_pseudo_labels else to_examples(dataset.split("train"), recipe)
+    for path in options.pseudo_labels:
+        train += read_pseudo_labels(path, dataset)
     valid = to_examples(dataset.split("valid"), recipe)
     options.out.mkdir(parents=True, exist_ok=True)
     train_captioner(
         captioner,
         recipe,
-        Captions(train, captioner.tokenizer, recipe, states),
-        Captions(valid, captioner.tokenizer, recipe, states),
+        Captions(train, captioner.tokenizer, recipe, encoder_states),
+        Captions(valid, captioner.tokenizer, recipe, encoder_states),
         options.out,
         evaluate_every=options.evaluate_every,
         callbacks=[
@@ -152,14 +158,16 @@ def _add_evaluate(commands: typing.Any) -> None:
     command.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     command.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder")
     command.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    command.add_argument("--most", type=int, help="pairs to draw; without it all")
+    command.add_argument("--max-pairs", type=int, help="pairs to draw; without it all")
     command.add_argument(
         "--embedder",
         default="sentence-transformers/all-MiniLM-L6-v2",
         help="sentence embedding model",
     )
     command.add_argument("--guidance", type=float, help="without it the model's own")
-    command.add_argument("--sheet", type=int, default=30, help="posters on the contact sheet")
+    command.add_argument(
+        "--contact-sheet", type=int, default=30, help="posters on the contact sheet"
+    )
     command.set_defaults(run=_evaluate)
 
 
@@ -178,10 +186,10 @@ def _evaluate(options: argparse.Namespace) -> None:
         Embedder(options.embedder, device=str(checkpoint.device)),
         settings=GenerationSettings(guidance=options.guidance),
         cache=options.out,
-        most=options.most,
+        max_pairs=options.max_pairs,
     )
     options.out.mkdir(parents=True, exist_ok=True)
-    found.save(options.out, shown=options.sheet)
+    found.save(options.out, shown=options.contact_sheet)
     print(found.markdown())
 
 

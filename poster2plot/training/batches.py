@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
 from poster2plot.training.dataset import Pair, Picture
-from poster2plot.training.encoder_states import States
+from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.recipe import Recipe
-from poster2plot.training.target_texts import IGNORED, premise
+from poster2plot.training.target_texts import IGNORE_INDEX, premise
 
-STEP = 8  # tokens; few widths of batches, because CPU kernels are prepared for each anew
+PAD_TO_MULTIPLE_OF = 8  # tokens; few widths of batches: CPU kernels are prepared for each anew
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Captions(Dataset[dict[str, Any]]):
         examples: Sequence[Example],
         tokenizer: PreTrainedTokenizerBase,
         recipe: Recipe,
-        states: States | None = None,
+        encoder_states: EncoderStates | None = None,
     ) -> None:
-        self._examples, self._states = examples, states
+        self._examples, self._encoder_states = examples, encoder_states
         self._labels = [target_ids(tokenizer, example.text, recipe) for example in examples]
         self.lengths = [len(ids) for ids in self._labels]
 
@@ -66,19 +66,19 @@ class Captions(Dataset[dict[str, Any]]):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         example = self._examples[i]
-        shown: dict[str, Any] = {"labels": self._labels[i]}
-        if self._states is not None:
-            shown["states"] = self._states[example.id]
+        item: dict[str, Any] = {"labels": self._labels[i]}
+        if self._encoder_states is not None:
+            item["encoder_states"] = self._encoder_states[example.id]
         else:
-            shown["image"] = example.picture.read()
-        return shown
+            item["image"] = example.picture.read()
+        return item
 
 
 class Collator:
-    """Examples to one batch: `labels` and `decoder_input_ids` (B, T), and what is seen.
+    """Examples to one batch: `labels` and `decoder_input_ids` (B, T), and pictures.
 
-    What is seen is `pixel_values` (B, 3, H, W) or `states` (B, S, width). The decoder's inputs are
-    the labels one step later, after the start token.
+    Pictures are `pixel_values` (B, 3, H, W) or `encoder_states` (B, S, width). The decoder's inputs
+    are the labels shifted right, after the start token.
     """
 
     def __init__(
@@ -93,17 +93,19 @@ class Collator:
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         labels = pad_sequence(
-            [torch.tensor(row["labels"]) for row in rows], batch_first=True, padding_value=IGNORED
+            [torch.tensor(row["labels"]) for row in rows],
+            batch_first=True,
+            padding_value=IGNORE_INDEX,
         )
-        width = self._fixed or -(-labels.shape[1] // STEP) * STEP
-        labels = F.pad(labels, (0, width - labels.shape[1]), value=IGNORED)
+        width = self._fixed or -(-labels.shape[1] // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF
+        labels = F.pad(labels, (0, width - labels.shape[1]), value=IGNORE_INDEX)
         inputs = F.pad(labels[:, :-1], (1, 0), value=self._end)
         batch: dict[str, Any] = {
             "labels": labels,
-            "decoder_input_ids": inputs.masked_fill(inputs == IGNORED, self._end),
+            "decoder_input_ids": inputs.masked_fill(inputs == IGNORE_INDEX, self._end),
         }
-        if "states" in rows[0]:
-            batch["states"] = torch.stack([row["states"] for row in rows])
+        if "encoder_states" in rows[0]:
+            batch["encoder_states"] = torch.stack([row["encoder_states"] for row in rows])
         else:
             images = [row["image"] for row in rows]
             batch |= self._image_processor(images, return_tensors="pt")
@@ -129,7 +131,7 @@ class LengthBucketSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        noise = torch.rand(len(self._lengths), generator=generator) * STEP
+        noise = torch.rand(len(self._lengths), generator=generator) * PAD_TO_MULTIPLE_OF
         order = (torch.tensor(self._lengths) + noise).argsort()
         whole = len(order) // self._batch * self._batch
         groups = order[:whole].view(-1, self._batch)
@@ -137,28 +139,35 @@ class LengthBucketSampler(Sampler[int]):
         yield from torch.cat([groups.flatten(), order[whole:]]).tolist()
 
 
-def corrupt(inputs: Tensor, share: float, vocabulary: int) -> Tensor:
-    """Decoder inputs (B, T) with a share of the tokens replaced at random, the first excepted."""
+def drop_words(inputs: Tensor, share: float, vocab_size: int) -> Tensor:
+    """Decoder inputs (B, T) with a share of the token ids replaced at random, the first excepted.
+
+    Word dropout (Bowman et al. 2016, arXiv:1511.06349), which makes the decoder rely on the
+    picture; there an unknown word takes the place, here a random token.
+    """
     replaced = torch.rand(inputs.shape, device=inputs.device) < share
     replaced[:, 0] = False
-    noise = torch.randint(vocabulary, inputs.shape, device=inputs.device)
+    noise = torch.randint(vocab_size, inputs.shape, device=inputs.device)
     return torch.where(replaced, noise, inputs)
 
 
-def drop_pictures(states: Tensor, share: float) -> Tensor:
-    """Encoder states (B, S, width) with those of a share of the samples set to zero.
+def drop_conditioning(encoder_states: Tensor, share: float) -> Tensor:
+    """Encoder states (B, S, width), those of a share of the samples replaced by null embeddings.
 
-    That is the unconditional stream of classifier-free guidance (`poster2plot.engine.guidance`).
+    Conditioning dropout of classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598), by
+    which one model is also the unconditional one (`poster2plot.engine.guidance`). The null
+    embedding is zero.
     """
-    return states * (torch.rand(len(states), 1, 1, device=states.device) >= share)
+    keep = torch.rand(len(encoder_states), 1, 1, device=encoder_states.device) >= share
+    return encoder_states * keep
 
 
-def drop_patches(states: Tensor, share: float) -> Tensor:
+def drop_patches(encoder_states: Tensor, share: float) -> Tensor:
     """Encoder states (B, S, width) less a random share of the patches; the CLS state stays.
 
-    All posters lose the same ones. It is cheaper, and posters are not learnt by heart
-    (PatchDropout, Liu et al. 2022, arXiv:2208.07220).
+    All posters lose the same ones. It is cheaper and regularizes (PatchDropout, Liu et al. 2022,
+    arXiv:2208.07220).
     """
-    patches = states.shape[1] - 1
-    kept = torch.randperm(patches, device=states.device)[: round(patches * (1 - share))]
-    return torch.cat([states[:, :1], states[:, 1 + kept]], dim=1)
+    patches = encoder_states.shape[1] - 1
+    kept = torch.randperm(patches, device=encoder_states.device)[: round(patches * (1 - share))]
+    return torch.cat([encoder_states[:, :1], encoder_states[:, 1 + kept]], dim=1)

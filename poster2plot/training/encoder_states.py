@@ -13,8 +13,11 @@ from poster2plot.training.dataset import Pair
 BATCH = 32  # posters at once
 
 
-class States:
-    """Encoder states by poster id, float16 on disk."""
+class EncoderStates:
+    """Encoder states (S, width) by poster id, float16 on disk, as `save_encoder_states` wrote them.
+
+    Raises `OSError` for a path that cannot be read, `KeyError` for a poster that is not there.
+    """
 
     def __init__(self, *paths: Path) -> None:
         self._rows: dict[str, npt.NDArray[np.float16]] = {}
@@ -24,22 +27,25 @@ class States:
             self._rows |= zip(ids, array, strict=True)
 
     def __getitem__(self, id: str) -> Tensor:
-        """States of one poster, float32 (S, width)."""
+        """Encoder states of one poster, float32 (S, width)."""
         return torch.from_numpy(self._rows[id].astype(np.float32))
 
 
-def save_states(
-    path: Path, pairs: Sequence[Pair], states: Callable[[Sequence[Pair]], Tensor]
+def save_encoder_states(
+    path: Path, pairs: Sequence[Pair], encode: Callable[[Sequence[Pair]], Tensor]
 ) -> None:
-    """Write `states` (B, S, width) of all pairs to `path`, their ids to the same with `.ids`."""
+    """Write what `encode` makes of all pairs, (B, S, width), to `path`.
+
+    The ids of the pairs go to the same path with the suffix `.ids`.
+    """
     array: npt.NDArray[np.float16] | None = None
     for start in range(0, len(pairs), BATCH):
         with torch.inference_mode():
-            found = states(pairs[start : start + BATCH]).half().cpu().numpy()
+            encoded = encode(pairs[start : start + BATCH]).half().cpu().numpy()
         if array is None:
-            shape = (len(pairs), *found.shape[1:])
+            shape = (len(pairs), *encoded.shape[1:])
             array = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-        array[start : start + len(found)] = found
+        array[start : start + len(encoded)] = encoded
         if start % (20 * BATCH) == 0:
-            print(f"states of {start + len(found)} of {len(pairs)} posters", flush=True)
+            print(f"states of {start + len(encoded)} of {len(pairs)} posters", flush=True)
     path.with_suffix(".ids").write_text("\n".join(pair.id for pair in pairs), encoding="utf-8")

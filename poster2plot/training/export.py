@@ -14,6 +14,7 @@ from poster2plot.checkpoints.checksums import write_checksums
 from poster2plot.errors import InputError
 from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import SPLITS, Dataset
+from poster2plot.training.recipe import SAVED_NAMES
 
 CARD = Path(__file__).with_name("card.md")
 
@@ -65,7 +66,11 @@ def model_card(
     notes: str,
     licence: str,
 ) -> str:
-    """The card of a captioner, in Markdown with the Hub's metadata."""
+    """The card of a captioner, in Markdown with the Hub's metadata.
+
+    `recipe` is that of `training.json`; `figures` and `notes` are Markdown. Raises `InputError`
+    where `data` holds no prepared dataset.
+    """
     dataset = Dataset.read(data)
     report = json.loads((data / "report.json").read_text(encoding="utf-8"))
     train = dataset.split("train")
@@ -75,6 +80,7 @@ def model_card(
     encoder, decoder = model.config.encoder, model.config.decoder
     # Paths on this machine say nothing to a reader; the last part of a name does.
     parts = {"encoder", "decoder"}
+    fields = {saved: field for field, saved in SAVED_NAMES.items()}
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         name=name,
         licence=licence,
@@ -85,7 +91,10 @@ def model_card(
         guidance=f"{model.config.recommended_guidance:g}",
         recipe=_table(
             ["setting", "value"],
-            [[key, Path(str(v)).name if key in parts else v] for key, v in recipe.items()],
+            [
+                [fields.get(key, key), Path(str(v)).name if key in parts else v]
+                for key, v in recipe.items()
+            ],
         ),
         splits=_table(["split", "pairs"], [[s, len(dataset.split(s))] for s in SPLITS]),
         dropped=", ".join(f"{count} {why}" for why, count in sorted(report["dropped"].items()))

@@ -3,8 +3,8 @@
 `ORIGINAL` is the notebook of deepklarity/poster2plot (2021); `SMALL` made the bundled model.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Targets = Literal["whole", "premise"]
@@ -17,7 +17,7 @@ class Recipe:
     encoder: str  # name or path of a vision encoder
     decoder: str  # name or path of a GPT-2 language model, or of a captioner that has one
 
-    targets: Targets = "whole"  # plots as they are, or their opening premise (`texts.premise`)
+    targets: Targets = "whole"  # plots, or their opening `target_texts.premise`
     max_target_length: int = 64  # tokens, the end token among them
     append_eos: bool = True  # else the model never learns to stop, like the original
     pad_to_longest: bool = False  # pad to max_target_length always, or to the longest of a batch
@@ -30,9 +30,9 @@ class Recipe:
     warmup_steps: int = 0
     weight_decay: float = 0.0
     train_encoder: bool = True
-    token_dropout: float = 0.0  # share of decoder inputs replaced at random
-    picture_dropout: float = 0.0  # share of samples that see no picture, for guidance
-    patch_dropout: float = 0.0  # share of the patches that a batch does not see
+    word_dropout: float = 0.0  # share of decoder inputs replaced (`batches.drop_words`)
+    conditioning_dropout: float = 0.0  # share of samples without a picture, for guidance
+    patch_dropout: float = 0.0  # share of patches left out of a batch (`batches.drop_patches`)
     precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
     seed: int = 42
 
@@ -46,9 +46,13 @@ class Recipe:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0.")
-        for name in ("token_dropout", "picture_dropout", "patch_dropout"):
+        for name in ("word_dropout", "conditioning_dropout", "patch_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields under their names in `training.json`."""
+        return {SAVED_NAMES.get(name, name): value for name, value in asdict(self).items()}
 
 
 ORIGINAL = Recipe(
@@ -70,12 +74,15 @@ SMALL = Recipe(
     warmup_steps=100,
     weight_decay=0.01,
     train_encoder=False,
-    token_dropout=0.12,
-    picture_dropout=0.12,
+    word_dropout=0.12,
+    conditioning_dropout=0.12,
     patch_dropout=0.6,
     length_penalty=2.0,
     no_repeat_ngram_size=2,
     guidance=5.0,
 )
+
+# Of fields, where `training.json` has others.
+SAVED_NAMES = {"word_dropout": "token_dropout", "conditioning_dropout": "picture_dropout"}
 
 PRESETS = {"original": ORIGINAL, "small": SMALL}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100  # the label that torch's cross-entropy skips
+IGNORE_INDEX = -100  # the label that torch's cross-entropy skips
 LONGEST = 230  # characters of a target plot
 LONGEST_TITLE = 32  # tokens
 _OPEN_BLOCKS = 32  # that wait for a plot which fills them
@@ -27,11 +27,11 @@ _WRONG_REGISTER = re.compile(
 )
 
 
-def premise(text: str, *, longest: int = LONGEST, most_names: int = 2) -> str | None:
+def premise(text: str, *, longest: int = LONGEST, max_names: int = 2) -> str | None:
     """The opening whole sentences of a plot, or None where the text makes a poor target.
 
     `longest` is in characters. Texts of the wrong register, in other scripts, unfinished, or with
-    more than `most_names` capitalised words inside sentences (nobody can see a name on a poster)
+    more than `max_names` capitalised words inside sentences (nobody can see a name on a poster)
     are refused.
     """
     text = " ".join(text.replace("…", "...").split())
@@ -45,7 +45,7 @@ def premise(text: str, *, longest: int = LONGEST, most_names: int = 2) -> str | 
         kept = longer
     if not 40 <= len(kept) <= longest or kept[-1] not in ".!?" or kept.endswith(".."):
         return None
-    return kept if len(_NAME.findall(kept)) <= most_names else None
+    return kept if len(_NAME.findall(kept)) <= max_names else None
 
 
 class Plot(NamedTuple):
@@ -58,7 +58,8 @@ class Plot(NamedTuple):
 def read_corpus(path: Path) -> list[Plot]:
     """Distinct premises of a `text` column, in a CSV file that may be gzipped.
 
-    Each has the title of its first row, where the file has a `title` column.
+    Each has the title of its first row, where the file has a `title` column. Raises `OSError` and,
+    without a `text` column, `KeyError`.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8", newline="") as file:
@@ -79,18 +80,18 @@ def packed_blocks(
     tokenizer: PreTrainedTokenizerBase,
     plots: Sequence[Plot],
     *,
-    length: int,
-    longest: int,
+    block_size: int,
+    max_length: int,
     seed: int,
     title_dropout: float = 0.0,
 ) -> dict[str, Tensor]:
-    """Plots in random order, several to a block: input_ids, labels and position_ids (N, length).
+    """Plots packed in random order: input_ids, labels and position_ids, all (N, block_size).
 
     A plot is start · title · separator · text · end, or start · text · end where it has no title,
     where its title is dropped, and where the tokenizer has no separator. Start and end are one
     token. Positions count from each start, by which transformers keeps the plots of a block from
-    seeing each other; only text and end are targets. A plot of more than `longest` tokens is left
-    out. Constant shapes keep the CPU's matrix kernels from being prepared anew at each step.
+    seeing each other; only text and end are targets. A plot of more than `max_length` tokens is
+    left out. Constant shapes keep the CPU's matrix kernels from being prepared anew at each step.
     """
     random = Random(seed)
     order = random.sample(range(len(plots)), len(plots))
@@ -104,16 +105,16 @@ def packed_blocks(
         if titled:
             prompt += [*title_ids(tokenizer, plots[i].title), separator]
         size = len(prompt) + len(text) + 1
-        if size > min(longest, length):
+        if size > min(max_length, block_size):
             continue
-        fitting = [block for block in open_blocks if len(block.ids) + size <= length]
+        fitting = [block for block in open_blocks if len(block.ids) + size <= block_size]
         if fitting:
             block = max(fitting, key=lambda block: len(block.ids))
         else:
             block = _Block([], [], [])
             open_blocks.append(block)
         block.ids.extend([*prompt, *text, end])
-        block.labels.extend([*[IGNORED] * len(prompt), *text, end])
+        block.labels.extend([*[IGNORE_INDEX] * len(prompt), *text, end])
         block.positions.extend(range(size))
         if len(open_blocks) > _OPEN_BLOCKS:
             fullest = max(open_blocks, key=lambda block: len(block.ids))
@@ -121,9 +122,9 @@ def packed_blocks(
             full.append(fullest)
     blocks = [*full, *open_blocks]
     for block in blocks:
-        missing = length - len(block.ids)
+        missing = block_size - len(block.ids)
         block.ids.extend([end] * missing)
-        block.labels.extend([IGNORED] * missing)
+        block.labels.extend([IGNORE_INDEX] * missing)
         block.positions.extend([0] * missing)
     return {
         "input_ids": torch.tensor([block.ids for block in blocks]),

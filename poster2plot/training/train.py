@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,13 @@ from poster2plot.training.batches import (
     Captions,
     Collator,
     LengthBucketSampler,
-    corrupt,
+    drop_conditioning,
     drop_patches,
-    drop_pictures,
+    drop_words,
 )
 from poster2plot.training.compose import Captioner
 from poster2plot.training.recipe import Recipe
-from poster2plot.training.target_texts import IGNORED
+from poster2plot.training.target_texts import IGNORE_INDEX
 
 
 def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:
@@ -41,14 +40,14 @@ def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None =
     ignores the count that the Trainer passes it.)
     """
     total = F.cross_entropy(
-        outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        outputs.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
     )
-    count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
     return total / count
 
 
 class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
-    """`Seq2SeqTrainer` with the recipe's noise, learning rates and order of batches."""
+    """`Seq2SeqTrainer` with the recipe's dropouts, learning rates and order of batches."""
 
     def __init__(
         self,
@@ -71,30 +70,31 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
         # Its forward passes unknown arguments on to the encoder, which does not want the count.
         self.model_accepts_loss_kwargs = False
-        captioner.model.encoder.register_forward_hook(self._hide)
+        captioner.model.encoder.register_forward_hook(self._drop_out_hook)
 
-    def _hide(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
+    def _drop_out_hook(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
         if encoder.training:
-            output["last_hidden_state"] = self._hidden(output.last_hidden_state)
+            output["last_hidden_state"] = self._drop_out(output.last_hidden_state)
 
-    def _hidden(self, states: Tensor) -> Tensor:
-        """Encoder states without what the recipe drops in training."""
+    def _drop_out(self, encoder_states: Tensor) -> Tensor:
+        """Encoder states (B, S, width) after the recipe's PatchDropout and conditioning dropout."""
         if self._recipe.patch_dropout:
-            states = drop_patches(states, self._recipe.patch_dropout)
-        if self._recipe.picture_dropout:
-            states = drop_pictures(states, self._recipe.picture_dropout)
-        return states
+            encoder_states = drop_patches(encoder_states, self._recipe.patch_dropout)
+        if self._recipe.conditioning_dropout:
+            encoder_states = drop_conditioning(encoder_states, self._recipe.conditioning_dropout)
+        return encoder_states
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
-        """The loss on saved encoder states or pictures, with noise where the model trains."""
+        """The loss on saved encoder states or pictures, with dropouts where the model trains."""
         recipe = self._recipe
-        if model.training and recipe.token_dropout:
+        if model.training and recipe.word_dropout:
             size = self.model.decoder.config.vocab_size
-            noisy = corrupt(inputs["decoder_input_ids"], recipe.token_dropout, size)
-            inputs = inputs | {"decoder_input_ids": noisy}
-        if "states" in inputs:
-            states = self._hidden(inputs["states"]) if model.training else inputs["states"]
-            inputs = {key: value for key, value in inputs.items() if key != "states"}
+            corrupted = drop_words(inputs["decoder_input_ids"], recipe.word_dropout, size)
+            inputs = inputs | {"decoder_input_ids": corrupted}
+        if "encoder_states" in inputs:
+            states = inputs["encoder_states"]
+            states = self._drop_out(states) if model.training else states
+            inputs = {key: value for key, value in inputs.items() if key != "encoder_states"}
             inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
         return super().compute_loss(model, inputs, *args, **options)
 
@@ -160,7 +160,7 @@ def train_captioner(
     if trainer.is_world_process_zero():
         captioner.save(out)
         made = {
-            "recipe": asdict(recipe),
+            "recipe": recipe.to_json(),
             "processes": args.world_size,
             "log": trainer.state.log_history,
         }

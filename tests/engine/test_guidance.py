@@ -2,16 +2,16 @@ import pytest
 import torch
 from transformers import LogitsProcessorList
 
-from poster2plot.engine.guidance import WINDOW, PictureGuidance, guide, word_starts
+from poster2plot.engine.guidance import WINDOW, GuidanceLogitsProcessor, guide, word_start_mask
 from support.toy_model import tiny_model, tiny_tokenizer
 
 ANYWHERE = torch.ones(320, dtype=torch.bool)
 
 
 def plain_unconditional(model, input_ids):
-    """The stream without a poster, recomputed whole: as many zero states as there are patches."""
-    states = torch.zeros(len(input_ids), 17, model.encoder.config.hidden_size)
-    output = model.decoder(input_ids, encoder_hidden_states=states, use_cache=False)
+    """The unconditional batch, recomputed whole: as many null embeddings as encoder states."""
+    null_embeddings = torch.zeros(len(input_ids), 17, model.encoder.config.hidden_size)
+    output = model.decoder(input_ids, encoder_hidden_states=null_embeddings, use_cache=False)
     return output.logits[:, -1].log_softmax(-1)
 
 
@@ -20,7 +20,7 @@ def test_the_formula():
     ids = torch.tensor([[319, 5, 9], [319, 7, 2]])
     scores = torch.randn(2, 320)
     with torch.inference_mode():
-        guided = PictureGuidance(model, 3.0, ANYWHERE)(ids, scores)
+        guided = GuidanceLogitsProcessor(model, 3.0, ANYWHERE)(ids, scores)
         conditional, unconditional = scores.log_softmax(-1), plain_unconditional(model, ids)
     near = conditional >= conditional.amax(-1, keepdim=True) - WINDOW
     assert torch.equal(guided.isfinite(), near)
@@ -37,7 +37,7 @@ def test_the_cache_follows_the_beams(beams: int):
     """Whatever beam search reorders, cached and recomputed guidance write the same tokens."""
     model = tiny_model()
 
-    class Recomputed(PictureGuidance):
+    class Recomputed(GuidanceLogitsProcessor):
         def _unconditional(self, input_ids):
             return plain_unconditional(self.model, input_ids)
 
@@ -52,7 +52,7 @@ def test_the_cache_follows_the_beams(beams: int):
             no_repeat_ngram_size=2,
             logits_processor=LogitsProcessorList([guidance]),
         )
-        for guidance in (PictureGuidance(model, 2.5, ANYWHERE), recomputed)
+        for guidance in (GuidanceLogitsProcessor(model, 2.5, ANYWHERE), recomputed)
     ]
     assert torch.equal(*texts)
 
@@ -61,29 +61,29 @@ def test_guidance_keeps_banned_tokens_out():
     ids, scores = torch.tensor([[319]]), torch.zeros(1, 320)
     scores[0, 7] = -torch.inf
     with torch.inference_mode():
-        guided = PictureGuidance(tiny_model(), 4.0, ANYWHERE)(ids, scores)
+        guided = GuidanceLogitsProcessor(tiny_model(), 4.0, ANYWHERE)(ids, scores)
     assert guided[0, 7] == -torch.inf
     assert not guided.isnan().any()
 
 
 def test_inside_a_word_the_plain_model_goes_on():
-    starts = torch.tensor([True, True, False, False])
+    word_starts = torch.tensor([True, True, False, False])
     unconditional = torch.tensor([0.25, 0.25, 0.4, 0.1]).log()
     inside = torch.tensor([0.2, 0.1, 0.6, 0.1]).log()
-    nothing_yet = torch.empty(0, dtype=torch.long)
-    guided, ids = guide(inside, unconditional, 4.0, nothing_yet, starts)
+    no_tokens = torch.empty(0, dtype=torch.long)
+    guided, ids = guide(inside, unconditional, 4.0, no_tokens, word_starts)
     torch.testing.assert_close(guided, inside[ids])
     between = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
-    guided, ids = guide(between, unconditional, 4.0, nothing_yet, starts)
+    guided, ids = guide(between, unconditional, 4.0, no_tokens, word_starts)
     assert ids.tolist() == [0, 1, 2, 3]  # best first
-    assert guided.isfinite().tolist() == starts.tolist()
+    assert guided.isfinite().tolist() == word_starts.tolist()
     assert guided[0] - guided[1] == pytest.approx(4 * (between[0] - between[1]))
 
 
 def test_the_tokens_that_may_begin_a_word():
     tokenizer = tiny_tokenizer()
-    starts = word_starts(tokenizer, len(tokenizer) + 2)
-    assert len(starts) == len(tokenizer) + 2
+    word_starts = word_start_mask(tokenizer, len(tokenizer) + 2)
+    assert len(word_starts) == len(tokenizer) + 2
     for text, expected in {" a": True, "a": False, ".": True, "7": True, "\n": True}.items():
         [token] = tokenizer.encode(text)
-        assert starts[token] == expected
+        assert word_starts[token] == expected

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from poster2plot import CheckpointError, Poster2Plot
-from poster2plot.engine.linear import Linear, lay_out_linears, precisions
+from poster2plot.engine.linear import Linear, precisions, prepack_linears
 
 CPU = torch.device("cpu")
 TOLERANCE = {"fp32": 1e-5, "int8": 0.03}
@@ -41,7 +41,7 @@ def test_every_linear_layer_of_a_module_is_replaced():
     x = torch.randn(3, 4)
     with torch.inference_mode():
         expected = module(x)
-        lay_out_linears(module, "fp32")
+        prepack_linears(module, "fp32")
         torch.testing.assert_close(module(x), expected)
     assert not any(type(each) is torch.nn.Linear for each in module.modules())
 

@@ -11,7 +11,7 @@ import torch
 from poster2plot import GenerationSettings
 from poster2plot.engine import quantization
 from poster2plot.engine.engine import Engine
-from poster2plot.engine.queue import LARGEST_BATCH, DecodingQueue, Request
+from poster2plot.engine.queue import LARGEST_BATCH, DecodingQueue, DecodingRequest
 from support.toy_model import tiny_model
 
 SHORT = GenerationSettings(max_length=12)
@@ -26,18 +26,18 @@ def engine() -> Engine:
 
 @pytest.fixture
 def wide_engine(two_threads: None, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """Two workers decode side by side, and weights as small as these are in int8 too."""
+    """Two workers decode concurrently, and weights as small as these are in int8 too."""
     monkeypatch.setattr(quantization, "_SMALL", 0)
     return Engine(tiny_model(), "int8")
 
 
-def states(engine: Engine, seed: int) -> torch.Tensor:
+def encoder_states(engine: Engine, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return engine.encode(torch.randn(1, 3, 32, 32, generator=generator))
 
 
-def request(engine: Engine, seed: int, settings=SHORT, on_step=None, visitor="") -> Request:
-    return Request(lambda: states(engine, seed), settings, on_step, visitor)
+def request(engine: Engine, seed: int, settings=SHORT, on_step=None, visitor="") -> DecodingRequest:
+    return DecodingRequest(lambda: encoder_states(engine, seed), settings, on_step, visitor)
 
 
 def tokens(plots) -> list[tuple[int, ...]]:
@@ -45,7 +45,7 @@ def tokens(plots) -> list[tuple[int, ...]]:
 
 
 def alone(engine: Engine, seed: int, settings=SHORT) -> list[tuple[int, ...]]:
-    return tokens(engine.decode(states(engine, seed), settings)[0])
+    return tokens(engine.decode(encoder_states(engine, seed), settings)[0])
 
 
 class Gate:
@@ -100,7 +100,7 @@ def test_no_batch_is_larger_than_the_limit(engine: Engine):
     assert steps[: LARGEST_BATCH + 1] == [*range(LARGEST_BATCH), 0]
 
 
-def test_workers_side_by_side_share_what_waits(wide_engine: Engine):
+def test_concurrent_workers_share_what_waits(wide_engine: Engine):
     queue, together, met = DecodingQueue(wide_engine), threading.Barrier(2), set()
     decoded: defaultdict[int, list[int]] = defaultdict(list)  # posters by thread
 
@@ -164,10 +164,13 @@ def broken(*_):
 
 @pytest.mark.parametrize(
     "failing",
-    [Request(broken, SHORT), Request(lambda: torch.zeros(1, 17, 32), SHORT, broken)],
-    ids=["while read", "while decoded"],
+    [
+        DecodingRequest(broken, SHORT),
+        DecodingRequest(lambda: torch.zeros(1, 17, 32), SHORT, broken),
+    ],
+    ids=["while encoded", "while decoded"],
 )
-def test_a_failing_request_harms_no_other(engine: Engine, failing: Request):
+def test_a_failing_request_harms_no_other(engine: Engine, failing: DecodingRequest):
     queue = DecodingQueue(engine)
     failing = replace(failing, future=type(failing.future)())
     others = [request(engine, seed) for seed in (1, 2)]
@@ -204,7 +207,7 @@ def test_who_was_served_longest_ago_comes_first(engine: Engine):
     queue, served = DecodingQueue(engine), []
     gate = hold(engine, queue)
 
-    def ask(visitor: str, seed: int) -> Request:
+    def ask(visitor: str, seed: int) -> DecodingRequest:
         settings = replace(SHORT, seed=seed)
         return request(engine, seed, settings, lambda _: served.append(visitor), visitor)
 

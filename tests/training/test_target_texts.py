@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import GPT2Tokenizer
 
 from poster2plot.training.target_texts import (
-    IGNORED,
+    IGNORE_INDEX,
     LONGEST_TITLE,
     Plot,
     packed_blocks,
@@ -64,7 +64,7 @@ def in_block(tokenizer: GPT2Tokenizer, block: dict[str, Tensor]) -> list[tuple[s
     found = []
     for start, end in pairwise(starts):
         ids, labels = block["input_ids"][start:end], block["labels"][start:end]
-        targets = labels != IGNORED
+        targets = labels != IGNORE_INDEX
         if targets.any():
             assert torch.equal(ids[targets], labels[targets])
             assert torch.equal(block["position_ids"][start:end], torch.arange(end - start))
@@ -75,7 +75,7 @@ def in_block(tokenizer: GPT2Tokenizer, block: dict[str, Tensor]) -> list[tuple[s
 @pytest.mark.parametrize("length", [96, 200])
 def test_blocks_hold_each_plot_once_after_its_title(length: int):
     tokenizer = separated()
-    blocks = packed_blocks(tokenizer, PLOTS, length=length, longest=96, seed=0)
+    blocks = packed_blocks(tokenizer, PLOTS, block_size=length, max_length=96, seed=0)
     assert all(column.shape[1] == length for column in blocks.values())
     found = [pair for block in each(blocks) for pair in in_block(tokenizer, block)]
     assert sorted(found) == [
@@ -90,7 +90,7 @@ def test_a_dropped_title_a_missing_one_and_one_without_separator_leave_the_start
         (PLOTS, tiny_tokenizer(), 0.0),
     ):
         blocks = packed_blocks(
-            tokenizer, plots, length=200, longest=96, seed=0, title_dropout=dropout
+            tokenizer, plots, block_size=200, max_length=96, seed=0, title_dropout=dropout
         )
         prompts = {prompt for block in each(blocks) for prompt, _ in in_block(tokenizer, block)}
         assert prompts == {END}
@@ -100,7 +100,7 @@ def test_plots_of_a_block_do_not_see_each_other():
     """The loss of a block is that of its plots one by one."""
     model, tokenizer = tiny_model().decoder, separated()
     model.resize_token_embeddings(len(tokenizer))
-    blocks = packed_blocks(tokenizer, PLOTS[:2], length=128, longest=64, seed=0)
+    blocks = packed_blocks(tokenizer, PLOTS[:2], block_size=128, max_length=64, seed=0)
     assert len(blocks["labels"]) == 1
     [ids], [positions] = blocks["input_ids"], blocks["position_ids"]
     second = int((positions == 0).nonzero()[1])

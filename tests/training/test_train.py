@@ -33,7 +33,7 @@ from poster2plot.training.compose import compose
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.evaluation.evaluate import measure_losses
 from poster2plot.training.recipe import ORIGINAL, Recipe
-from poster2plot.training.target_texts import IGNORED
+from poster2plot.training.target_texts import IGNORE_INDEX
 from poster2plot.training.train import last_checkpoint, token_loss
 from support.drawn_posters import draw_poster
 from support.toy_model import tiny_image_processor, tiny_tokenizer
@@ -67,7 +67,7 @@ def test_the_original_from_posters_to_a_model_with_a_card(
         ("train", "--preset", "original", "--data", data, "--out", out, *SMALL_BATCH,
          "--epochs", "6", *parts(encoder, decoder)),
         ("evaluate", "--checkpoint", out, "--data", data, "--out", tmp_path / "evaluation",
-         "--embedder", embedder, "--sheet", "4"),
+         "--embedder", embedder, "--contact-sheet", "4"),
         ("export", out, model, "--data", data, "--figures",
          tmp_path / "evaluation" / "evaluation.md"),
     ]  # fmt: skip
@@ -118,7 +118,7 @@ def test_the_end_is_a_target_unless_the_letter_is_asked_for():
         [{"labels": kept, "image": draw_poster()}, {"labels": kept[-3:], "image": draw_poster()}]
     )
     assert batch["labels"].shape == batch["decoder_input_ids"].shape == (2, 64)
-    assert (batch["labels"][1] == IGNORED).sum() == 61
+    assert (batch["labels"][1] == IGNORE_INDEX).sum() == 61
     assert batch["decoder_input_ids"][0, : len(kept) + 1].tolist() == [end, *kept]
 
 
@@ -138,7 +138,7 @@ def test_the_loss_is_the_stock_models(encoder: Path, decoder: Path):
         assert token_loss(output, batch["labels"]) == pytest.approx(float(expected), rel=1e-5)
 
 
-NOISY = ("--token-dropout", "0.1", "--picture-dropout", "0.2", "--pad-to-longest",
+NOISY = ("--word-dropout", "0.1", "--conditioning-dropout", "0.2", "--pad-to-longest",
          "--epochs", "6", "--evaluate-every", "5", "--scheduler", "cosine")  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 A captioner trained on few pairs alone hardly looks at the picture. Predicting the sentence
 embedding of the plot is an easier lesson on the same
 pairs, and leaves what the decoder needs in the encoder's CLS state. The loss is the contrastive
-one of CLIP (Radford et al. 2021, arXiv:2103.00020) against fixed text embeddings.
+one of CLIP (InfoNCE; Radford et al. 2021, arXiv:2103.00020) against fixed text embeddings.
 """
 
 import math
@@ -18,7 +18,7 @@ from transformers import EvalPrediction, Trainer, TrainingArguments, ViTModel
 from transformers.image_processing_utils import BaseImageProcessor
 
 from poster2plot.training.dataset import Pair
-from poster2plot.training.encoder_states import States, save_states
+from poster2plot.training.encoder_states import EncoderStates, save_encoder_states
 from poster2plot.training.evaluation.retrieval import similarity
 from poster2plot.training.train import last_checkpoint
 
@@ -28,22 +28,22 @@ HEAD = "head.pt"
 class Aligner(torch.nn.Module):
     """The trained end of an encoder, and a linear map from its CLS state to plot embeddings.
 
-    `frozen` layers of `encoder` have run already. In training a random `kept` share of the patches
-    is seen, which is cheaper and keeps the posters from being learnt by heart (PatchDropout, Liu
-    et al. 2022, arXiv:2208.07220).
+    `frozen` layers of `encoder` have run already. In training a random share of the patches,
+    `keep_rate`, goes through, which is cheaper and regularizes (PatchDropout, Liu et al. 2022,
+    arXiv:2208.07220).
     """
 
     def __init__(
-        self, encoder: ViTModel, *, frozen: int, embedding_width: int, kept: float = 0.4
+        self, encoder: ViTModel, *, frozen: int, embedding_width: int, keep_rate: float = 0.4
     ) -> None:
         super().__init__()
         self.layers = encoder.layers[frozen:]
         self.layernorm = encoder.layernorm
         self.head = torch.nn.Linear(encoder.config.hidden_size, embedding_width)
         self.log_scale = torch.nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.kept = kept
+        self.keep_rate = keep_rate
 
-    def states(self, hidden: Tensor) -> Tensor:
+    def encode(self, hidden: Tensor) -> Tensor:
         """The encoder's last hidden states (B, S, width) from those of the frozen layers."""
         for layer in self.layers:
             hidden = layer(hidden)
@@ -51,12 +51,12 @@ class Aligner(torch.nn.Module):
         return normed
 
     def forward(self, hidden: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Loss and predictions (B, E) for frozen states (B, S, width) and embeddings (B, E)."""
+        """Loss and predictions (B, E) for hidden states (B, S, width) and embeddings (B, E)."""
         if self.training:
             patches = hidden.shape[1] - 1
-            chosen = torch.randperm(patches, device=hidden.device)[: int(patches * self.kept)]
+            chosen = torch.randperm(patches, device=hidden.device)[: int(patches * self.keep_rate)]
             hidden = torch.cat([hidden[:, :1], hidden[:, 1 + chosen]], dim=1)
-        predicted = F.normalize(self.head(self.states(hidden)[:, 0]), dim=-1)
+        predicted = F.normalize(self.head(self.encode(hidden)[:, 0]), dim=-1)
         logits = self.log_scale.exp() * predicted @ F.normalize(labels, dim=-1).T  # (B, B)
         own = torch.arange(len(logits), device=logits.device)
         loss = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
@@ -64,16 +64,16 @@ class Aligner(torch.nn.Module):
 
 
 class Alignment(Dataset[dict[str, Tensor]]):
-    """Frozen states of posters beside the embeddings (N, E) of their plots."""
+    """Hidden states of posters after the frozen layers, and embeddings (N, E) of their plots."""
 
-    def __init__(self, states: States, pairs: Sequence[Pair], embeddings: Tensor) -> None:
-        self._states, self._pairs, self._embeddings = states, pairs, embeddings
+    def __init__(self, hidden: EncoderStates, pairs: Sequence[Pair], embeddings: Tensor) -> None:
+        self._hidden, self._pairs, self._embeddings = hidden, pairs, embeddings
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        return {"hidden": self._states[self._pairs[i].id], "labels": self._embeddings[i]}
+        return {"hidden": self._hidden[self._pairs[i].id], "labels": self._embeddings[i]}
 
 
 def align_encoder(
@@ -87,7 +87,7 @@ def align_encoder(
     frozen: int,
     epochs: int,
     batch: int,
-    rate: float = 3e-4,
+    learning_rate: float = 3e-4,
 ) -> None:
     """Train the layers after the first `frozen` and leave encoder and processor in `out`.
 
@@ -97,8 +97,10 @@ def align_encoder(
     out.mkdir(parents=True, exist_ok=True)
     pairs = [*train, *valid]
     if not (out / "frozen.ids").exists():
-        save_states(out / "frozen.npy", pairs, _frozen_states(encoder, image_processor, frozen))
-    states = States(out / "frozen.npy")
+        save_encoder_states(
+            out / "frozen.npy", pairs, _frozen_hidden_states(encoder, image_processor, frozen)
+        )
+    hidden = EncoderStates(out / "frozen.npy")
     embeddings = embed([pair.text for pair in pairs])
     embeddings = embeddings - embeddings[: len(train)].mean(0)  # what all plots share says nothing
     aligner = Aligner(encoder, frozen=frozen, embedding_width=embeddings.shape[1])
@@ -109,7 +111,7 @@ def align_encoder(
             num_train_epochs=epochs,
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=batch,
-            learning_rate=rate,
+            learning_rate=learning_rate,
             lr_scheduler_type="cosine",
             warmup_steps=40,
             weight_decay=0.05,
@@ -123,8 +125,8 @@ def align_encoder(
             logging_steps=20,
             report_to="none",
         ),
-        train_dataset=Alignment(states, train, embeddings[: len(train)]),
-        eval_dataset=Alignment(states, valid, embeddings[len(train) :]),
+        train_dataset=Alignment(hidden, train, embeddings[: len(train)]),
+        eval_dataset=Alignment(hidden, valid, embeddings[len(train) :]),
         compute_metrics=_recall,
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
@@ -132,10 +134,10 @@ def align_encoder(
     image_processor.save_pretrained(out)
     torch.save(aligner.head.state_dict(), out / HEAD)
     aligner.eval()
-    save_states(
+    save_encoder_states(
         out / "states.npy",
         pairs,
-        lambda some: aligner.states(torch.stack([states[pair.id] for pair in some])),
+        lambda some: aligner.encode(torch.stack([hidden[pair.id] for pair in some])),
     )
 
 
@@ -144,18 +146,18 @@ def predicted_embeddings(aligned: Path, pairs: Sequence[Pair]) -> Tensor:
 
     Their mean is taken out. `aligned` is a folder that `align_encoder` wrote.
     """
-    states, head = States(aligned / "states.npy"), torch.load(aligned / HEAD)
+    states, head = EncoderStates(aligned / "states.npy"), torch.load(aligned / HEAD)
     cls = torch.stack([states[pair.id][0] for pair in pairs])
     predicted = F.normalize(F.linear(cls, head["weight"], head["bias"]), dim=-1)
     return F.normalize(predicted - predicted.mean(0), dim=-1)
 
 
-def _frozen_states(
+def _frozen_hidden_states(
     encoder: ViTModel, image_processor: BaseImageProcessor, layers: int
 ) -> Callable[[Sequence[Pair]], Tensor]:
     encoder.eval()
 
-    def states(pairs: Sequence[Pair]) -> Tensor:
+    def encode(pairs: Sequence[Pair]) -> Tensor:
         images = [pair.picture.read() for pair in pairs]
         hidden = encoder.embeddings(image_processor(images, return_tensors="pt")["pixel_values"])
         for layer in encoder.layers[:layers]:
@@ -163,11 +165,11 @@ def _frozen_states(
         found: Tensor = hidden
         return found
 
-    return states
+    return encode
 
 
 def _recall(prediction: EvalPrediction) -> dict[str, float]:
     predicted = torch.from_numpy(prediction.predictions)
     wanted = F.normalize(torch.from_numpy(prediction.label_ids), dim=-1)
     found = similarity(predicted, [*wanted[:, None]])
-    return {"recall": float(found.found.mean()), "margin": float(found.margin.mean())}
+    return {"recall": float(found.hits.mean()), "margin": float(found.margin.mean())}

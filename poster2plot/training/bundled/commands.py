@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
-BLOCK = 256  # tokens; some five plots with their titles
+BLOCK_SIZE = 256  # tokens; some five plots with their titles
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def add_commands(commands: Any) -> None:
-    """Add convert, pretrain, align and match to a parser's commands."""
+    """Add convert, pretrain, align, match-texts and self-train to a parser's commands."""
     convert = commands.add_parser(
         "convert", help="bundled model, step 1: encoder and decoder from public packages"
     )
@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
     )
     convert.add_argument("--tokenizer", type=Path, required=True, help="Whisper's tokenizer.json")
     convert.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    convert.add_argument("--vocabulary", type=int, default=20_000, help="tokens to keep")
+    convert.add_argument("--vocab-size", type=int, default=20_000, help="tokens to keep")
     convert.add_argument("--out", type=Path, required=True, help="gets encoder/ and decoder/")
     convert.set_defaults(run=_convert)
 
@@ -34,7 +34,7 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument("--decoder", type=Path, required=True, help="what `convert` wrote")
     pretrain.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     pretrain.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    pretrain.add_argument("--passes", type=int, default=2, help="default: %(default)s")
+    pretrain.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
     pretrain.add_argument(
         "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
@@ -56,7 +56,8 @@ def add_commands(commands: Any) -> None:
     align.set_defaults(run=_align)
 
     match = commands.add_parser(
-        "match", help="bundled model, step 4: plots for training posters that suit them"
+        "match-texts",
+        help="bundled model, step 4: texts retrieved for posters as pseudo-labels",
     )
     match.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     match.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
@@ -73,20 +74,20 @@ def add_commands(commands: Any) -> None:
     )
     match.add_argument("--seed", type=int, default=0, help="another one, other posters")
     match.add_argument("--out", type=Path, required=True, help="CSV to write")
-    match.set_defaults(run=_match)
+    match.set_defaults(run=_match_texts)
 
-    practise = commands.add_parser(
-        "practise", help="bundled model, step 6: the captioner's own best plots, to learn from"
+    self_train = commands.add_parser(
+        "self-train", help="bundled model, step 6: the captioner's own best plots as pseudo-labels"
     )
-    practise.add_argument("--captioner", required=True, help="what `train` wrote")
-    practise.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    practise.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    practise.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
-    practise.add_argument("--embedder", required=True, help="sentence embedding model")
-    practise.add_argument("--posters", type=int, default=2000, help="default: %(default)s")
-    practise.add_argument("--seed", type=int, default=0, help="another one, other posters")
-    practise.add_argument("--out", type=Path, required=True, help="CSV to write")
-    practise.set_defaults(run=_practise)
+    self_train.add_argument("--captioner", required=True, help="what `train` wrote")
+    self_train.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    self_train.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    self_train.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
+    self_train.add_argument("--embedder", required=True, help="sentence embedding model")
+    self_train.add_argument("--posters", type=int, default=2000, help="default: %(default)s")
+    self_train.add_argument("--seed", type=int, default=0, help="another one, other posters")
+    self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
+    self_train.set_defaults(run=_self_train)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -109,8 +110,8 @@ def _convert(options: argparse.Namespace) -> None:
         options.whisper,
         options.tokenizer,
         (part for plot in plots for part in (" " + plot.title, plot.text)),
-        vocabulary=options.vocabulary,
-        positions=128,
+        vocab_size=options.vocab_size,
+        n_positions=128,
     )
     decoder.save_pretrained(options.out / "decoder")
     tokenizer.save_pretrained(options.out / "decoder")
@@ -134,9 +135,9 @@ def _pretrain(options: argparse.Namespace) -> None:
         list({plot.text: plot for plot in [*read_corpus(options.corpus), *train]}.values()),
         valid,
         options.out,
-        passes=options.passes,
-        length=BLOCK,
-        rate=5e-4,
+        epochs=options.epochs,
+        block_size=BLOCK_SIZE,
+        learning_rate=5e-4,
         batch=options.batch,
     )
 
@@ -178,11 +179,15 @@ def _good_texts(dataset: "Dataset", corpus: Path) -> list[str]:
     ]
 
 
-def _match(options: argparse.Namespace) -> None:
+def _match_texts(options: argparse.Namespace) -> None:
     from torch.nn import functional as F
 
     from poster2plot.training.bundled.align import predicted_embeddings
-    from poster2plot.training.bundled.text_matching import match_texts, typical_texts, write_matches
+    from poster2plot.training.bundled.text_matching import (
+        match_texts,
+        typical_texts,
+        write_pseudo_labels,
+    )
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
 
@@ -197,11 +202,11 @@ def _match(options: argparse.Namespace) -> None:
     else:
         rows = match_texts(embeddings, posters, nearest=options.nearest, seed=options.seed)
         chosen = [(poster, text) for text, poster in enumerate(rows)]
-    write_matches(options.out, [(pairs[poster].id, texts[text]) for poster, text in chosen])
+    write_pseudo_labels(options.out, [(pairs[poster].id, texts[text]) for poster, text in chosen])
     print(f"{len(chosen)} pairs of {len({poster for poster, _ in chosen})} posters")
 
 
-def _practise(options: argparse.Namespace) -> None:
+def _self_train(options: argparse.Namespace) -> None:
     import random
 
     from torch.nn import functional as F
@@ -209,7 +214,7 @@ def _practise(options: argparse.Namespace) -> None:
     from poster2plot.pipeline import Poster2Plot
     from poster2plot.training.bundled.align import predicted_embeddings
     from poster2plot.training.bundled.self_training import best_plots, plain_words, sample_plots
-    from poster2plot.training.bundled.text_matching import typical_meanings, write_matches
+    from poster2plot.training.bundled.text_matching import neighbour_centroids, write_pseudo_labels
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
 
@@ -222,10 +227,10 @@ def _practise(options: argparse.Namespace) -> None:
     embeddings = F.normalize(embeddings - mean, dim=-1)
     rows = random.Random(options.seed).sample(range(len(train)), min(options.posters, len(train)))
     pairs = [train[row] for row in rows]
-    meanings, _ = typical_meanings(predicted_embeddings(options.aligned, train)[rows], embeddings)
+    targets, _ = neighbour_centroids(predicted_embeddings(options.aligned, train)[rows], embeddings)
     captioner = Poster2Plot.from_pretrained(options.captioner)
     written = sample_plots(captioner, pairs, plain_words(texts), seed=options.seed)
     plots = F.normalize(embedder([text for _, text in written]) - mean, dim=-1)
-    best = best_plots(written, plots, meanings)
-    write_matches(options.out, [(pairs[row].id, text) for row, text in best])
+    best = best_plots(written, plots, targets)
+    write_pseudo_labels(options.out, [(pairs[row].id, text) for row, text in best])
     print(f"{len(best)} plots")

@@ -116,16 +116,16 @@ def decoder_from_ctranslate2(
     tokenizer_json: Path,
     texts: Iterable[str],
     *,
-    vocabulary: int,
-    positions: int,
+    vocab_size: int,
+    n_positions: int,
 ) -> tuple[GPT2LMHeadModel, GPT2Tokenizer]:
     """Whisper's decoder as a GPT-2 with cross-attention, and its tokenizer.
 
     `model_bin` are the parts of one file, in order. The byte-level vocabulary is cut to the
-    `vocabulary` commonest tokens of `texts` and the tokens that their merges need; the position
-    table to its first `positions` rows. A multilingual Whisper also gets a separator token.
+    `vocab_size` commonest tokens of `texts` and the tokens that their merges need; the position
+    table to its first `n_positions` rows. A multilingual Whisper also gets a separator token.
     """
-    tokenizer, kept = _cut_tokenizer(tokenizer_json, texts, vocabulary)
+    tokenizer, kept = _cut_tokenizer(tokenizer_json, texts, vocab_size)
     model = b"".join(part.read_bytes() for part in model_bin)
     tensors = {
         name.removeprefix("decoder/"): torch.from_numpy(value.astype(np.float32))
@@ -136,7 +136,7 @@ def decoder_from_ctranslate2(
     layers = sum(name.endswith("/ffn/linear_0/weight") for name in tensors)
     config = GPT2Config(
         vocab_size=len(kept),
-        n_positions=positions,
+        n_positions=n_positions,
         n_embd=width,
         n_layer=layers,
         n_head=width // 64,
@@ -152,7 +152,7 @@ def decoder_from_ctranslate2(
     model = GPT2LMHeadModel(config)
     state = {
         "transformer.wte.weight": tensors["embeddings/weight"][kept],
-        "transformer.wpe.weight": tensors["position_encodings/encodings"][:positions],
+        "transformer.wpe.weight": tensors["position_encodings/encodings"][:n_positions],
         "transformer.ln_f.weight": tensors["layer_norm/gamma"],
         "transformer.ln_f.bias": tensors["layer_norm/beta"],
     }

@@ -17,15 +17,15 @@ from transformers import (
     default_data_collator,
 )
 
-from poster2plot.training.target_texts import IGNORED, Plot, packed_blocks
+from poster2plot.training.target_texts import IGNORE_INDEX, Plot, packed_blocks
 from poster2plot.training.train import last_checkpoint
 
 
 class Blocks(Dataset[dict[str, Tensor]]):
     """What `packed_blocks` made, one block an item."""
 
-    def __init__(self, *passes: dict[str, Tensor]) -> None:
-        self._columns = {name: torch.cat([blocks[name] for blocks in passes]) for name in passes[0]}
+    def __init__(self, *epochs: dict[str, Tensor]) -> None:
+        self._columns = {name: torch.cat([blocks[name] for blocks in epochs]) for name in epochs[0]}
 
     def __len__(self) -> int:
         return len(self._columns["input_ids"])
@@ -46,7 +46,7 @@ class BlockTrainer(Trainer):  # type: ignore[misc]
             input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
         ).last_hidden_state[:, :-1]
         targets = inputs["labels"][:, 1:]
-        wanted = targets != IGNORED
+        wanted = targets != IGNORE_INDEX
         loss = F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
         return (loss, {}) if return_outputs else loss
 
@@ -58,29 +58,31 @@ def pretrain_decoder(
     held_out: Sequence[Plot],
     out: Path,
     *,
-    passes: int,
-    length: int,
-    rate: float,
+    epochs: int,
+    block_size: int,
+    learning_rate: float,
     batch: int,
     title_dropout: float = 0.3,
     evaluate_every: int = 250,
 ) -> None:
-    """Go `passes` times through the plots and leave decoder and tokenizer in `out`.
+    """Train for `epochs` on the plots and leave decoder and tokenizer in `out`.
 
-    `batch` counts blocks of `length` tokens. The rate stays constant after its warm-up: the
-    fine-tune that follows lowers it. The cross-attention is not run and stays as it is. A run that
-    finds its own checkpoints in `out` goes on from the last complete one.
+    `batch` counts blocks of `block_size` tokens. The learning rate stays constant after its
+    warm-up: the fine-tune that follows lowers it. The cross-attention is not run and stays as it
+    is. A run that finds its own checkpoints in `out` goes on from the last complete one.
     """
-    blocks = partial(packed_blocks, tokenizer, length=length, longest=decoder.config.n_positions)
+    blocks = partial(
+        packed_blocks, tokenizer, block_size=block_size, max_length=decoder.config.n_positions
+    )
     held_out = [plot for plot in held_out if plot.title]
     trainer = BlockTrainer(
         model=decoder,
         args=TrainingArguments(
             output_dir=str(out),
-            num_train_epochs=1,  # of all passes, each of which drops other titles
+            num_train_epochs=1,  # all epochs in one, each of which drops other titles
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=batch,
-            learning_rate=rate,
+            learning_rate=learning_rate,
             lr_scheduler_type="constant_with_warmup",
             optim="adamw_torch_fused",
             warmup_steps=200,
@@ -96,7 +98,7 @@ def pretrain_decoder(
         ),
         data_collator=default_data_collator,
         train_dataset=Blocks(
-            *(blocks(plots, seed=seed, title_dropout=title_dropout) for seed in range(passes))
+            *(blocks(plots, seed=seed, title_dropout=title_dropout) for seed in range(epochs))
         ),
         eval_dataset={
             "titled": Blocks(blocks(held_out, seed=0)),

@@ -1,9 +1,9 @@
-"""The captioner practises: of the plots that it writes for a training poster it learns the best.
+"""Self-training: the captioner's own best plots for training posters become pseudo-labels.
 
 Best is what means most nearly what people write for posters like this one, in plain English
-without names, unknown words or repetitions, which no poster asks for. It is the idea of
-self-critical training (Rennie et al. 2017, arXiv:1612.00563) with a reward from embeddings, in
-rounds: sample, select, fine-tune.
+without names, unknown words or repetitions, which no poster asks for. Rounds of
+sampling, ranking by a reward and fine-tuning are reward-ranked fine-tuning (RAFT, Dong et al. 2023,
+arXiv:2304.06767); here the reward comes from sentence embeddings.
 """
 
 import re
@@ -21,7 +21,7 @@ from poster2plot.training.dataset import Pair
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
-_RARE = 3  # a word that fewer texts use is taken for a name or a slip
+_MIN_TEXTS = 3  # a word that fewer texts use is taken for a name or a slip
 
 
 def plain_words(texts: Sequence[str]) -> set[str]:
@@ -29,11 +29,11 @@ def plain_words(texts: Sequence[str]) -> set[str]:
     seen: Counter[str] = Counter()
     for text in texts:
         seen.update(set(re.findall(r"(?<![A-Za-z'’-])" + _WORD.pattern, text)))
-    return {word for word, count in seen.items() if count >= _RARE}
+    return {word for word, count in seen.items() if count >= _MIN_TEXTS}
 
 
-def is_plain(text: str, known: set[str]) -> bool:
-    """Whether a plot is one or two sentences of known words, none of them long and repeated."""
+def is_plain(text: str, vocabulary: set[str]) -> bool:
+    """Whether a plot has one or two sentences of vocabulary words, no long one of them twice."""
     words = _WORD.findall(text.lower())
     long = [word for word in words if len(word) >= 5 and word not in _COMMON]
     pairs = list(pairwise(words))
@@ -42,7 +42,7 @@ def is_plain(text: str, known: set[str]) -> bool:
         and len(set(long)) == len(long)
         and len(set(pairs)) == len(pairs)
         and all(first != second for first, second in pairs)
-        and all(word in known for word in words if word != "i")
+        and all(word in vocabulary for word in words if word != "i")
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
@@ -50,7 +50,12 @@ def is_plain(text: str, known: set[str]) -> bool:
 
 
 def sample_plots(
-    p2p: Poster2Plot, pairs: Sequence[Pair], known: set[str], *, samples: int = 6, seed: int = 0
+    p2p: Poster2Plot,
+    pairs: Sequence[Pair],
+    vocabulary: set[str],
+    *,
+    samples: int = 6,
+    seed: int = 0,
 ) -> list[tuple[int, str]]:
     """(row of a pair, plot): the plain ones among `samples` plots for each poster."""
     settings = GenerationSettings(
@@ -61,22 +66,22 @@ def sample_plots(
         images = [pair.picture.read() for pair in pairs[start : start + 64]]
         for row, candidates in enumerate(p2p.generate(images, settings), start):
             texts = dict.fromkeys(candidate.text for candidate in candidates)
-            written += [(row, text) for text in texts if is_plain(text, known)]
+            written += [(row, text) for text in texts if is_plain(text, vocabulary)]
         print(f"{start + len(images)} of {len(pairs)} posters, {len(written)} plots", flush=True)
     return written
 
 
 def best_plots(
-    written: Sequence[tuple[int, str]], embeddings: Tensor, meanings: Tensor, *, kept: int = 2
+    written: Sequence[tuple[int, str]], embeddings: Tensor, targets: Tensor, *, per_poster: int = 2
 ) -> list[tuple[int, str]]:
-    """At most `kept` plots of each poster, those that mean most nearly what they should.
+    """At most `per_poster` plots of each poster, those with the largest cosine to its target.
 
-    `embeddings` (N, E) are those of the plots, `meanings` (M, E) those wanted of each poster, all
+    `embeddings` (N, E) are those of the plots, `targets` (M, E) those wanted of the posters, all
     of unit length and without their common mean. Of all that is kept that way the worst quarter
     is left out.
     """
-    # What is near to the meaning of any poster is half as good.
-    wanted = meanings - F.normalize(meanings.mean(0), dim=-1) / 2
+    # What is near to the targets of all posters earns half.
+    wanted = targets - F.normalize(targets.mean(0), dim=-1) / 2
     rows = [row for row, _ in written]
     by_poster: dict[int, list[tuple[float, str]]] = defaultdict(list)
     for (row, text), score in zip(
@@ -86,7 +91,7 @@ def best_plots(
     best = [
         (score, row, text)
         for row, found in by_poster.items()
-        for score, text in sorted(found, reverse=True)[:kept]
+        for score, text in sorted(found, reverse=True)[:per_poster]
     ]
     best.sort(reverse=True)
     return [(row, text) for _, row, text in best[: -(-len(best) * 3 // 4)]]

@@ -1,4 +1,4 @@
-"""Plots for posters that suit them: each text joins a poster that looks like it.
+"""Pseudo-labels by cross-modal retrieval: each text joins a poster that looks like it.
 
 A poster tells little of its own plot, so that a decoder trained on true pairs soon leans on the
 language alone, and a few thousand pairs it knows by heart. Here each text, most of which never had
@@ -20,7 +20,7 @@ from poster2plot.training.batches import Example
 from poster2plot.training.dataset import Dataset
 
 CHUNK = 2048  # rows compared at once
-_HUB = 50  # texts that tell how near a poster is to everything
+_CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub a poster is
 
 # Beam search would begin every plot with these.
 _STOCK_OPENING = re.compile(
@@ -38,28 +38,31 @@ def has_stock_opening(text: str) -> bool:
 def match_texts(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
     """For each text one of the `nearest` posters, at random: its row.
 
-    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Posters that are
-    near to everything are held back by cross-domain similarity local scaling (Conneau et al.
-    2018, arXiv:1710.04087).
+    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, posters
+    that are near to everything, are held back by cross-domain similarity local scaling (CSLS,
+    Conneau et al. 2018, arXiv:1710.04087).
     """
-    hub = torch.cat(
+    hubness = torch.cat(
         [
-            (chunk @ texts.T).topk(min(_HUB, len(texts)), -1).values.mean(-1)
+            (chunk @ texts.T).topk(min(_CSLS_NEIGHBOURS, len(texts)), -1).values.mean(-1)
             for chunk in posters.split(CHUNK)
         ]
     )
     generator = torch.Generator().manual_seed(seed)
     found: list[int] = []
     for chunk in texts.split(CHUNK):
-        best = (2 * chunk @ posters.T - hub).topk(min(nearest, len(posters)), -1).indices
+        best = (2 * chunk @ posters.T - hubness).topk(min(nearest, len(posters)), -1).indices
         choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
         found += best.gather(1, choice)[:, 0].tolist()
     return found
 
 
-def typical_meanings(posters: Tensor, texts: Tensor, *, nearest: int = 64) -> tuple[Tensor, Tensor]:
-    """What people write for posters like these: unit means (M, E), and the rows (M, nearest).
+def neighbour_centroids(
+    posters: Tensor, texts: Tensor, *, nearest: int = 64
+) -> tuple[Tensor, Tensor]:
+    """Unit centroids (M, E) of the `nearest` texts to each poster, and their rows (M, nearest).
 
+    Texts (N, E) and posters (M, E) as in `match_texts`.
     A single plot near to a poster is special in its own way; the mean of many is what they share.
     """
     means, rows = [], []
@@ -73,11 +76,14 @@ def typical_meanings(posters: Tensor, texts: Tensor, *, nearest: int = 64) -> tu
 def typical_texts(
     texts: Tensor, posters: Tensor, *, most: int, per_poster: int = 2, per_text: int = 5
 ) -> list[tuple[int, int]]:
-    """The `most` best (row of a poster, row of a text), by nearness to the typical meaning."""
-    meanings, near = typical_meanings(posters, texts)
+    """The `most` best (row of a poster, row of a text), by cosine to the poster's centroid.
+
+    At most `per_poster` of a poster and `per_text` of a text. Both are as in `match_texts`.
+    """
+    centroids, near = neighbour_centroids(posters, texts)
     scores = torch.cat(
         [
-            (texts[rows] * (meanings[i : i + CHUNK] + posters[i : i + CHUNK] / 2)[:, None]).sum(-1)
+            (texts[rows] * (centroids[i : i + CHUNK] + posters[i : i + CHUNK] / 2)[:, None]).sum(-1)
             for i, rows in zip(range(0, len(near), CHUNK), near.split(CHUNK), strict=True)
         ]
     )
@@ -98,7 +104,7 @@ def typical_texts(
     return chosen[:most]
 
 
-def write_matches(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+def write_pseudo_labels(path: Path, rows: Sequence[tuple[str, str]]) -> None:
     """Write (id of a poster, text) rows."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -106,8 +112,11 @@ def write_matches(path: Path, rows: Sequence[tuple[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def read_matches(path: Path, dataset: Dataset) -> list[Example]:
-    """Read what `write_matches` wrote as examples for training posters of the dataset."""
+def read_pseudo_labels(path: Path, dataset: Dataset) -> list[Example]:
+    """Read what `write_pseudo_labels` wrote as examples for training posters of the dataset.
+
+    Raises `KeyError` for an id that is none of theirs.
+    """
     pictures = {pair.id: pair.picture for pair in dataset.split("train")}
     with path.open(encoding="utf-8", newline="") as file:
         return [

@@ -32,11 +32,11 @@ Embed = Callable[[Sequence[str]], Tensor]
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean loss on true plots, in nats a token, by what the model is shown."""
+    """Mean teacher-forced loss on true plots, in nats a token, by what conditions it."""
 
     right: float
     shuffled: float
-    nothing: float
+    unconditional: float
 
     @property
     def picture_gain(self) -> float:
@@ -95,7 +95,7 @@ class Evaluation:
             "|---|---|",
             f"| with the right poster | {self.losses.right:.3f} |",
             f"| with another title's | {self.losses.shuffled:.3f} |",
-            f"| without a poster | {self.losses.nothing:.3f} |",
+            f"| without a poster | {self.losses.unconditional:.3f} |",
             f"| picture gain | {self.losses.picture_gain:.4f} |",
             "",
             "| plots of | titles | cosine | margin | R@10 | unique | whole | commonest opening |",
@@ -104,8 +104,8 @@ class Evaluation:
         for source in (*self.sources, *([self.ceiling] if self.ceiling else [])):
             found, diversity = source.similarity, source.diversity
             lines.append(
-                f"| {source.name} | {len(found.own)} | {found.own.mean():.3f} "
-                f"| {found.margin.mean():.3f} | {found.found.mean():.3f} "
+                f"| {source.name} | {len(found.cosine)} | {found.cosine.mean():.3f} "
+                f"| {found.margin.mean():.3f} | {found.hits.mean():.3f} "
                 f"| {diversity.unique:.1%} | {diversity.whole:.1%} "
                 f"| {diversity.commonest_opening:.1%} “{diversity.opening}” |"
             )
@@ -113,8 +113,8 @@ class Evaluation:
         for name, chosen in self._groups():
             found, rows = self.sources[0].similarity, torch.tensor(chosen)
             lines.append(
-                f"| {name} | {len(chosen)} | {found.own[rows].mean():.3f} "
-                f"| {found.margin[rows].mean():.3f} | {found.found[rows].mean():.3f} |"
+                f"| {name} | {len(chosen)} | {found.cosine[rows].mean():.3f} "
+                f"| {found.margin[rows].mean():.3f} | {found.hits[rows].mean():.3f} |"
             )
         return "\n".join(lines) + "\n"
 
@@ -159,16 +159,16 @@ def evaluate(
     *,
     settings: GenerationSettings,
     cache: Path,
-    most: int | None = None,
+    max_pairs: int | None = None,
 ) -> Evaluation:
-    """Measure a model on a split, or on `most` random pairs of it, beside simple baselines.
+    """Measure a model on a split, or on `max_pairs` random pairs of it, beside simple baselines.
 
     The nearest neighbour copies the plot of the training poster whose mean encoder state is most
     like this one's; `cache` keeps those of the training posters.
     """
     pairs = dataset.split(split)
-    if most is not None and most < len(pairs):
-        pairs = random.Random(0).sample(pairs, most)
+    if max_pairs is not None and max_pairs < len(pairs):
+        pairs = random.Random(0).sample(pairs, max_pairs)
     p2p = Poster2Plot(replace(checkpoint, model=deepcopy(checkpoint.model)))
     settings = p2p.resolve(settings)
     images = [pair.picture.read() for pair in pairs]
@@ -183,8 +183,8 @@ def evaluate(
     ]
 
     train = dataset.split("train")
-    vectors = _mean_states(checkpoint, images)
-    nearest = (vectors @ _train_vectors(checkpoint, train, cache).T).argmax(-1).tolist()
+    vectors = _mean_encoder_states(checkpoint, images)
+    nearest = (vectors @ _train_mean_states(checkpoint, train, cache).T).argmax(-1).tolist()
     chance = random.Random(0)
     sources = {
         "the model": plots,
@@ -219,30 +219,37 @@ def evaluate(
 def measure_losses(
     checkpoint: Checkpoint, pairs: Sequence[Pair], images: Sequence[Image.Image], *, batch: int = 16
 ) -> Losses:
-    """Losses on whole plots, cut at 64 tokens: right poster, another title's, none."""
+    """Losses on whole plots, cut at 64 tokens: right poster, another title's, null embedding."""
     recipe = Recipe(encoder="", decoder="", pad_to_longest=True)
     collate = Collator(checkpoint.tokenizer, checkpoint.image_processor, recipe)
-    states = torch.cat(
+    encoder_states = torch.cat(
         [
             encode(checkpoint, images[i : i + batch]).half().cpu()
             for i in range(0, len(images), batch)
         ]
     )
     totals, tokens = [0.0, 0.0, 0.0], 0
-    stranger = torch.arange(len(pairs)).roll(1)  # nobody gets its own
+    shuffled = torch.arange(len(pairs)).roll(1)  # nobody gets its own
     for start in range(0, len(pairs), batch):
         rows = torch.arange(start, min(start + batch, len(pairs)))
-        shown = (states[rows], states[stranger[rows]], torch.zeros_like(states[rows, :1]))
+        conditions = (
+            encoder_states[rows],
+            encoder_states[shuffled[rows]],
+            torch.zeros_like(encoder_states[rows, :1]),
+        )
         labels = [target_ids(checkpoint.tokenizer, pairs[i].text, recipe) for i in rows.tolist()]
         inputs = collate(
-            [{"labels": ids, "states": s} for ids, s in zip(labels, shown[0], strict=True)]
+            [
+                {"labels": ids, "encoder_states": s}
+                for ids, s in zip(labels, conditions[0], strict=True)
+            ]
         )
         count = sum(map(len, labels))
         tokens += count
-        for i, seen in enumerate(shown):
+        for i, condition in enumerate(conditions):
             output = checkpoint.model(
                 encoder_outputs=BaseModelOutput(
-                    last_hidden_state=seen.float().to(checkpoint.device)
+                    last_hidden_state=condition.float().to(checkpoint.device)
                 ),
                 decoder_input_ids=inputs["decoder_input_ids"].to(checkpoint.device),
                 use_cache=False,
@@ -259,10 +266,10 @@ def encode(checkpoint: Checkpoint, images: Sequence[Image.Image]) -> Tensor:
 
 
 @torch.inference_mode()
-def _mean_states(
+def _mean_encoder_states(
     checkpoint: Checkpoint, images: Sequence[Image.Image], *, batch: int = 32
 ) -> Tensor:
-    """Unit mean states (N, width)."""
+    """Unit means (N, width) of the encoder states of N images."""
     means = [
         encode(checkpoint, images[i : i + batch]).mean(1).cpu()
         for i in range(0, len(images), batch)
@@ -270,7 +277,7 @@ def _mean_states(
     return F.normalize(torch.cat(means), dim=-1)
 
 
-def _train_vectors(checkpoint: Checkpoint, train: Sequence[Pair], cache: Path) -> Tensor:
+def _train_mean_states(checkpoint: Checkpoint, train: Sequence[Pair], cache: Path) -> Tensor:
     """Mean states of the training posters, kept in `cache` under the encoder's and their digest."""
     digest = hashlib.sha256(repr([pair.id for pair in train]).encode())
     for parameter in checkpoint.model.encoder.parameters():
@@ -281,7 +288,7 @@ def _train_vectors(checkpoint: Checkpoint, train: Sequence[Pair], cache: Path) -
         parts = []
         for start in range(0, len(train), 512):
             images = [pair.picture.read() for pair in train[start : start + 512]]
-            parts.append(_mean_states(checkpoint, images).numpy())
+            parts.append(_mean_encoder_states(checkpoint, images).numpy())
             print(f"{start + len(images)} of {len(train)} training posters", flush=True)
         np.save(path, np.concatenate(parts))
     return torch.from_numpy(np.load(path))

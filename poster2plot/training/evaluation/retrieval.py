@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
-POOL = 100  # titles among which the true one is looked for
-NEAREST = 10
+POOL_SIZE = 100  # titles among which the true one is retrieved
+RECALL_AT = 10  # k of recall at k
 
 
 class Embedder:
@@ -22,47 +22,47 @@ class Embedder:
         self._model = AutoModel.from_pretrained(name_or_path).eval().to(device)
 
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[str], *, batch: int = 64, longest: int = 128) -> Tensor:
-        """Unit vectors (texts, width); `longest` is in tokens."""
+    def __call__(self, texts: Sequence[str], *, batch: int = 64, max_length: int = 128) -> Tensor:
+        """Unit vectors (texts, width); `max_length` is in tokens."""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        found: Tensor = torch.zeros(len(texts), self._model.config.hidden_size)
+        embeddings: Tensor = torch.zeros(len(texts), self._model.config.hidden_size)
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             inputs = self._tokenizer(
                 [texts[i] for i in rows],
                 padding=True,
                 truncation=True,
-                max_length=longest,
+                max_length=max_length,
                 return_tensors="pt",
             ).to(self._model.device)
             hidden = self._model(**inputs).last_hidden_state  # (B, T, width)
             mask = inputs["attention_mask"][..., None]
             mean = (hidden * mask).sum(1) / mask.sum(1)
-            found[rows] = F.normalize(mean, dim=-1).cpu()
-        return found
+            embeddings[rows] = F.normalize(mean, dim=-1).cpu()
+        return embeddings
 
 
 @dataclass(frozen=True)
 class Similarity:
     """How much nearer each title's plot is to its own references than to other titles'."""
 
-    own: Tensor  # (N,) cosine to the title's best reference
-    margin: Tensor  # (N,) `own` minus the mean cosine to other titles' best references
-    found: Tensor  # (N,) 1 where the title is among the `NEAREST` of `POOL` random ones, else 0
+    cosine: Tensor  # (N,) cosine to the title's best reference
+    margin: Tensor  # (N,) `cosine` minus the mean cosine to other titles' best references
+    hits: Tensor  # (N,) 1 where the title is among `RECALL_AT` best of `POOL_SIZE`, else 0
 
 
 def similarity(plots: Tensor, references: Sequence[Tensor]) -> Similarity:
     """Compare the plots (N, width) of N titles with each title's references (k, width).
 
-    The pools are the same in every call. Fewer than `POOL` titles form one pool.
+    The pools are the same in every call. Fewer than `POOL_SIZE` titles form one pool.
     """
     best = torch.stack([(plots @ own.T).amax(-1) for own in references], dim=1)  # (plot, title)
     count = len(best)
-    own = best.diag()
-    found = torch.zeros(count)
+    cosine = best.diag()
+    hits = torch.zeros(count)
     generator = random.Random(0)
     for i in range(count):
         others = [j for j in range(count) if j != i]
-        pool = generator.sample(others, min(POOL, count) - 1)
-        found[i] = (best[i, pool] > best[i, i]).sum() < NEAREST
-    return Similarity(own, own - (best.sum(1) - own) / (count - 1), found)
+        pool = generator.sample(others, min(POOL_SIZE, count) - 1)
+        hits[i] = (best[i, pool] > best[i, i]).sum() < RECALL_AT
+    return Similarity(cosine, cosine - (best.sum(1) - cosine) / (count - 1), hits)

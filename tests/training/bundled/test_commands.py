@@ -12,11 +12,11 @@ from poster2plot.training.bundled.self_training import best_plots, is_plain, pla
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
     match_texts,
-    typical_meanings,
+    neighbour_centroids,
     typical_texts,
 )
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.encoder_states import States
+from poster2plot.training.encoder_states import EncoderStates
 from support.toy_model import LAYERS, tiny_image_processor
 from support.training_data import PLOTS, write_csv
 from tests.training.conftest import Command
@@ -30,26 +30,26 @@ def test_the_parts_learn_and_fit_together(
     texts = (EXTRA, "The story of a town and the two bakers who share its oven.", *PLOTS)
     corpus = write_csv(tmp_path / "corpus.csv", [{"text": text} for text in texts])
     steps = [
-        ("pretrain", "--decoder", decoder, "--corpus", corpus, "--data", data, "--passes", "3",
+        ("pretrain", "--decoder", decoder, "--corpus", corpus, "--data", data, "--epochs", "3",
          "--out", tmp_path / "language-model"),
         ("align", "--encoder", encoder, "--data", data, "--embedder", embedder,
          "--out", tmp_path / "aligned", "--epochs", "2", "--frozen", "1", "--batch", "5"),
-        ("match", "--corpus", corpus, "--data", data, "--embedder", embedder, "--nearest", "2",
-         "--aligned", tmp_path / "aligned", "--out", tmp_path / "matched.csv"),
+        ("match-texts", "--corpus", corpus, "--data", data, "--embedder", embedder,
+         "--nearest", "2", "--aligned", tmp_path / "aligned", "--out", tmp_path / "matched.csv"),
         ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "5",
          "--decoder", tmp_path / "language-model", "--data", data, "--samples", "1",
-         "--states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "captioner",
-         "--matched", tmp_path / "matched.csv"),
-        ("match", "--corpus", corpus, "--data", data, "--embedder", embedder, "--typical", "3",
-         "--aligned", tmp_path / "aligned", "--out", tmp_path / "typical.csv"),
-        ("practise", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
+         "--encoder-states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "captioner",
+         "--pseudo-labels", tmp_path / "matched.csv"),
+        ("match-texts", "--corpus", corpus, "--data", data, "--embedder", embedder,
+         "--typical", "3", "--aligned", tmp_path / "aligned", "--out", tmp_path / "typical.csv"),
+        ("self-train", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
          "--aligned", tmp_path / "aligned", "--embedder", embedder, "--posters", "3",
-         "--out", tmp_path / "practised.csv"),
+         "--out", tmp_path / "self-trained.csv"),
         ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "3",
          "--decoder", tmp_path / "captioner", "--data", data, "--samples", "1",
-         "--states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "practised",
-         "--matched", tmp_path / "typical.csv", tmp_path / "practised.csv", "--only-matched",
-         "--epochs", "2"),
+         "--encoder-states", tmp_path / "aligned" / "states.npy",
+         "--out", tmp_path / "self-trained", "--only-pseudo-labels", "--epochs", "2",
+         "--pseudo-labels", tmp_path / "typical.csv", tmp_path / "self-trained.csv"),
     ]  # fmt: skip
     for step in steps:
         done = training(*step)
@@ -63,8 +63,8 @@ def test_the_parts_learn_and_fit_together(
     pixels = tiny_image_processor()([pair.picture.read()], return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
         [expected] = aligned(pixels).last_hidden_state
-    states = States(tmp_path / "aligned" / "states.npy")
-    torch.testing.assert_close(states[pair.id], expected, atol=5e-3, rtol=5e-3)
+    encoder_states = EncoderStates(tmp_path / "aligned" / "states.npy")
+    torch.testing.assert_close(encoder_states[pair.id], expected, atol=5e-3, rtol=5e-3)
     before = ViTModel.from_pretrained(encoder, add_pooling_layer=False)
     old, new = before.state_dict(), aligned.state_dict()
     changed = {name for name in old if not torch.equal(old[name], new[name])}
@@ -83,7 +83,7 @@ def test_the_parts_learn_and_fit_together(
     assert {row["id"] for row in typical} <= training
     # The last stage went on from the captioner.
     first = VisionEncoderDecoderModel.from_pretrained(tmp_path / "captioner")
-    last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "practised")
+    last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "self-trained")
     change = last.decoder.lm_head.weight - first.decoder.lm_head.weight
     assert 0 < change.abs().max() < 0.05
 
@@ -107,9 +107,9 @@ def test_typical_texts_lie_amid_what_suits_a_poster():
     angles = torch.tensor([0.0, 0.2, 0.4, 2.0, 2.2, 2.4])
     texts = torch.stack([angles.cos(), angles.sin()], dim=-1)
     posters = texts[[1, 4, 1]]
-    meanings, rows = typical_meanings(posters, texts, nearest=3)
+    targets, rows = neighbour_centroids(posters, texts, nearest=3)
     assert [sorted(row) for row in rows.tolist()] == [[0, 1, 2], [3, 4, 5], [0, 1, 2]]
-    torch.testing.assert_close(meanings, posters)
+    torch.testing.assert_close(targets, posters)
     chosen = typical_texts(texts[[1, 1, 4, 4]], posters, most=9, per_poster=1, per_text=1)
     assert sorted(poster for poster, _ in chosen) == [0, 1, 2]
     assert len({text for _, text in chosen}) == 3
@@ -117,14 +117,14 @@ def test_typical_texts_lie_amid_what_suits_a_poster():
 
 
 def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():
-    meanings = torch.eye(3)[:2]
+    targets = torch.eye(3)[:2]
     written = [(0, "right"), (0, "wrong"), (0, "for all"), (1, "poor"), (1, "worst")]
     plots = torch.tensor(
         [[1.0, 0, 0], [0.0, 1, 0], [0.71, 0.71, 0], [0.0, 0.2, 0.98], [0.0, 0.1, 0.99]]
     )
-    assert best_plots(written, plots, meanings) == [(0, "right"), (0, "for all"), (1, "poor")]
-    assert best_plots(written, plots, meanings, kept=1) == [(0, "right"), (1, "poor")]
-    assert best_plots([], torch.zeros(0, 3), meanings) == []
+    assert best_plots(written, plots, targets) == [(0, "right"), (0, "for all"), (1, "poor")]
+    assert best_plots(written, plots, targets, per_poster=1) == [(0, "right"), (1, "poor")]
+    assert best_plots([], torch.zeros(0, 3), targets) == []
 
 
 @pytest.mark.parametrize(

@@ -118,8 +118,8 @@ def test_the_decoder_is_whispers_with_a_smaller_vocabulary(tmp_path: Path):
         [tmp_path / "part1", tmp_path / "part2"],
         tmp_path / "tokenizer.json",
         SENTENCES,
-        vocabulary=20,
-        positions=32,
+        vocab_size=20,
+        n_positions=32,
     )
     assert 256 < len(cut) < len(tokenizer)
     assert len(cut) == decoder.config.vocab_size

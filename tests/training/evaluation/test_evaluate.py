@@ -12,7 +12,7 @@ def test_diversity():
 
 
 def test_picture_gain():
-    assert Losses(right=4.0, shuffled=4.5, nothing=4.2).picture_gain == 0.5
+    assert Losses(right=4.0, shuffled=4.5, unconditional=4.2).picture_gain == 0.5
 
 
 def test_similarity_by_hand():
@@ -20,7 +20,7 @@ def test_similarity_by_hand():
     plots = torch.stack([x, F.normalize(x + y, dim=0)])
     found = similarity(plots, [torch.stack([y, x]), y[None]])
     root = 0.5**0.5
-    torch.testing.assert_close(found.own, torch.tensor([1.0, root]))
+    torch.testing.assert_close(found.cosine, torch.tensor([1.0, root]))
     # Each title's best reference counts: x itself for the first title, seen from the second too.
     torch.testing.assert_close(found.margin, torch.tensor([1.0, 0.0]))
 
@@ -29,8 +29,8 @@ def test_recall_of_plots_that_know_their_title_and_of_plots_that_do_not():
     generator = torch.Generator().manual_seed(0)
     titles = F.normalize(torch.randn(300, 64, generator=generator), dim=-1)
     strangers = F.normalize(torch.randn(300, 64, generator=generator), dim=-1)
-    assert similarity(titles, titles[:, None]).found.mean() == 1
-    assert 0.05 < similarity(strangers, titles[:, None]).found.mean() < 0.15
+    assert similarity(titles, titles[:, None]).hits.mean() == 1
+    assert 0.05 < similarity(strangers, titles[:, None]).hits.mean() < 0.15
 
 
 def test_embeddings_do_not_depend_on_the_texts_beside(embedder):
