@@ -63,7 +63,7 @@ class Worker:
         """A row for each item, in order; what is wrong with one becomes its `error`."""
         rest, stop = iter(items), threading.Event()
         # So that a full batch waits whenever the model is free.
-        most_submitted = 2 * LARGEST_BATCH * self.p2p.engine.side_by_side
+        most_submitted = 2 * LARGEST_BATCH * self.p2p.engine.max_concurrent_decodings
         reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
         writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
         with ThreadPoolExecutor(READERS) as pool:

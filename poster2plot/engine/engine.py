@@ -62,8 +62,6 @@ class Engine:
         """
         return 1 if self._single_threaded is None else self._threads
 
-    side_by_side = max_concurrent_decodings  # the name of it in `batch/`
-
     @contextmanager
     def threads(self, *, exclusive: bool) -> Iterator[None]:
         """Let PyTorch use all cores for this thread if it is the only one, else a single core."""
