@@ -166,7 +166,8 @@ class Fetcher:
                 (name.encode("latin-1"), value.encode("latin-1"))
                 for name, value in (ours | dict(headers or {})).items()
             ]
-            # A pool for each request keeps neither connections nor anything else.
+            # Each request has its own connection. httpcore2 knows neither cookies nor ~/.netrc, and
+            # what comes of the environment comes by `open_pool`.
             with (
                 _hidden_details(),
                 open_pool(address, end, allow_private=self.allow_private) as pool,
