@@ -1,7 +1,8 @@
 """One guarded HTTP GET: allowed hosts only, bounded in time and in bytes, silent about keys.
 
 API keys travel in queries and headers, so nothing here puts a URL, a header or the text of an
-exception of requests (which quotes the URL) into a message, a log record or a chained exception.
+exception of another library (which may quote them) into a message, a log record or a chained
+exception.
 """
 
 from __future__ import annotations
@@ -10,26 +11,31 @@ import copy
 import logging
 import math
 import re
+import ssl
 import time
-from collections.abc import Callable, Collection, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.client import HTTPException
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-import requests
-import urllib3
+import httpcore2
 
-from poster2plot.imdb.network_guard import GuardedAdapter, PrivateAddressError
+from poster2plot.imdb.connection_pools import open_pool
+from poster2plot.imdb.network_guard import PrivateAddressError
 
 CHUNK = 65_536  # bytes
 MAX_REDIRECTS = 3
-USER_AGENT = f"poster2plot python-requests/{requests.__version__}"
+USER_AGENT = f"poster2plot python-httpcore2/{httpcore2.__version__}"
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986; others are sent in percent-encoding
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRANSIENT = {429, 500, 502, 503, 504}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_asking: ContextVar[bool] = ContextVar("_asking", default=False)  # in this thread
 
 
 class FetchError(Exception):
@@ -92,8 +98,8 @@ class Fetcher:
         self.schemes = frozenset(schemes)
         self.allow_private = allow_private
         self._end = math.inf
-        for name in ("connection", "connectionpool", "util.retry"):
-            logging.getLogger(f"urllib3.{name}").addFilter(_hide_keys)
+        for name in ("connection", "http11", "proxy", "socks"):
+            logging.getLogger(f"httpcore2.{name}").addFilter(_hide_details)
 
     def until(self, end: float) -> Fetcher:
         """The same, but nothing that it gets takes longer than until `end` of `time.monotonic`."""
@@ -152,42 +158,53 @@ class Fetcher:
         end: float,
     ) -> tuple[Response, str | None]:
         """Make one request; return the answer, and where it redirects to, if it does."""
-        all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", **(headers or {})}
+        ours = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
+        seconds = {"connect": self.limits.connect, "read": self.limits.read}
         try:
-            request = requests.Request("GET", url, headers=all_headers, params=params).prepare()
-            self._check(request.url or "", hosts)
-            # A session for each request keeps no cookies. It takes proxies and the CA bundle from
-            # the environment, without which there is no way out of many company networks; ~/.netrc
-            # is only read for requests that a session prepares, and this one is not. The adapter
-            # sends it, as Session.send would read the body of a redirect, however long it is.
-            with requests.Session() as session:
-                route = session.merge_environment_settings(request.url, {}, True, None, None)
-                timeout = (self.limits.connect, min(self.limits.read, _remaining(end)))
-                adapter = GuardedAdapter(end, allow_private=self.allow_private)
-                session.mount(request.url or "", adapter)  # which closes it
-                with adapter.send(
-                    request,
-                    stream=True,
-                    timeout=timeout,
-                    verify=route["verify"] or True,
-                    proxies=route["proxies"],
-                ) as response:
-                    return _read(response, max_bytes, end)
+            address = self._address(url, params, hosts)
+            sent = [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in (ours | dict(headers or {})).items()
+            ]
+            # Each request has its own connection. httpcore2 knows neither cookies nor ~/.netrc, and
+            # what comes of the environment comes by `open_pool`.
+            with (
+                _hidden_details(),
+                open_pool(address, end, allow_private=self.allow_private) as pool,
+                pool.stream(
+                    "GET",
+                    address,
+                    headers=sent,
+                    extensions={"timeout": seconds | {"write": self.limits.read}},
+                ) as response,
+            ):
+                return _read(response, url, max_bytes)
+        except FetchError:
+            raise
         except PrivateAddressError:
             failure = FetchError("led to an address that is not public")
-        except (OSError, HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
-            late = time.monotonic() >= end  # and so it was hung up
-            failure = FetchError("did not answer in time") if late else _failure(error)
+        except Exception as error:  # whatever it is, it may quote a key
+            failure = _failure(error)
         # Raised out here, the error has no __context__ that would quote the URL.
         raise failure
 
-    def _check(self, url: str, hosts: Collection[str]) -> None:
+    def _address(
+        self, url: str, params: Mapping[str, str] | None, hosts: Collection[str]
+    ) -> httpcore2.URL:
+        """Take a URL apart, check it, and give its parts on: nobody parses it another way."""
         parts = urlsplit(url)
         if parts.scheme not in self.schemes:
             raise FetchError("led to an address that is not secure")
         port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
         if "@" in parts.netloc or f"{parts.hostname}{port}" not in hosts:
             raise FetchError("led to a site that is not allowed")
+        query = "&".join(filter(None, (parts.query, urlencode(params or {}))))
+        return httpcore2.URL(
+            scheme=parts.scheme,
+            host=parts.hostname or "",
+            port=parts.port,
+            target=quote((parts.path or "/") + (f"?{query}" if query else ""), _URL_CHARACTERS),
+        )
 
     def _pause(self, error: FetchError) -> float:
         """Return the seconds to wait before the retry, infinite if they are too many."""
@@ -199,40 +216,55 @@ class Fetcher:
         return seconds if seconds <= self.limits.retry_after else float("inf")
 
 
-def _read(response: requests.Response, max_bytes: int, end: float) -> tuple[Response, str | None]:
-    status = response.status_code
+def _read(response: httpcore2.Response, url: str, max_bytes: int) -> tuple[Response, str | None]:
+    def header(name: bytes) -> str | None:
+        values = (value for each, value in response.headers if each.lower() == name)
+        value = next(values, None)
+        return None if value is None else value.decode("latin-1")
+
+    status = response.status
     if status in _TRANSIENT:
         reason = "is too busy" if status == HTTPStatus.TOO_MANY_REQUESTS else f"failed ({status})"
-        raise FetchError(reason, transient=True, retry_after=response.headers.get("Retry-After"))
-    content_type = response.headers.get("Content-Type", "")
-    location = response.headers.get("Location") if status in _REDIRECTS else None
+        raise FetchError(reason, transient=True, retry_after=header(b"retry-after"))
+    content_type = header(b"content-type") or ""
+    location = header(b"location") if status in _REDIRECTS else None
     if location is not None:
-        return Response(status, content_type, b""), urljoin(response.url, location)
+        return Response(status, content_type, b""), urljoin(url, location)
+    chunks: Iterable[bytes] = response.iter_stream()
+    if (header(b"content-encoding") or "").strip().lower() in ("gzip", "x-gzip"):
+        chunks = _unpacked(chunks)
     body = bytearray()
-    # read1 gives what one read brings, so that a body that drips in cannot outlast the deadline,
-    # and unpacks no more than CHUNK bytes at once, so that a gzip bomb stops at the cap.
-    while chunk := response.raw.read1(CHUNK, decode_content=True):
+    for chunk in chunks:
         body += chunk
         if len(body) > max_bytes:
             raise FetchError(f"sent more than {max_bytes:,} bytes")
-        _remaining(end)
-    _remaining(end)  # else the end was ours, and what came may be half of it
     return Response(status, content_type, bytes(body)), None
 
 
-def _remaining(end: float) -> float:
-    seconds = end - time.monotonic()
-    if seconds <= 0:
-        raise FetchError("did not answer in time")
-    return seconds
+def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack gzip, no more than CHUNK bytes at once, so that a gzip bomb stops at the cap."""
+    unpacker = None
+    for packed in chunks:
+        while packed:
+            if unpacker is None:
+                unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            while piece := unpacker.decompress(packed, CHUNK):
+                yield piece
+                packed = unpacker.unconsumed_tail
+            packed = unpacker.unused_data  # gzip files may follow each other, RFC 1952
+            if unpacker.eof:
+                unpacker = None
+    if unpacker is not None:
+        raise ValueError("the end is missing")
 
 
 def _failure(error: Exception) -> FetchError:
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
+    if isinstance(error, httpcore2.TimeoutException):
         return FetchError("did not answer in time")
-    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
+    if isinstance(error, ssl.SSLError):
         return FetchError("has no valid certificate")
-    if isinstance(error, requests.ConnectionError | urllib3.exceptions.ProtocolError):
+    unreached = httpcore2.NetworkError | httpcore2.RemoteProtocolError | httpcore2.ProxyError
+    if isinstance(error, unreached):
         return FetchError("could not be reached", transient=True)
     return FetchError("could not be asked or gave a broken answer")
 
@@ -250,11 +282,20 @@ def _retry_after(value: str) -> float | None:
     return max(0.0, date.timestamp() - time.time())
 
 
-def _hide_keys(record: logging.LogRecord) -> bool:
-    """Blank the keys in the URLs that urllib3 logs: every one at DEBUG, odd ones at WARNING."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            re.sub(r"(?i)(api_?key=)[^&\s]+", r"\1…", arg) if isinstance(arg, str) else arg
-            for arg in record.args
-        )
+@contextmanager
+def _hidden_details() -> Iterator[None]:
+    token = _asking.set(True)
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+def _hide_details(record: logging.LogRecord) -> bool:
+    """Leave of what httpcore2 logs the event's name: the rest quotes headers, keys among them.
+
+    Other users of httpcore2 in this process keep what it logs for them.
+    """
+    if _asking.get():
+        record.msg, record.args = str(record.msg).partition(" ")[0], ()
     return True

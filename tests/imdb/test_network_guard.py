@@ -75,7 +75,7 @@ def test_a_name_that_changes_its_address_gains_nothing(
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
-    monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
+    monkeypatch.setattr(socket, "create_connection", connect)
     fetcher = Fetcher(FetchLimits(retry_pause=100, total=5), schemes={"http"})
     host = f"poster.example:{server.port}"
     with pytest.raises(FetchError, match="could not be reached"):

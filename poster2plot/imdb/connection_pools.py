@@ -1,0 +1,80 @@
+"""The connections of one request, through the proxy and with the certificates of the environment.
+
+Both are as users of requests know them, without which there is no way out of many company networks
+(https://requests.readthedocs.io/en/latest/user/advanced/#proxies):
+
+- HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, in capitals or not, else what the system says; NO_PROXY
+  holds the names, domains and networks that are reached without.
+- REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file or a folder of certificates to trust. Without
+  them it is SSL_CERT_FILE or SSL_CERT_DIR, or what the system trusts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore2
+
+from poster2plot.imdb.network_guard import GuardedBackend
+
+
+def open_pool(url: httpcore2.URL, end: float, *, allow_private: bool) -> httpcore2.ConnectionPool:
+    """The connections for a request of `url`, which end at `end` of `time.monotonic`.
+
+    They go to public addresses only, unless `allow_private`. The address of a proxy is always
+    admitted: that is how a company's network is left.
+
+    Raises:
+        OSError: the certificates to trust cannot be read.
+        ValueError: the proxy's address is none.
+    """
+    origin = url.origin
+    proxy = _proxy(origin)
+    return httpcore2.ConnectionPool(
+        ssl_context=_trusted() if origin.scheme == b"https" else None,
+        proxy=proxy,
+        network_backend=GuardedBackend(end, allow_private=allow_private or proxy is not None),
+    )
+
+
+def _proxy(origin: httpcore2.Origin) -> httpcore2.Proxy | None:
+    proxies = getproxies()
+    address = proxies.get(origin.scheme.decode()) or proxies.get("all")
+    if not address or _is_bypassed(origin.host.decode(), origin.port, proxies.get("no", "")):
+        return None
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    auth = None
+    if parts.username is not None:
+        auth = unquote(parts.username).encode(), unquote(parts.password or "").encode()
+    return httpcore2.Proxy(
+        httpcore2.URL(scheme=parts.scheme, host=parts.hostname or "", port=parts.port),
+        auth=auth,
+        ssl_context=_trusted() if parts.scheme == "https" else None,
+    )
+
+
+def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
+    """Whether a host is reached without a proxy; the standard library knows no networks."""
+    if proxy_bypass(f"{host}:{port}"):
+        return True
+    for entry in no_proxy.split(","):
+        with suppress(ValueError):  # one of both is a name
+            network = ipaddress.ip_network(entry.strip(), strict=False)
+            if ipaddress.ip_address(host) in network:
+                return True
+    return False
+
+
+def _trusted() -> ssl.SSLContext:
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if not bundle:
+        return httpcore2.default_ssl_context()
+    if Path(bundle).is_dir():
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
