@@ -5,13 +5,12 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["app"]:
-            return _open_page(arguments[1:])
+            _open_page(arguments[1:])
         options = parser().parse_args(arguments)
         return _run(options, finder or PosterFinder.from_environment())
     except Poster2PlotError as error:
@@ -106,12 +105,12 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
         return 141
 
 
-def _open_page(options: Sequence[str]) -> int:
-    """Serve the page until it is stopped. Raises `InputError` where Streamlit is missing."""
+def _open_page(options: Sequence[str]) -> NoReturn:
+    """Become the page's server. Raises `InputError` where Streamlit is missing."""
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("The page needs more packages; `pip install 'poster2plot[app]'`.")
     command = [sys.executable, "-m", "streamlit", "run", str(APP_SCRIPT), *options]
-    return subprocess.run(command, check=False).returncode  # noqa: S603  # the user's own options
+    os.execv(sys.executable, command)  # noqa: S606  # so that signals reach it
 
 
 def _run(options: argparse.Namespace, finder: PosterFinder) -> int:

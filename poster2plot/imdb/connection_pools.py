@@ -6,7 +6,7 @@ Both are as users of requests know them, without which there is no way out of ma
 - HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, in capitals or not, else what the system says; NO_PROXY
   holds the names, domains and networks that are reached without.
 - REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file or a folder of certificates to trust. Without
-  them it is SSL_CERT_FILE or SSL_CERT_DIR, or what the system trusts.
+  them it is SSL_CERT_FILE or SSL_CERT_DIR, or what certifi brings.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import certifi
 import httpcore2
 
 from poster2plot.imdb.network_guard import GuardedBackend
@@ -74,7 +75,8 @@ def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
 def _trusted() -> ssl.SSLContext:
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if not bundle:
-        return httpcore2.default_ssl_context()
+        own = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
+        return ssl.create_default_context(cafile=None if own else certifi.where())
     if Path(bundle).is_dir():
         return ssl.create_default_context(capath=bundle)
     return ssl.create_default_context(cafile=bundle)
