@@ -97,7 +97,11 @@ def test_what_shares_support_shares_nothing_else(name: str):
 
 @pytest.mark.parametrize(
     "document",
-    [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), PACKAGE / "training" / "card.md"],
+    [
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+        PACKAGE / "training" / "card.md",
+    ],
     ids=lambda path: path.name,
 )
 def test_a_document_names_files_that_exist(document: Path):

@@ -21,7 +21,6 @@ def run(tiny_folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
         status = main(["--model", str(tiny_folder), "--device", "cpu", *map(str, arguments)])
         return status, capsys.readouterr().out
 
-    run.folder = str(tiny_folder)
     return run
 
 
@@ -54,11 +53,14 @@ def test_the_help_names_every_setting():
 
 
 def test_several_inputs_have_a_progress_bar_on_a_terminal(
-    run, poster_file, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_folder: Path,
+    poster_file,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     def bar(*inputs: Path) -> str:
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        main(["--model", run.folder, "--device", "cpu", *map(str, inputs)])
+        main(["--model", str(tiny_folder), "--device", "cpu", *map(str, inputs)])
         return capsys.readouterr().err
 
     assert "2/2" in bar(poster_file("a.png"), poster_file("b.png", "darkred"))
@@ -183,7 +185,7 @@ def test_the_bundled_model_writes_what_stock_generate_writes(
 ):
     from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
-    from poster2plot.checkpoints.loading import BUNDLED_MODEL
+    from poster2plot.bundled_files import BUNDLED_MODEL
 
     poster = draw_poster()
     poster.save(tmp_path / "poster.png")

@@ -11,6 +11,7 @@ import tomllib
 import zipfile
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -34,8 +35,8 @@ EXTRAS = (
 )
 
 
-def run(*command: object, **options: object) -> str:
-    result = subprocess.run(
+def run(*command: object, **options: Any) -> str:
+    result: subprocess.CompletedProcess[str] = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, timeout=300, **options
     )
     assert result.returncode == 0, result.stderr

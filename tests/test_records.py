@@ -2,12 +2,13 @@
 
 import csv
 import io
+from typing import Any
 
 from poster2plot import Candidate, GenerationSettings
 from poster2plot.records import plot_record, to_csv
 
 
-def record(source: str, *texts: str) -> dict:
+def record(source: str, *texts: str) -> dict[str, Any]:
     candidates = [Candidate(text, -1.23456, (1,)) for text in texts]
     return plot_record(
         source, candidates, model="m", device="cpu", settings=GenerationSettings(), seconds=1.0

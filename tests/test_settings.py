@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from poster2plot import GenerationSettings, SettingsError
         ("seed", 2**32 - 1),
     ],
 )
-def test_the_ends_of_a_range_belong_to_it(name: str, value: float | None):
+def test_the_ends_of_a_range_belong_to_it(name: str, value: Any):
     assert getattr(GenerationSettings(**{name: value}), name) == value
 
 
@@ -40,7 +41,7 @@ def test_the_ends_of_a_range_belong_to_it(name: str, value: float | None):
         ("seed", -1),
     ],
 )
-def test_a_value_out_of_range_is_named(name: str, value: float):
+def test_a_value_out_of_range_is_named(name: str, value: Any):
     with pytest.raises(SettingsError, match=name.replace("_", " ")):
         GenerationSettings(**{name: value})
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -82,7 +83,8 @@ def test_a_killed_run_goes_on_where_it_was(
         "import sys; from poster2plot.batch import shards; shards.CHUNK = 4; "
         "from poster2plot.batch.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", script, folder, "--output", output, *model(tiny_folder)]
+    options = [folder, "--output", output, *model(tiny_folder)]
+    command = [sys.executable, "-c", script, *map(str, options)]
     parts = tmp_path / "plots.jsonl.parts"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
@@ -97,9 +99,12 @@ def test_a_killed_run_goes_on_where_it_was(
     written = []
     write = Shards.write
     monkeypatch.setattr(shards, "CHUNK", 4)
-    monkeypatch.setattr(
-        Shards, "write", lambda self, name, rows: (written.append(name), write(self, name, rows))
-    )
+
+    def noting(self: Shards, name: str, rows: Any) -> None:
+        written.append(name)
+        write(self, name, rows)
+
+    monkeypatch.setattr(Shards, "write", noting)
     assert run(tiny_folder, folder, "--output", output) == 0
     assert len(written) == 15 - len(there)
     assert not {f"{name}.jsonl" for name in written} & {path.name for path in there}
@@ -113,7 +118,7 @@ def test_two_processes_share_a_catalogue(tiny_folder: Path, tmp_path: Path):
     options = ["--model", tiny_folder, "--max-length", "8", "--output", output]
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "poster2plot.batch"]
     done = subprocess.run(
-        [sys.executable, *launch, folder, *options],
+        [sys.executable, *launch, *map(str, [folder, *options])],
         capture_output=True, text=True, timeout=120, check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip

@@ -10,16 +10,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from poster2plot import Poster2Plot
+from poster2plot.bundled_files import BUNDLED_MODEL
 from poster2plot.checkpoints import loading
 from poster2plot.checkpoints.checksums import write_checksums
 from poster2plot.checkpoints.hub import IMAGE_PROCESSOR_REPO, REVISIONS, TOKENIZER_REPO
-from poster2plot.checkpoints.loading import BUNDLED_MODEL, load_checkpoint
+from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.errors import CheckpointError, DeviceError
 from support.hub_server import Hub, serve_hub
 from support.toy_model import (
@@ -43,7 +45,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     tiny_tokenizer(folder / "gpt2")
     # The image processor's file at the pinned commit states no type and has a plain number as size.
     (folder / "vit").mkdir()
-    processor = {"do_normalize": True, "do_resize": True, "size": PICTURE}
+    processor: dict[str, object] = {"do_normalize": True, "do_resize": True, "size": PICTURE}
     processor |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     (folder / "vit" / "preprocessor_config.json").write_text(json.dumps(processor))
     repositories = {
@@ -87,7 +89,7 @@ def old(tmp_path: Path) -> Path:
     return folder
 
 
-def fails(name: object, **options: str) -> str:
+def fails(name: str | Path | None, **options: str) -> str:
     """The one sentence of the error that loading raises."""
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(name, **{"device": "cpu"} | options)
@@ -104,10 +106,11 @@ def pixels() -> torch.Tensor:
 
 def tokens(loaded: loading.Checkpoint) -> list[int]:
     output = loaded.model.generate(pixels(), max_length=8, num_beams=1)
-    return output[0].tolist()
+    ids: list[int] = output[0].tolist()
+    return ids
 
 
-def edit(folder: Path, change: Callable[[dict], object]) -> None:
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     config = json.loads((folder / "config.json").read_text())
     change(config)
     (folder / "config.json").write_text(json.dumps(config))
@@ -140,7 +143,7 @@ def test_a_missing_bundled_model_is_one_sentence(tmp_path: Path, monkeypatch: py
 
 
 def test_the_bundled_model_lies_beside_the_package():
-    assert loading.BUNDLED_MODEL == ROOT / "models" / "poster2plot-small"
+    assert BUNDLED_MODEL == ROOT / "models" / "poster2plot-small"
 
 
 def test_half_precision_is_widened(new: Path):
@@ -544,7 +547,7 @@ def test_the_model_of_2021_by_name_writes_what_it_writes_from_a_folder(
 ):
     """End to end in a fresh interpreter: environment, download, fallbacks, generation."""
     code = f"""
-from poster2plot.checkpoints.loading import BUNDLED_MODEL, load_checkpoint
+from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.checkpoints.checksums import write_checksums
 from tests.checkpoints.test_loading import tokens
 print(tokens(load_checkpoint({POSTER2PLOT!r}, device="cpu")))

@@ -1,5 +1,7 @@
 """Linear layers in each precision, against `torch.nn.functional.linear`."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -47,6 +49,6 @@ def test_every_linear_layer_of_a_module_is_replaced():
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp8"])
-def test_a_precision_that_the_cpu_lacks_is_an_error_that_names_the_others(tiny_folder, name: str):
+def test_a_precision_that_the_cpu_lacks_is_an_error_that_names_the_others(tiny_folder, name: Any):
     with pytest.raises(CheckpointError, match=f"{name} does not work .* choose .*fp32"):
         Poster2Plot.from_pretrained(tiny_folder, "cpu", precision=name)

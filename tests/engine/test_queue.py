@@ -267,7 +267,8 @@ def test_stages_are_timed(engine: Engine):
 
 @pytest.fixture(params=["engine", "wide_engine"])
 def any_engine(request: pytest.FixtureRequest) -> Engine:
-    return request.getfixturevalue(request.param)
+    found: Engine = request.getfixturevalue(request.param)
+    return found
 
 
 def test_many_threads_get_their_own_plots(any_engine: Engine):

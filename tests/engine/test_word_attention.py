@@ -28,7 +28,8 @@ def test_each_word_has_the_stock_attention_of_its_tokens(tiny_folder: Path):
     with torch.inference_mode():
         output = stock.model(pixel_values=pixels, decoder_input_ids=ids, output_attentions=True)
     expected = torch.stack(output.cross_attentions).mean((0, 1, 2))  # (tokens, class and patches)
-    text, own = "", []
+    text = ""
+    own: list[list[torch.Tensor]] = []
     for token, weights in zip(candidate.token_ids, expected, strict=True):
         text += stock.tokenizer.decode([token])
         if len(text.split()) > len(own):

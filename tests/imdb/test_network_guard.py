@@ -63,7 +63,7 @@ def test_a_name_that_changes_its_address_gains_nothing(
     """The resolver says a public address first and this machine's whenever asked again."""
     asked = []
 
-    def resolver(host: str, port: int, *_: object, **__: object) -> list[tuple]:
+    def resolver(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
         asked.append(host)
         address = "192.0.43.8" if len(asked) == 1 else "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]

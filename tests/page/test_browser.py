@@ -172,8 +172,10 @@ def test_candidates_stand_side_by_side_and_can_be_copied(page: Page):
     try_example(page)
     expect(page.locator(".plot")).to_have_count(3)
     expect(page.get_by_text(re.compile("Plot 2 of 3 · score"))).to_be_visible()
-    boxes = [each.bounding_box() for each in page.locator(".plot").all()]
-    assert boxes[0]["x"] != boxes[1]["x"]
+    first, second = (each.bounding_box() for each in page.locator(".plot").all()[:2])
+    assert first
+    assert second
+    assert first["x"] != second["x"]
     page.get_by_role("button", name="Copy").nth(1).click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -250,6 +252,7 @@ def test_everything_has_a_name_for_screen_readers(page: Page):
 def test_nothing_is_wider_than_the_window(page: Page):
     try_example(page)
     width = page.evaluate("document.documentElement.scrollWidth")
+    assert page.viewport_size
     assert width <= page.viewport_size["width"]
 
 

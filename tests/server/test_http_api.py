@@ -76,6 +76,7 @@ def busy(tiny: Poster2Plot, services: PosterServer) -> Iterator[str]:
 
 
 def post(address: str, image: bytes | None = None, **fields: str) -> requests.Response:
+    files: dict[str, tuple[str | None, str | bytes]]
     files = {name: (None, text) for name, text in fields.items()}
     if image is not None:
         files["image"] = ("poster.png", image)

@@ -1,5 +1,7 @@
 """How much each visitor may ask for, in a minute and at once."""
 
+from typing import Literal
+
 import pytest
 
 from poster2plot import RateLimitError
@@ -10,7 +12,7 @@ ANN, BOB = Visitor("page", "ann"), Visitor("api", "192.0.2.7")
 
 
 @pytest.mark.parametrize("what", ["plots", "pictures", "megapixels"])
-def test_each_visitor_has_a_rate(what: str):
+def test_each_visitor_has_a_rate(what: Literal["plots", "pictures", "megapixels"]):
     limiter = RateLimiter(Limits(**{what: 2}))
     limiter.count(ANN, what)
     limiter.count(ANN, what)

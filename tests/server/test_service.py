@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def noted(request: PlotRequest) -> None:
     assert done.wait(PATIENCE)
 
 
-def lines(caplog: pytest.LogCaptureFixture) -> list[dict]:
+def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [json.loads(record.message) for record in caplog.records]
 
 

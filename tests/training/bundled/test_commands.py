@@ -75,12 +75,12 @@ def test_the_parts_learn_and_fit_together(
     with (tmp_path / "matched.csv").open(newline="") as file:
         matches = {row["text"]: row["id"] for row in csv.DictReader(file)}
     assert matches.keys() == {EXTRA, *(pair.text for pair in dataset.split("train"))}
-    training = {pair.id for pair in dataset.split("train")}
-    assert set(matches.values()) <= training
+    known = {pair.id for pair in dataset.split("train")}
+    assert set(matches.values()) <= known
     with (tmp_path / "typical.csv").open(newline="") as file:
         typical = list(csv.DictReader(file))
     assert len(typical) == 3
-    assert {row["id"] for row in typical} <= training
+    assert {row["id"] for row in typical} <= known
     # The last stage went on from the captioner.
     first = VisionEncoderDecoderModel.from_pretrained(tmp_path / "captioner")
     last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "self-trained")
