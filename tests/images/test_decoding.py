@@ -28,6 +28,7 @@ from poster2plot.images.limits import (
     MAX_SIDE,
     MAX_TAG_BYTES,
     GuardedSource,
+    claimed_pixels,
     guarded_directories,
 )
 from poster2plot.images.listing import image_files
@@ -400,6 +401,20 @@ def test_one_pixel_over_the_side_is_shrunk():
 def test_bombs_are_refused_by_their_header(data):
     with pytest.raises(ImageTooLargeError, match="50 megapixels"):
         read_image(data)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_pixels_that_a_header_claims(kind):
+    assert claimed_pixels(encode(halves(), kind)) == SIZE[0] * SIZE[1]
+
+
+@pytest.mark.parametrize("data", [b"", b"A plot, not a poster.", png(9, 9)[:20]])
+def test_what_has_no_header_claims_nothing(data):
+    assert claimed_pixels(data) == 0
+
+
+def test_a_bomb_claims_all_it_is():
+    assert claimed_pixels(png(60_000, 60_000)) == 3_600_000_000
 
 
 def test_pillow_is_as_it_was_after_the_last_of_many_threads():
