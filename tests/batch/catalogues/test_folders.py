@@ -19,6 +19,14 @@ def test_a_folder_is_listed_in_natural_order(tmp_path: Path):
     assert found == [*pictures[:2], "2/more.tar/b.png", "2/more.tar/a.jpg", *pictures[2:]]
 
 
+def test_names_of_the_same_number_have_an_order(tmp_path: Path):
+    folder = catalogue(tmp_path / "posters", 2)
+    for name in ("01.png", "001.png", "A.png", "a.png"):
+        (folder / name).touch()
+    found = [item.source.removeprefix(f"{folder}/") for item in items(str(folder))]
+    assert found == ["0.png", "001.png", "01.png", "1.png", "A.png", "a.png"]
+
+
 @pytest.mark.parametrize("name", ["data.arrow", "dataset_info.json"])
 def test_only_both_make_a_folder_one_of_the_library_datasets(tmp_path: Path, name: str):
     folder = catalogue(tmp_path / "posters", 2)
