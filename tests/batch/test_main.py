@@ -89,7 +89,9 @@ def test_a_killed_run_goes_on_where_it_was(
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not list(parts.glob("*.jsonl")):
+            assert process.poll() is None
             assert time.monotonic() < deadline
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     there = {path: path.stat().st_mtime_ns for path in parts.glob("*.jsonl")}
     assert 0 < len(there) < 15

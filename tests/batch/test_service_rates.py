@@ -3,6 +3,9 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from poster2plot.batch import service_rates
 from poster2plot.batch.service_rates import Pace
 
 
@@ -28,3 +31,15 @@ def test_hosts_are_asked_as_often_as_they_may_be_by_all_workers_together():
     began = time.monotonic()
     slow("slow")
     assert time.monotonic() - began > 1.9  # 40 a second for 100 workers: 3 s for one of each
+
+
+def test_nobody_waits_longer_than_for_the_next_turn(monkeypatch: pytest.MonkeyPatch):
+    pace, sleep, waits = Pace(1, {"host": 1.0}), time.sleep, []
+    pace("host")
+    sleep(0.5)
+    monkeypatch.setattr(
+        service_rates.time, "sleep", lambda seconds: waits.append(seconds) or sleep(seconds)
+    )
+    pace("host")
+    assert waits
+    assert max(waits) < 0.6

@@ -1,5 +1,10 @@
-"""Titles: looked up, asked for again, and given up."""
+"""One worker: what it writes and reports, and titles looked up, asked for again, and given up."""
 
+import json
+import threading
+import time
+from copy import copy
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,11 +14,15 @@ from poster2plot import (
     Poster2Plot,
     PosterServiceError,
 )
+from poster2plot.batch import shards
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.shards import Shards, chunks
-from poster2plot.batch.worker import Worker
+from poster2plot.batch.worker import READERS, Worker
+from poster2plot.inputs import LoadedPoster
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID, METAHUB, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from tests.batch.conftest import catalogue
 
 SETTINGS = GenerationSettings(max_length=12)
 
@@ -58,3 +67,101 @@ def test_a_run_stops_when_no_service_answers_any_more(tiny: Poster2Plot, tmp_pat
     with pytest.raises(PosterServiceError, match="8 titles in a row"):
         worker.write(chunks(items(str(table)), ""), output, lambda *_: None)
     assert output.complete() == set()
+
+
+def down() -> LoadedPoster:
+    raise PosterServiceError("down")
+
+
+def test_an_answer_in_between_lets_a_run_go_on(tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch):
+    most = READERS - 1
+    answered = {str(most), str(2 * most + 1)}
+    monkeypatch.setattr(
+        Item,
+        "load",
+        lambda item, _: LoadedPoster(draw_poster()) if item.source in answered else down(),
+    )
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder(), pauses=())
+        catalogue = [Item(str(i), "title") for i in range(3 * most + 2)]
+        rows = list(worker.rows(catalogue))
+        assert [row["source"] for row in rows] == [item.source for item in catalogue]
+        assert {row["source"] for row in rows if row["plot"]} == answered
+        with pytest.raises(PosterServiceError, match="The last: down"):
+            list(worker.rows([Item("x", "title")]))  # the next in a row
+
+
+def test_shards_are_reported_with_their_errors(
+    tiny: Poster2Plot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    folder = catalogue(tmp_path / "posters", 9)
+    for name in ("1.png", "2.png", "8.png"):
+        (folder / name).write_bytes(b"damaged")
+    output, reports = Shards(str(tmp_path / "plots.jsonl")), []
+    some = list(chunks(items(str(folder)), ""))
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+        worker.write(some, output, lambda *report: reports.append(report))
+    assert reports == [(4, 2), (4, 0), (1, 1)]
+    assert output.complete() == {chunk.name for chunk in some}
+    for chunk in some:
+        lines = (tmp_path / "plots.jsonl.parts" / f"{chunk.name}.jsonl").read_text().splitlines()
+        assert [json.loads(line)["source"] for line in lines] == [
+            item.source for item in chunk.items
+        ]
+
+
+def test_waiting_for_posters_is_idle_time(tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch):
+    go_on = threading.Event()
+    monkeypatch.setattr(Item, "load", lambda *_: go_on.wait(30) and LoadedPoster(draw_poster()))
+    threading.Timer(0.1, go_on.set).start()
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+        began = time.perf_counter()
+        [row] = worker.rows([Item("poster")])
+    assert row["plot"]
+    assert 0.05 < worker.idle_seconds < time.perf_counter() - began
+
+
+def test_a_row_has_the_scores_of_its_candidates(tiny: Poster2Plot, tmp_path: Path):
+    settings = tiny.resolve(GenerationSettings(max_length=12, num_candidates=2))
+    with serve_posters() as server:
+        worker = Worker(tiny, settings, server.finder())
+        [row] = worker.rows(items(str(catalogue(tmp_path / "posters", 1))))
+    [expected] = tiny.generate([tmp_path / "posters" / "0.png"], settings)
+    found = [(each["text"], each["score"]) for each in row["candidates"]]
+    assert found == [(each.text, round(each.score, 6)) for each in expected]
+    assert (row["plot"], row["score"]) == found[0]
+    assert (row["model"], row["error"], row["title"]) == (tiny.name, None, None)
+
+
+def test_a_plot_that_fails_is_an_error_of_its_row(tiny: Poster2Plot, tmp_path: Path):
+    broken = copy(tiny)
+    broken.tokenizer = None
+    with serve_posters() as server:
+        worker = Worker(broken, tiny.resolve(SETTINGS), server.finder())
+        rows = list(worker.rows(items(str(catalogue(tmp_path / "posters", 2)))))
+    for row in rows:
+        assert row["error"].startswith("The plot could not be written (")
+        assert (row["plot"], row["candidates"]) == (None, [])
+
+
+def test_who_leaves_early_leaves_nothing_in_the_queue(tiny: Poster2Plot, tmp_path: Path):
+    submitted = []
+
+    class Watched(Poster2Plot):
+        def submit(self, *arguments, **options):
+            requests = super().submit(*arguments, **options)
+            submitted.extend(requests)
+            return requests
+
+    watched = copy(tiny)
+    watched.__class__ = Watched
+    with serve_posters() as server:
+        worker = Worker(watched, tiny.resolve(SETTINGS), server.finder())
+        rows = worker.rows(items(str(catalogue(tmp_path / "posters", 60))))
+        assert len(list(islice(rows, 2))) == 2
+        rows.close()
+    assert any(request.cancelled() for request in submitted)
+    assert all(request.done() for request in submitted)

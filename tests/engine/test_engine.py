@@ -21,8 +21,6 @@ from support.toy_model import POSITIONS, tiny_model
 ROOT = Path(__file__).parents[2]
 DRAWN_POSTERS = sorted((ROOT / "assets" / "posters").glob("*.jpg"))
 POSTERS = DRAWN_POSTERS[:4]
-# Not drawn for this project, where there are any.
-POSTERS += sorted((ROOT.parent / "shared" / "data" / "fullsize").glob("*.jpg"))[:4]
 
 WORD_STARTS = torch.rand(320, generator=torch.Generator().manual_seed(0)) < 0.6
 

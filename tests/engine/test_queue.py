@@ -1,6 +1,7 @@
 """Many threads, one engine: who is decoded with whom, when, and what a failure touches."""
 
 import threading
+import time
 from collections import defaultdict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
@@ -134,11 +135,15 @@ def test_one_long_plot_leaves_the_other_worker_free(wide_engine: Engine):
 def test_a_cancelled_request_leaves_the_queue(engine: Engine):
     queue = DecodingQueue(engine)
     gate = hold(engine, queue)
-    cancelled, kept = request(engine, 1, on_step=pytest.fail), request(engine, 2)
+    read, steps = [], []
+    cancelled = Request(lambda: read.append(1) or states(engine, 1), SHORT, steps.append)
+    kept = request(engine, 2)
     queue.submit([cancelled, kept])
     cancelled.future.cancel()
+    assert (len(queue), queue.ahead(kept)) == (1, 0)
     gate.open()
     assert tokens(kept.future.result(PATIENCE)) == alone(engine, 2)
+    assert (read, steps) == ([], [])
     with pytest.raises(CancelledError):
         cancelled.future.result(PATIENCE)
 
@@ -258,11 +263,18 @@ def test_what_is_too_much_for_the_memory_is_decoded_in_parts(engine: Engine):
 
 def test_stages_are_timed(engine: Engine):
     queue = DecodingQueue(engine)
+    gate = hold(engine, queue)
     each = request(engine, 1)
     queue.submit([each])
+    time.sleep(0.05)
+    gate.open()
     each.future.result(PATIENCE)
+    in_all = time.perf_counter() - each.submitted
     assert list(each.seconds) == ["wait", "encode", "decode"]
-    assert all(seconds >= 0 for seconds in each.seconds.values())
+    assert each.seconds["wait"] >= 0.05
+    assert each.seconds["encode"] > 0
+    assert each.seconds["decode"] > 0
+    assert sum(each.seconds.values()) <= in_all
 
 
 @pytest.fixture(params=["engine", "wide_engine"])

@@ -28,6 +28,8 @@ from poster2plot.images.limits import (
     MAX_SEGMENTS,
     MAX_SIDE,
     MAX_TAG_BYTES,
+    GuardedSource,
+    claimed_pixels,
     guarded_directories,
 )
 from poster2plot.images.listing import image_files
@@ -149,7 +151,12 @@ def test_16_bit_grey_keeps_its_brightness(mode, kind, value):
         ("I", (0, 25700, 65535), (0, 100, 255)),  # 16 bits in a wide file
         ("I", (0, 10**9, 2 * 10**9), (0, 128, 255)),
         ("I", (-1000, 0, 1000), (0, 128, 255)),
+        ("I", (100, 100, 255), (100, 100, 255)),  # without black
+        ("I", (25700, 25700, 65535), (100, 100, 255)),
         ("F", (0.0, 0.5, 1.0), (0, 128, 255)),
+        ("F", (0.5, 0.5, 1.0), (128, 128, 255)),
+        ("F", (100.0, 100.0, 255.0), (100, 100, 255)),
+        ("F", (25700.0, 25700.0, 65535.0), (100, 100, 255)),
         ("F", (0.0, 0.25, 0.5), (0, 64, 128)),  # a dark picture stays dark
         ("F", (0.0, 100.0, 255.0), (0, 100, 255)),
         ("F", (0.0, 25700.0, 65535.0), (0, 100, 255)),
@@ -407,6 +414,20 @@ def test_bombs_are_refused_by_their_header(data):
         read_image(data)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_pixels_that_a_header_claims(kind):
+    assert claimed_pixels(encode(halves(), kind)) == SIZE[0] * SIZE[1]
+
+
+@pytest.mark.parametrize("data", [b"", b"A plot, not a poster.", png(9, 9)[:20]])
+def test_what_has_no_header_claims_nothing(data):
+    assert claimed_pixels(data) == 0
+
+
+def test_a_bomb_claims_all_it_is():
+    assert claimed_pixels(png(60_000, 60_000)) == 3_600_000_000
+
+
 def test_pillow_is_as_it_was_after_the_last_of_many_threads():
     pictures = [encode(halves(), kind) for kind in ("TIFF", "JPEG", "PNG")] * 20
     with ThreadPoolExecutor(8) as pool:
@@ -603,6 +624,18 @@ def test_a_tag_of_very_many_numbers_is_passed_over(kind, size):
         exif = io.BytesIO(with_exif("WEBP", block))
         with guarded_directories(), Image.open(exif) as opened:
             assert (0x0112 in opened.getexif()) == fits
+
+
+def test_a_source_counts_what_is_read_and_each_look(monkeypatch):
+    monkeypatch.setattr("poster2plot.images.limits.MAX_READ", 2 * 1024 + 10)
+    source = GuardedSource(b"x" * 10)
+    assert (source.read(4), source.read()) == (b"xxxx", b"x" * 6)  # all that may be spent
+    with pytest.raises(ValueError, match="over and over"):
+        source.read(1)
+    source = GuardedSource(b"x" * 11)
+    source.read(4)
+    with pytest.raises(ValueError, match="over and over"):
+        source.read()
 
 
 def test_strips_that_lie_over_one_another_are_refused():

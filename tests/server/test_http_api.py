@@ -182,6 +182,7 @@ def test_who_hangs_up_is_not_written_for(address: str, service: PlotService):
     labels = {"face": "api", "outcome": "cancelled"}
     while not service.metrics.registry.get_sample_value("poster2plot_posters_total", labels):
         assert time.monotonic() < deadline
+        time.sleep(0.01)
     go_on.set()
     held.result(30)
 

@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from poster2plot import (
-    InputError,
-    read_image,
-)
+from poster2plot import InputError, read_image
+from poster2plot.batch.catalogues.item import named_item
 from poster2plot.batch.catalogues.listing import items
+from poster2plot.errors import DamagedImageError
 from tests.batch.conftest import catalogue, pixels, poster, tar_of
 
 
@@ -79,3 +78,61 @@ def test_what_is_no_catalogue_is_said(tmp_path: Path, name: str, content: bytes 
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=says):
         list(items(str(tmp_path / name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "\ufefftitle,path\r\nx, 1.png \r\nx\r\nx,\r\n\r\n,2.png,more\r\n"),
+        ("a.tsv", "title\tpath\nx, y\t1.png\nz\t2.png\n"),
+        ("a.txt", 'path,title\n1.png,"two\nlines"\n2.png\n'),
+    ],
+)
+def test_the_cells_of_a_table_as_text(tmp_path: Path, name: str, content: str):
+    (tmp_path / name).write_bytes(content.encode())
+    found = list(items(str(tmp_path / name)))
+    assert [(item.kind, item.source) for item in found] == [("file", "1.png"), ("file", "2.png")]
+    assert [item.file for item in found] == [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
+
+
+def test_rows_are_found_in_any_row_group_and_order(tmp_path: Path):
+    table = tmp_path / "pictures.parquet"
+    pictures = pa.table({"title": list("abcde"), "image": [poster(i) for i in range(5)]})
+    pq.write_table(pictures, table, row_group_size=2)
+    found = list(items(str(table)))
+    assert [item.source for item in found] == [f"{table}/{i}" for i in range(5)]
+    for i in (4, 0, 3, 1, 2):
+        assert pixels(found[i]) == read_image(poster(i)).tobytes()
+
+
+def test_a_row_may_name_its_picture_or_have_none(tmp_path: Path):
+    (tmp_path / "named.png").write_bytes(poster(1))
+    rows = [
+        {"bytes": poster(0), "path": "other.png"},
+        {"bytes": None, "path": "named.png"},
+        {"bytes": None, "path": None},
+        None,
+    ]
+    table = tmp_path / "pictures.parquet"
+    pq.write_table(pa.table({"image": rows}), table)
+    first, second, *empty = items(str(table))
+    assert [pixels(first), pixels(second)] == [read_image(poster(i)).tobytes() for i in (0, 1)]
+    assert len(empty) == 2
+    for item in empty:
+        with pytest.raises(DamagedImageError, match="is empty"):
+            pixels(item)
+
+
+@pytest.mark.parametrize(
+    ("cell", "table", "kind", "file"),
+    [
+        ("tt1375666", "/in/a.csv", "title", ""),
+        ("a.png", "/in/a.csv", "file", "/in/a.png"),
+        ("/elsewhere/a.png", "/in/a.csv", "file", "/elsewhere/a.png"),
+        ("/a.png", "s3://bucket/in/a.csv", "file", "s3://bucket/in/a.png"),
+        ("s3://bucket/a.png", "/in/a.csv", "file", "s3://bucket/a.png"),
+    ],
+)
+def test_what_a_cell_names(cell: str, table: str, kind: str, file: str):
+    item = named_item(cell, table)
+    assert (item.source, item.kind, item.file) == (cell, kind, file)
