@@ -170,6 +170,8 @@ def test_a_reader_that_leaves_is_no_error(poster_file, tiny_folder: Path):
     with subprocess.Popen(
         [*command, *[str(poster_file())] * 3], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
+        assert process.stdout
+        assert process.stderr
         process.stdout.close()
         error = process.stderr.read().decode()
     # What a shell says of a program that SIGPIPE ended; Python itself would end with 1, or with

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from poster2plot.batch import service_rates
 from poster2plot.batch.service_rates import Pace
 
 
@@ -34,12 +33,16 @@ def test_hosts_are_asked_as_often_as_they_may_be_by_all_workers_together():
 
 
 def test_nobody_waits_longer_than_for_the_next_turn(monkeypatch: pytest.MonkeyPatch):
-    pace, sleep, waits = Pace(1, {"host": 1.0}), time.sleep, []
+    pace, sleep = Pace(1, {"host": 1.0}), time.sleep
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        sleep(seconds)
+
     pace("host")
     sleep(0.5)
-    monkeypatch.setattr(
-        service_rates.time, "sleep", lambda seconds: waits.append(seconds) or sleep(seconds)
-    )
+    monkeypatch.setattr("poster2plot.batch.service_rates.time.sleep", wait)
     pace("host")
     assert waits
     assert max(waits) < 0.6

@@ -6,6 +6,7 @@ import time
 from copy import copy
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_who_leaves_early_leaves_nothing_in_the_queue(tiny: Poster2Plot, tmp_pat
     watched.__class__ = Watched
     with serve_posters() as server:
         worker = Worker(watched, tiny.resolve(SETTINGS), server.finder())
-        rows = worker.rows(items(str(catalogue(tmp_path / "posters", 60))))
+        rows: Any = worker.rows(items(str(catalogue(tmp_path / "posters", 60))))
         assert len(list(islice(rows, 2))) == 2
         rows.close()
     assert any(request.cancelled() for request in submitted)

@@ -1,5 +1,7 @@
 """Beam search by itself, on scores made up for the occasion."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ END = 2
 
 
 @pytest.mark.parametrize(
-    ("early_stopping", "running", "is_over"),
+    ("early_stopping", "running", "is_finished"),
     [
         ("never", -3.4, False),  # as long as may be, of 7 tokens, its mean would be above -0.5
         ("never", -3.6, True),
@@ -19,17 +21,17 @@ END = 2
         (True, -0.99, True),  # as many plots as beams have ended
     ],
 )
-def test_a_search_is_over_when_no_beam_can_beat_what_ended(
-    early_stopping: bool | str, running: float, is_over: bool
+def test_a_search_is_finished_when_no_beam_can_beat_what_ended(
+    early_stopping: Any, running: float, is_finished: bool
 ):
     settings = GenerationSettings(
         num_beams=2, max_length=8, length_penalty=1.0, early_stopping=early_stopping
     )
-    search = BeamSearch(1, settings, start=END, end=END, device=torch.device("cpu"))
+    search = BeamSearch(1, settings, END, END, torch.device("cpu"))
     ids = torch.arange(3).expand(1, 2, 3)
     far = [-90.0, -90.0, -90.0]
     search.advance(torch.tensor([[[-0.5, -90.0, -0.1], far]]), ids)  # a plot of -0.1
-    assert search.over().tolist() == [False]
+    assert search.finished().tolist() == [False]
     search.advance(torch.tensor([[[running + 0.5, -90.0, -0.5], far]]), ids)  # and one of -1 / 2
-    assert search.over().tolist() == [is_over]
-    assert search._ended_scores.tolist() == [pytest.approx([-0.1, -0.5])]
+    assert search.finished().tolist() == [is_finished]
+    assert search._finished_scores.tolist() == [pytest.approx([-0.1, -0.5])]

@@ -135,15 +135,21 @@ def test_one_long_plot_leaves_the_other_worker_free(wide_engine: Engine):
 def test_a_cancelled_request_leaves_the_queue(engine: Engine):
     queue = DecodingQueue(engine)
     gate = hold(engine, queue)
-    read, steps = [], []
-    cancelled = Request(lambda: read.append(1) or states(engine, 1), SHORT, steps.append)
+    encoded: list[int] = []
+    steps: list[object] = []
+
+    def encode() -> torch.Tensor:
+        encoded.append(1)
+        return encoder_states(engine, 1)
+
+    cancelled = DecodingRequest(encode, SHORT, steps.append)
     kept = request(engine, 2)
     queue.submit([cancelled, kept])
     cancelled.future.cancel()
     assert (len(queue), queue.ahead(kept)) == (1, 0)
     gate.open()
     assert tokens(kept.future.result(PATIENCE)) == alone(engine, 2)
-    assert (read, steps) == ([], [])
+    assert (encoded, steps) == ([], [])
     with pytest.raises(CancelledError):
         cancelled.future.result(PATIENCE)
 

@@ -443,6 +443,7 @@ def test_other_threads_read_as_pillow_does_meanwhile():
 
     def has_the_tag() -> bool:
         with Image.open(io.BytesIO(picture)) as opened:
+            assert isinstance(opened, TiffImagePlugin.TiffImageFile)
             return len(opened.tag_v2._tagdata[282]) > MAX_TAG_BYTES
 
     with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:

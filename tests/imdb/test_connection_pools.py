@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpcore2
 import pytest
@@ -145,7 +146,7 @@ def test_a_host_is_reached_through_a_proxy_and_its_certificate_is_checked(
         heard: list[bytes] = []
         with web_server(keys) as behind, proxy(keys, behind, scheme, heard) as port:
             environment.setenv("HTTPS_PROXY", f"{scheme}://me:p%40ss@127.0.0.1:{port}")
-            ask = {"max_bytes": 50_000, "hosts": {host.partition(":")[0]}}
+            ask: dict[str, Any] = {"max_bytes": 50_000, "hosts": {host.partition(":")[0]}}
             fetcher = Fetcher(FetchLimits(retry_pause=100))
             if reason is None:
                 answer = fetcher.get(f"https://{host}/", **ask)
@@ -163,14 +164,14 @@ def test_certificates_of_the_environment_are_trusted(
 ) -> None:
     bundle = keys / "certificate.pem"
     if name == "a folder":
-        hashed = ["openssl", "x509", "-noout", "-hash", "-in", bundle]
+        hashed = ["openssl", "x509", "-noout", "-hash", "-in", str(bundle)]
         stem = subprocess.run(hashed, check=True, capture_output=True, text=True).stdout.strip()
         (tmp_path / f"{stem}.0").write_bytes(bundle.read_bytes())
         name, bundle = "REQUESTS_CA_BUNDLE", tmp_path
     with web_server(keys) as port:
         host = f"127.0.0.1:{port}"
         fetcher = Fetcher(allow_private=True)
-        ask = {"max_bytes": 50_000, "hosts": {host}}
+        ask: dict[str, Any] = {"max_bytes": 50_000, "hosts": {host}}
         with pytest.raises(FetchError, match="has no valid certificate"):
             fetcher.get(f"https://{host}/", **ask)
         environment.setenv(name, str(bundle))
