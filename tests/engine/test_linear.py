@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from poster2plot import CheckpointError, Poster2Plot
 from poster2plot.engine.linear import Linear, precisions, prepack_linears
+from poster2plot.engine.quantization import smooth
 
 CPU = torch.device("cpu")
 TOLERANCE = {"fp32": 1e-5, "int8": 0.03}
@@ -52,3 +53,17 @@ def test_every_linear_layer_of_a_module_is_replaced():
 def test_a_precision_that_the_cpu_lacks_is_an_error_that_names_the_others(tiny_folder, name: Any):
     with pytest.raises(CheckpointError, match=f"{name} does not work .* choose .*fp32"):
         Poster2Plot.from_pretrained(tiny_folder, "cpu", precision=name)
+
+
+def test_smoothing_shares_what_sets_columns_apart():
+    generator = torch.Generator().manual_seed(0)
+    gain, shift, weight, x = (
+        torch.randn(*size, generator=generator) for size in ((32,), (32,), (32, 48), (5, 32))
+    )
+    gain[3] *= 100
+    weight[7] *= 100
+    smooth_gain, smooth_shift, smooth_weight = smooth(gain, shift, weight)
+    torch.testing.assert_close(
+        (x * smooth_gain + smooth_shift) @ smooth_weight, (x * gain + shift) @ weight
+    )
+    torch.testing.assert_close(torch.hypot(smooth_gain, smooth_shift), smooth_weight.abs().amax(1))
