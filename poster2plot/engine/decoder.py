@@ -26,7 +26,7 @@ from poster2plot.engine.cache import KeysValues, SelfAttentionCache
 from poster2plot.engine.layers import Layer, LayerOutputs, Layers, TorchLayers
 from poster2plot.engine.linear import Linear, Precision
 from poster2plot.engine.onnx_graph import ACTIVATIONS
-from poster2plot.engine.onnx_layers import (
+from poster2plot.engine.onnx_runtime import (
     OnnxLayers,
     OnnxLMHead,
     layers_per_graph,

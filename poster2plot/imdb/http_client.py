@@ -25,8 +25,8 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpcore2
 
-from poster2plot.imdb.connection_pools import open_pool
 from poster2plot.imdb.network_guard import PrivateAddressError
+from poster2plot.imdb.proxies_and_certificates import open_pool
 
 CHUNK = 65_536  # bytes
 MAX_REDIRECTS = 3

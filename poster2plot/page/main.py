@@ -8,7 +8,7 @@ from poster2plot import Poster2PlotError
 from poster2plot.page import cached_resources
 from poster2plot.page.components import paste_into_uploader
 from poster2plot.page.escaping import escape_markdown
-from poster2plot.page.history import show_history
+from poster2plot.page.gallery import show_gallery
 from poster2plot.page.inputs import choose_posters
 from poster2plot.page.results import show_results
 from poster2plot.page.session_state import current_visitor
@@ -40,6 +40,6 @@ with posters:
         st.caption(":material/arrow_upward: The plot appears here, beside its poster.")
     paste_into_uploader()
 with history:
-    show_history()
+    show_gallery()
 with about:
     st.markdown(Path(__file__).with_name("about.md").read_text(encoding="utf-8"))

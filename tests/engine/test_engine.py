@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from poster2plot import GenerationSettings, read_image
 from poster2plot.checkpoints.loading import load_checkpoint
-from poster2plot.engine import onnx_layers, quantization
+from poster2plot.engine import onnx_runtime, quantization
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
@@ -154,7 +154,7 @@ def test_other_activations_in_the_runtime_or_in_pytorch(activation: str):
 def test_a_large_model_becomes_several_graphs(monkeypatch: pytest.MonkeyPatch):
     model, settings = tiny_model(), GenerationSettings(max_length=24, guidance=3)
     expected = stock(model, pictures(2), settings, WORD_STARTS)
-    monkeypatch.setattr(onnx_layers, "_GRAPH_BYTES", 2**12)
+    monkeypatch.setattr(onnx_runtime, "_GRAPH_BYTES", 2**12)
     engine = Engine(model, "fp32", WORD_STARTS)
     assert_same(engine.decode(engine.encode(pictures(2)), settings), expected)
 

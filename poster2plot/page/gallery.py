@@ -9,7 +9,7 @@ from poster2plot.page.session_state import PlotKey, not_to_rewrite, written_plot
 COLUMNS = 4
 
 
-def show_history() -> None:
+def show_gallery() -> None:
     """Newest first, each with a button to forget it."""
     plots = written_plots()
     if not plots:

@@ -15,9 +15,9 @@ from typing import Any
 import httpcore2
 import pytest
 
-from poster2plot.imdb.connection_pools import open_pool
 from poster2plot.imdb.http_client import Fetcher, FetchError, FetchLimits
 from poster2plot.imdb.network_guard import ATTEMPT, addresses
+from poster2plot.imdb.proxies_and_certificates import open_pool
 
 LIMITS = FetchLimits(connect=5, read=5, total=1, retry_pause=100)
 GRACE = 1.0  # seconds by which a busy machine may be late
