@@ -151,9 +151,10 @@ def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> l
     decoder, likeliest = engine.decoder, []
     for pixels, plot in zip(case.pixels.split(1), plots, strict=False):
         cross_attention = decoder.cross_attention_cache(engine.encode(pixels))
-        cache = decoder.self_attention_cache(1, beams=1, guided=False)
+        nothing = torch.zeros(1, 0, dtype=torch.long)
+        cache = decoder.prefill(nothing, cross_attention, beams=1, guided=False)
         for token in (engine.decoder_start_token_id, *plot[:-1]):
-            logits = decoder.next_token_logits(torch.tensor([[token]]), cross_attention, cache)
+            logits = decoder.next_token_logits(torch.tensor([[[token]]]), cross_attention, cache)
             likeliest.append(int(logits.argmax()))
     return likeliest
 

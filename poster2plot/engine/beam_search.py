@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poster2plot.engine.search import Hypothesis, until_eos
+from poster2plot.engine.search import Hypothesis, Prompts, until_eos
 from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
 
@@ -15,24 +15,19 @@ _NEVER = -1e9  # the score of what must not be chosen, as in transformers
 class BeamSearch:
     """A `Search` as `GenerationMixin._beam_search` of transformers, B posters with K beams each.
 
-    `decoder_start_token_id` begins each hypothesis, `eos_token_id` ends it.
+    `prompts` begin the hypotheses, `eos_token_id` ends them.
     """
 
-    def __init__(
-        self,
-        posters: int,
-        settings: GenerationSettings,
-        decoder_start_token_id: int,
-        eos_token_id: int,
-        device: torch.device,
-    ) -> None:
-        beams = settings.num_beams
+    def __init__(self, prompts: Prompts, settings: GenerationSettings, eos_token_id: int) -> None:
+        device, beams = prompts.tokens.device, settings.num_beams
+        posters, self._prompt = prompts.tokens.shape
         self._settings, self._eos_token_id = settings, eos_token_id
-        self.tokens = torch.full((posters, beams, 1), decoder_start_token_id, device=device)
+        self._most = settings.max_length - prompts.lengths[:, None]  # (B, 1) tokens to generate
+        self.tokens = prompts.tokens[:, None].expand(-1, beams, -1)
         self._scores = torch.zeros(posters, beams, device=device)
         self._scores[:, 1:] = _NEVER  # all beams are equal at first, and one is enough
         self._finished = torch.full(
-            (posters, beams, settings.max_length), eos_token_id, device=device
+            (posters, beams, self._prompt + settings.max_length), eos_token_id, device=device
         )
         self._finished_scores = torch.full((posters, beams), _NEVER, device=device)
         self._is_finished = torch.zeros(posters, beams, dtype=torch.bool, device=device)
@@ -41,27 +36,25 @@ class BeamSearch:
     def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor:
         """Take in log-probabilities and ids (B, K, k); returns the parent beams (B, K)."""
         beams, count = log_probs.shape[1:]
-        length = self.tokens.shape[-1]
+        generated = self.tokens.shape[-1] + 1 - self._prompt
         # Twice as many as beams: even where all beams end, as many go on.
         totals = (log_probs + self._scores[..., None]).flatten(1)
         totals, choices = largest(totals, 2 * beams)
         parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
         sequences = torch.cat([_rows(self.tokens, parents), chosen[..., None]], dim=-1)
-        ends = chosen == self._eos_token_id
-        if length + 1 >= self._settings.max_length:
-            ends = torch.ones_like(ends)
+        ends = (chosen == self._eos_token_id) | (generated >= self._most)
 
         running = totals + ends * _NEVER
         order = running.topk(beams).indices
         self.tokens = _rows(sequences, order)
         self._scores = running.gather(1, order)
         self._collect_finished(sequences, totals, ends)
-        self._improvable = self._improvable & self._can_improve(length)
+        self._improvable = self._improvable & self._can_improve(generated)
         return parents.gather(1, order)
 
     def _collect_finished(self, sequences: Tensor, totals: Tensor, ends: Tensor) -> None:
         """Keep the hypotheses that just ended where they beat earlier finished ones."""
-        beams, generated = self.tokens.shape[1], sequences.shape[-1] - 1
+        beams, generated = self.tokens.shape[1], sequences.shape[-1] - self._prompt
         ends = ends.clone()
         ends[:, beams:] = False  # only the best may end
         if not ends.any():
@@ -82,9 +75,8 @@ class BeamSearch:
     def _can_improve(self, generated: int) -> Tensor:
         """Whether (B, 1) a running beam could still beat the worst finished hypothesis."""
         penalty = self._settings.length_penalty
-        if self._settings.early_stopping == "never" and penalty > 0:
-            generated = self._settings.max_length - 1
-        possible = self._scores[:, :1] / generated**penalty
+        longest = self._settings.early_stopping == "never" and penalty > 0
+        possible = self._scores[:, :1] / (self._most if longest else generated) ** penalty
         worst = self._finished_scores.amin(1, keepdim=True).where(self._is_finished, _NEVER)
         improvable: Tensor = (possible > worst).any(-1, keepdim=True)
         return improvable
@@ -94,9 +86,7 @@ class BeamSearch:
         done = ~self._improvable[:, 0]
         if self._settings.early_stopping is True:
             done = done | self._is_finished.all(-1)
-        if self.tokens.shape[-1] >= self._settings.max_length:
-            done = torch.ones_like(done)
-        return done
+        return done | (self.tokens.shape[-1] - self._prompt >= self._most[:, 0])
 
     def select(self, posters: Tensor) -> None:
         self.tokens, self._scores = self.tokens[posters], self._scores[posters]
@@ -105,19 +95,25 @@ class BeamSearch:
             self._finished_scores[posters],
         )
         self._is_finished = self._is_finished[posters]
-        self._improvable = self._improvable[posters]
+        self._improvable, self._most = self._improvable[posters], self._most[posters]
 
     def best_hypothesis(self, poster: int) -> Hypothesis:
         tokens, score = self._finished[poster, 0], float(self._finished_scores[poster, 0])
-        generated = self.tokens.shape[-1] - 1
+        generated = self.tokens.shape[-1] - self._prompt
         running = float(self._scores[poster, 0]) / generated**self._settings.length_penalty
         if running > score:
             tokens, score = self.tokens[poster, 0], running
-        return Hypothesis(until_eos(self._eos_token_id, tokens[1:].tolist()), score)
+        return Hypothesis(
+            until_eos(self._eos_token_id, tokens[self._generated(poster)].tolist()), score
+        )
+
+    def _generated(self, poster: int) -> slice:
+        """Where in a row the tokens are that a poster's prompt is not, and no filling behind."""
+        return slice(self._prompt, self._prompt + int(self._most[poster]))
 
     def hypotheses(self, poster: int) -> list[Hypothesis]:
         count = self._settings.num_candidates
-        rows = self._finished[poster, :count, 1:].tolist()
+        rows = self._finished[poster, :count, self._generated(poster)].tolist()
         scores = self._finished_scores[poster, :count].tolist()
         return [
             Hypothesis(until_eos(self._eos_token_id, row), score)

@@ -26,41 +26,45 @@ class SelfAttentionCache:
     of them, are dropped.
     """
 
-    def __init__(self, empty: KeysValues, step_mask: Tensor) -> None:
-        """Begin with `empty`, whose T is 0.
+    def __init__(self, past: KeysValues, seen: Tensor, beams: int) -> None:
+        """Begin with the keys and values of prompts; no prompts have T = 0.
 
-        `step_mask` (K, K) is the additive attention mask within a step: 0 on the diagonal, since a
-        beam attends to its own new token, -inf elsewhere.
+        `seen` (B, G, T), boolean, tells which of them belong to a poster's own prompt.
         """
-        self.past = empty
-        self.steps = 0
-        self._step_mask = step_mask.expand(len(empty[0][0]), -1, -1)
-        self._attention_mask = self._step_mask[..., :0]  # (B, K, slots), additive
+        self.past = past
+        self.positions = seen.sum(-1)  # (B, G), of the next token
+        mask = past[0][0].new_full((beams, beams), -torch.inf).fill_diagonal_(0)
+        # Within a step a beam attends to its own new token only.
+        self._step_mask = mask.expand(*seen.shape[:2], -1, -1)
+        prompts = torch.where(seen, 0, -torch.inf).to(mask.dtype)
+        self._attention_mask = prompts[:, :, None].expand(-1, -1, beams, -1)  # (B, G, K, slots)
+        self._steps = 0
 
     def attention_mask(self) -> Tensor:
-        """The additive attention mask (B, K, slots + K) of the next step."""
+        """The additive attention mask (B, G, K, slots + K) of the next step."""
         return torch.cat([self._attention_mask, self._step_mask], dim=-1)
 
     def advance(self, past: KeysValues) -> None:
         """Take in the keys and values of all slots, those of one more step included."""
         self._attention_mask = self.attention_mask()
         self.past = past
-        self.steps += 1
+        self.positions = self.positions + 1
+        self._steps += 1
 
     def reorder(self, parents: Tensor) -> None:
         """Let each beam go on from the past of another one: `parents` (B, K) are their indices."""
-        index = parents[..., None].expand(-1, -1, self._attention_mask.shape[-1])
-        self._attention_mask = self._attention_mask.gather(1, index)
-        if self.steps % _COMPACT_EVERY == 0:
+        index = parents[:, None, :, None].expand_as(self._attention_mask)
+        self._attention_mask = self._attention_mask.gather(2, index)
+        if self._steps % _COMPACT_EVERY == 0:
             self._compact()
 
     def _compact(self) -> None:
         """Drop slots that no beam attends to; posters with fewer used ones keep some of them."""
-        used = (self._attention_mask == 0).any(1)  # (B, slots)
+        used = (self._attention_mask == 0).any(2).any(1)  # (B, slots)
         most = int(used.sum(-1).amax())
         kept = used.int().argsort(dim=-1, descending=True, stable=True)[:, :most]
         self._attention_mask = self._attention_mask.gather(
-            -1, kept[:, None].expand(-1, self._step_mask.shape[1], -1)
+            -1, kept[:, None, None].expand(*self._attention_mask.shape[:3], -1)
         )
         posters, batches, heads, slots, _ = self.past[0][0].shape
         first = torch.arange(posters * batches * heads, device=kept.device) * slots
@@ -74,6 +78,7 @@ class SelfAttentionCache:
     def select(self, posters: Tensor) -> None:
         """Keep only these posters, (B') indices into the batch."""
         self.past = select_posters(self.past, posters)
+        self.positions = self.positions[posters]
         self._attention_mask, self._step_mask = (
             self._attention_mask[posters],
             self._step_mask[posters],

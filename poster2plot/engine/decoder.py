@@ -102,21 +102,46 @@ class Decoder:
             )
         return cross_attention
 
-    def self_attention_cache(self, posters: int, beams: int, *, guided: bool) -> SelfAttentionCache:
-        """An empty cache for K beams of each poster; `guided` adds the unconditional batch."""
-        mask = torch.full((beams, beams), -torch.inf, dtype=self.dtype, device=self.device)
-        batches = 2 if guided else 1
-        return SelfAttentionCache(self._empty_past(posters, batches), mask.fill_diagonal_(0))
+    def prefill(
+        self, prompts: Tensor, cross_attention: KeysValues, *, beams: int, guided: bool
+    ) -> SelfAttentionCache:
+        """The cache of prompts (B, T) for K beams of each poster; T may be 0.
+
+        Each prompt goes through once, whatever the beams. What is below 0 pads it on the left.
+        `guided` adds the unconditional batch, which has no prompt.
+        """
+        posters, count = prompts.shape
+        own = prompts >= 0  # (B, T)
+        past = self._empty_past(posters, batches=1)
+        if count:
+            causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
+            # Padding attends to itself, since it must attend to something.
+            itself = torch.eye(count, dtype=torch.bool, device=self.device)
+            attended = causal & own[:, None] | itself  # (B, T, T)
+            mask = torch.where(attended, 0, -torch.inf).to(self.dtype)
+            places = (own.cumsum(-1) - 1).clamp(min=0)
+            hidden = (
+                self._token_embeddings[prompts.clamp(min=0)] + self._position_embeddings[places]
+            )
+            past = self._forward(hidden[:, None], past, mask[:, None], cross_attention).past
+        seen = own[:, None]
+        if guided:
+            past = [
+                (torch.cat([keys, keys], 1), torch.cat([values, values], 1))
+                for keys, values in past
+            ]
+            seen = torch.cat([seen, torch.zeros_like(seen)], dim=1)
+        return SelfAttentionCache(past, seen, beams)
 
     def next_token_logits(
         self, tokens: Tensor, cross_attention: KeysValues, cache: SelfAttentionCache
     ) -> Tensor:
-        """Logits (B, G, K, vocabulary) after the last tokens (B, K); the cache takes these in."""
-        hidden = (
-            self._token_embeddings[tokens] + self._position_embeddings[cache.steps]
-        )  # (B, K, width)
-        batches = cache.past[0][0].shape[1]
-        hidden = hidden[:, None].expand(-1, batches, -1, -1)
+        """Logits (B, G, K, vocabulary) after the last tokens; the cache takes these in.
+
+        `tokens` are (B, G, K), or (B, 1, K) where they are those of both batches.
+        """
+        positions = self._position_embeddings[cache.positions][:, :, None]  # (B, G, 1, width)
+        hidden = self._token_embeddings[tokens] + positions
         outputs = self._forward(hidden, cache.past, cache.attention_mask(), cross_attention)
         cache.advance(outputs.past)
         return self._lm_head(outputs.hidden)
@@ -133,7 +158,7 @@ class Decoder:
         hidden = (self._token_embeddings[tokens] + self._position_embeddings[:count])[None, None]
         past = self._empty_past(posters=1, batches=1)
         outputs = self._forward(
-            hidden, past, attention_mask[None], cross_attention, output_attentions=True
+            hidden, past, attention_mask[None, None], cross_attention, output_attentions=True
         )
         return torch.stack(outputs.cross_attentions).mean((0, 1, 2))
 

@@ -17,7 +17,7 @@ from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.linear import DTYPES, Precision, precisions, prepack_linears
 from poster2plot.engine.logits_processing import process_logits
 from poster2plot.engine.sampling import Sampling
-from poster2plot.engine.search import Hypothesis, Search
+from poster2plot.engine.search import Hypothesis, Prompts, Search
 from poster2plot.settings import GenerationSettings
 
 
@@ -82,55 +82,77 @@ class Engine:
 
     @torch.inference_mode()
     def decode(
-        self, encoder_states: Tensor, settings: GenerationSettings
+        self,
+        encoder_states: Tensor,
+        settings: GenerationSettings,
+        prompts: Sequence[Sequence[int]] | None = None,
     ) -> list[list[Hypothesis]]:
-        """The hypotheses of each poster, best first, from encoder states (B, S, width)."""
-        decoding = Decoding(self, encoder_states, settings)
+        """The hypotheses of each poster, best first, from encoder states (B, S, width).
+
+        `prompts` are those of `Decoding`.
+        """
+        decoding = Decoding(self, encoder_states, settings, prompts)
         while decoding.running:
             decoding.step()
         return [decoding.hypotheses[poster] for poster in range(len(encoder_states))]
 
     @torch.inference_mode()
-    def cross_attention_weights(self, encoder_states: Tensor, token_ids: Sequence[int]) -> Tensor:
+    def cross_attention_weights(
+        self,
+        encoder_states: Tensor,
+        token_ids: Sequence[int],
+        prompt: Sequence[int] | None = None,
+    ) -> Tensor:
         """Cross-attention weights (T, S) of a hypothesis's T tokens over a poster's encoder states.
 
         Those of the step that chose each token, their mean over heads and layers; each row sums to
-        1. `encoder_states` are (1, S, width).
+        1. `encoder_states` are (1, S, width); `prompt` is that of the hypothesis.
         """
-        inputs = [self.decoder_start_token_id, *token_ids[:-1]]
-        return self.decoder.cross_attention_weights(
-            torch.tensor(inputs, device=self.decoder.device),
+        prompt = prompt or [self.decoder_start_token_id]
+        weights = self.decoder.cross_attention_weights(
+            torch.tensor([*prompt, *token_ids[:-1]], device=self.decoder.device),
             self.decoder.cross_attention_cache(encoder_states),
         )
+        return weights[len(prompt) - 1 :]
 
 
 class Decoding:
     """Decoding of a batch of posters, step by step; those that are finished leave it.
 
-    `encoder_states` are (B, S, width). `running` are the indices of the posters still in the batch,
-    `hypotheses` those of finished ones, best first. No poster's hypotheses depend on the others.
+    `encoder_states` are (B, S, width). `prompts` are the token ids that each poster's decoder goes
+    on from, the start token first; without them it is that alone. The unconditional batch of
+    guidance sees none of a prompt but the start token. `running` are the indices of the posters
+    still in the batch, `hypotheses` those of finished ones, best first. No poster's hypotheses
+    depend on the others.
     """
 
     @torch.inference_mode()
     def __init__(
-        self, engine: Engine, encoder_states: Tensor, settings: GenerationSettings
+        self,
+        engine: Engine,
+        encoder_states: Tensor,
+        settings: GenerationSettings,
+        prompts: Sequence[Sequence[int]] | None = None,
     ) -> None:
         decoder, count = engine.decoder, len(encoder_states)
         self._engine, self._settings = engine, settings
         self.running = list(range(count))
         self.hypotheses: dict[int, list[Hypothesis]] = {}
         kind = BeamSearch if settings.num_beams > 1 and not settings.sample else Sampling
-        self._search: Search = kind(
-            count,
-            settings,
-            engine.decoder_start_token_id,
-            engine.eos_token_id,
-            device=decoder.device,
-        )
-        guided = settings.guidance not in (None, 1)
+        start = engine.decoder_start_token_id
+        given = Prompts.of(prompts or [[start]] * count, decoder.device)
+        self._search: Search = kind(given, settings, engine.eos_token_id)
+        self._prompt = given.tokens.shape[1]
+        self._guided = settings.guidance not in (None, 1)
         self._cross_attention = decoder.cross_attention_cache(encoder_states)
-        beams = self._search.tokens.shape[1]
-        self._cache = decoder.self_attention_cache(count, beams, guided=guided)
+        # The last token of a prompt is the first step's.
+        with _threads(1):
+            self._cache = decoder.prefill(
+                given.tokens[:, :-1],
+                self._cross_attention,
+                beams=self._search.tokens.shape[1],
+                guided=self._guided,
+            )
 
     @torch.inference_mode()
     def step(self, *, exclusive: bool = True) -> None:
@@ -145,11 +167,19 @@ class Decoding:
 
     def _step(self, decoder: Decoder) -> None:
         engine, search = self._engine, self._search
-        logits = decoder.next_token_logits(
-            search.tokens[..., -1], self._cross_attention, self._cache
-        )
+        start = torch.full_like(search.tokens[..., :1], engine.decoder_start_token_id)
+        text = torch.cat([start, search.tokens[..., self._prompt :]], dim=-1)
+        # Both batches go on from the same token, but at first from the ends of their prompts.
+        last = [search.tokens[..., -1], text[..., -1]][: 1 + self._guided]
+        tokens = torch.stack(last, dim=1)  # (B, G, K)
+        logits = decoder.next_token_logits(tokens, self._cross_attention, self._cache)
         candidates = process_logits(
-            logits, search.tokens, self._settings, engine.eos_token_id, engine.word_starts
+            logits,
+            search.tokens,
+            text,
+            self._settings,
+            engine.eos_token_id,
+            engine.word_starts,
         )
         parents = search.advance(*candidates)
         if parents is not None:

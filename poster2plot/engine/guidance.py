@@ -76,10 +76,19 @@ class GuidanceLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
 
     The unconditional batch attends to one encoder state of zeros, the null embedding of training's
     conditioning dropout (attention over equal states does not depend on their number). It depends
-    on the tokens alone, so its cache follows beam reordering by looking up each row's prefix.
+    on the generated tokens alone, so its cache follows beam reordering by looking up each row's
+    prefix. `prompt` is how many of the tokens were given, the start token among them: it alone is
+    part of the unconditional text.
     """
 
-    def __init__(self, model: VisionEncoderDecoderModel, scale: float, word_starts: Tensor) -> None:
+    def __init__(
+        self,
+        model: VisionEncoderDecoderModel,
+        scale: float,
+        word_starts: Tensor,
+        prompt: int = 1,
+    ) -> None:
+        self._prompt, self._start = prompt, model.generation_config.decoder_start_token_id
         self._decoder = model.decoder
         self._scale = scale
         self._word_starts = word_starts.to(model.device)
@@ -94,10 +103,10 @@ class GuidanceLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Guided log-probabilities from the conditional logits, both (rows, vocabulary)."""
         conditional = scores.log_softmax(-1)
-        unconditional = self._unconditional(input_ids).log_softmax(-1)
-        guided, tokens = guide(
-            conditional, unconditional, self._scale, input_ids, self._word_starts
-        )
+        start = torch.full_like(input_ids[:, :1], self._start)
+        text = torch.cat([start, input_ids[:, self._prompt :]], dim=1)
+        unconditional = self._unconditional(text).log_softmax(-1)
+        guided, tokens = guide(conditional, unconditional, self._scale, text, self._word_starts)
         return torch.full_like(scores, -torch.inf).scatter(-1, tokens, guided)
 
     def _unconditional(self, input_ids: Tensor) -> Tensor:

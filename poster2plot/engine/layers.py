@@ -39,7 +39,7 @@ class Layers(Protocol):
     ) -> LayerOutputs:
         """Hidden states (B, G, K, width) through the layers.
 
-        `past` and `attention_mask` (B, K, T), additive, are those of `SelfAttentionCache`, and
+        `past` and `attention_mask` (B, G, K, T), additive, are those of `SelfAttentionCache`, and
         `cross_attention` is the cross-attention cache, which the conditional batch (the first of G)
         alone attends to. `output_attentions` asks for `LayerOutputs.cross_attentions`.
         """
@@ -84,7 +84,7 @@ class TorchLayers:
                 for each in own.c_attn(block.ln_1(hidden)).chunk(3, -1)
             )
             keys, values = (torch.cat(both, -2) for both in zip(own_past, new, strict=True))
-            scores = query @ keys.mT * own.scaling + attention_mask[:, None, None]
+            scores = query @ keys.mT * own.scaling + attention_mask[:, :, None]
             hidden = hidden + own.c_proj(_merge_heads(scores.softmax(-1) @ values))
             new_past.append((keys, values))
 

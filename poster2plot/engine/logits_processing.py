@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from poster2plot.engine.guidance import guide
+from poster2plot.engine.search import PAD
 from poster2plot.settings import GenerationSettings
 
 
 def process_logits(
     logits: Tensor,
     tokens: Tensor,
+    text: Tensor,
     settings: GenerationSettings,
     eos_token_id: int,
     word_starts: Tensor,
@@ -19,20 +21,22 @@ def process_logits(
     """Log-probabilities and ids (B, N, k) of what may follow tokens (B, N, length).
 
     `logits` are (B, G, N, V): G is 2 with classifier-free guidance (conditional, unconditional),
-    else 1. Whatever must not follow has the log-probability -inf. `word_starts` (V), boolean, marks
-    the tokens that may begin a word. As in `transformers`, guidance comes after minimum length and
-    n-gram ban.
+    else 1. Whatever must not follow has the log-probability -inf. `text` are the tokens without the
+    title of a prompt, whose words guidance may favour; minimum length and n-gram ban count all, as
+    in `transformers`, and come before guidance. `word_starts` (V), boolean, marks the tokens that
+    may begin a word.
     """
     log_probs = logits.float().log_softmax(-1)
     conditional = log_probs[:, 0]
-    if tokens.shape[-1] < settings.min_length:
-        conditional[..., eos_token_id] = -torch.inf
+    if text.shape[-1] < settings.min_length:
+        short = (tokens[:, 0] != PAD).sum(-1) < settings.min_length  # (B,)
+        conditional[short, :, eos_token_id] = -torch.inf
     if settings.no_repeat_ngram_size:
         _ban_repeated_ngrams(conditional, tokens, settings.no_repeat_ngram_size)
     if logits.shape[1] == 1:
         return conditional, _vocabulary(conditional)
     scale = settings.guidance or 1
-    guided, ids = guide(conditional.log_softmax(-1), log_probs[:, 1], scale, tokens, word_starts)
+    guided, ids = guide(conditional.log_softmax(-1), log_probs[:, 1], scale, text, word_starts)
     if settings.sample:
         # What is drawn depends on the order and number of the candidates, and these on the others
         # that are decoded.

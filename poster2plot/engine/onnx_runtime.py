@@ -71,10 +71,9 @@ class OnnxLayers:
         output_attentions: bool = False,
     ) -> LayerOutputs:
         count, (posters, batches, beams, width) = self._count, hidden.shape
-        attention_mask = attention_mask[:, None].expand(-1, batches, -1, -1).flatten(0, 1)
         feed = {
             "hidden": hidden.flatten(0, 1).numpy(),
-            "attention_mask": attention_mask[:, None].numpy(),
+            "attention_mask": attention_mask.flatten(0, 1)[:, None].numpy(),
             "conditional": np.tile([True, False][:batches], posters)[:, None, None],
             "shape": np.array([posters * batches, beams, width]),
             "heads_shape": np.array([posters, batches * beams, *self._heads_shape]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poster2plot.engine.search import Hypothesis, until_eos
+from poster2plot.engine.search import Hypothesis, Prompts, until_eos
 from poster2plot.settings import GenerationSettings
 
 
@@ -18,17 +18,12 @@ class Sampling:
     Each poster draws from a generator of its own, so that its plots do not depend on the others.
     """
 
-    def __init__(
-        self,
-        posters: int,
-        settings: GenerationSettings,
-        decoder_start_token_id: int,
-        eos_token_id: int,
-        device: torch.device,
-    ) -> None:
-        rows = settings.num_candidates
+    def __init__(self, prompts: Prompts, settings: GenerationSettings, eos_token_id: int) -> None:
+        device, rows = prompts.tokens.device, settings.num_candidates
+        posters, self._prompt = prompts.tokens.shape
         self._settings, self._eos_token_id = settings, eos_token_id
-        self.tokens = torch.full((posters, rows, 1), decoder_start_token_id, device=device)
+        self._most = settings.max_length - prompts.lengths  # (B,) tokens to generate
+        self.tokens = prompts.tokens[:, None].expand(-1, rows, -1)
         self._sums = torch.zeros(posters, rows, device=device)
         self._counts = torch.zeros(posters, rows, dtype=torch.long, device=device)
         self._finished = torch.zeros(posters, rows, dtype=torch.bool, device=device)
@@ -57,12 +52,12 @@ class Sampling:
         self._finished |= chosen == self._eos_token_id
 
     def finished(self) -> Tensor:
-        if self.tokens.shape[-1] >= self._settings.max_length:
-            return torch.ones_like(self._finished[:, 0])
-        return self._finished.all(-1)
+        at_most = self.tokens.shape[-1] - self._prompt >= self._most
+        return at_most | self._finished.all(-1)
 
     def select(self, posters: Tensor) -> None:
         self.tokens, self._finished = self.tokens[posters], self._finished[posters]
+        self._most = self._most[posters]
         self._sums, self._counts = self._sums[posters], self._counts[posters]
         self._generators = [self._generators[i] for i in posters.tolist()]
 
@@ -71,7 +66,7 @@ class Sampling:
 
     def hypotheses(self, poster: int) -> list[Hypothesis]:
         scores = (self._sums[poster] / self._counts[poster]).tolist()
-        rows = self.tokens[poster, :, 1:].tolist()
+        rows = self.tokens[poster, :, self._prompt :].tolist()
         hypotheses = [
             Hypothesis(until_eos(self._eos_token_id, row), score)
             for row, score in zip(rows, scores, strict=True)

@@ -7,15 +7,17 @@ of the arithmetic is that of `transformers.generation`, so that ties and roundin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A plot's token ids after the start token, up to the end token where it has one.
+    """A plot's token ids after its prompt, up to the end token where it has one.
 
     `score` is its log-probability: in beam search divided by length ** length_penalty, otherwise
     the mean per token.
@@ -25,10 +27,35 @@ class Hypothesis:
     score: float
 
 
-class Search(Protocol):
-    """A decoding strategy: `BeamSearch` or `Sampling`."""
+PAD = -1  # of prompts shorter than others; no token
 
-    tokens: Tensor  # (B, N, length) so far, the start token first
+
+@dataclass(frozen=True)
+class Prompts:
+    """What the decoder is given to go on from: the start token, and a title where there is one.
+
+    `tokens` (B, P) are padded with `PAD` on the left, `lengths` (B) count the others.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, prompts: Sequence[Sequence[int]], device: torch.device) -> Prompts:
+        """Prompts of at least a token each."""
+        longest = max(map(len, prompts))
+        padded = [[PAD] * (longest - len(prompt)) + [*prompt] for prompt in prompts]
+        lengths = [len(prompt) for prompt in prompts]
+        return cls(torch.tensor(padded, device=device), torch.tensor(lengths, device=device))
+
+
+class Search(Protocol):
+    """A decoding strategy: `BeamSearch` or `Sampling`.
+
+    As in transformers, `max_length` counts a poster's prompt, and penalties do not.
+    """
+
+    tokens: Tensor  # (B, N, P + generated) so far, the prompt first, with `PAD` before it
 
     def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor | None:
         """Choose the next tokens of those with these log-probabilities and ids (B, N, k).

@@ -30,7 +30,11 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def stock(
-    model, pixels: torch.Tensor, settings: GenerationSettings, word_starts: torch.Tensor
+    model,
+    pixels: torch.Tensor,
+    settings: GenerationSettings,
+    word_starts: torch.Tensor,
+    prompts: list[list[int]] | None = None,
 ) -> list[list[Hypothesis]]:
     """Each poster's plots by `VisionEncoderDecoderModel.generate`, poster by poster."""
     own = model.generation_config
@@ -58,19 +62,24 @@ def stock(
         **search,
     )
     plots = []
-    for picture in pixels:
+    for picture, prompt in zip(
+        pixels, prompts or [[own.decoder_start_token_id]] * len(pixels), strict=True
+    ):
         guidance = settings.guidance
         processors = []
         if guidance not in (None, 1):
-            processors = [GuidanceLogitsProcessor(model, guidance, word_starts)]
+            processors = [GuidanceLogitsProcessor(model, guidance, word_starts, len(prompt))]
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(settings.seed)
             output = model.generate(
                 pixel_values=picture[None],
+                decoder_input_ids=torch.tensor([prompt]),
                 generation_config=config,
                 logits_processor=LogitsProcessorList(processors),
             )
-        rows = [until_end(ids[1:], own.eos_token_id) for ids in output.sequences.tolist()]
+        rows = [
+            until_end(ids[len(prompt) :], own.eos_token_id) for ids in output.sequences.tolist()
+        ]
         if "sequences_scores" in output:
             scores = output.sequences_scores.tolist()
         else:
@@ -194,22 +203,25 @@ def logits_after(
 ) -> torch.Tensor:
     """Logits (B, 2, 1, vocabulary) after a token (B, 1) of each poster, conditional and not."""
     decoder = decoder or engine.decoder
-    cache = decoder.self_attention_cache(len(encoder_states), beams=1, guided=True)
-    return decoder.next_token_logits(tokens, decoder.cross_attention_cache(encoder_states), cache)
+    cross_attention = decoder.cross_attention_cache(encoder_states)
+    cache = decoder.prefill(tokens[:, :0], cross_attention, beams=1, guided=True)
+    return decoder.next_token_logits(tokens[:, None], cross_attention, cache)
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "silu"])
-def test_attention_is_that_of_the_stock_model(activation: str):
+@pytest.mark.parametrize("title", [[], [7, 8, 9]])
+def test_attention_is_that_of_the_stock_model(activation: str, title: list[int]):
     model = tiny_model(activation=activation)
     engine = Engine(deepcopy(model), "fp32")
     encoder_states = engine.encode(pictures(1))
-    [[plot]] = engine.decode(encoder_states, GenerationSettings(max_length=24))
-    weights = engine.cross_attention_weights(encoder_states, plot.token_ids)
+    prompt = [engine.decoder_start_token_id, *title]
+    [[plot]] = engine.decode(encoder_states, GenerationSettings(max_length=24), [prompt])
+    weights = engine.cross_attention_weights(encoder_states, plot.token_ids, prompt)
     model.decoder.set_attn_implementation("eager")
-    ids = torch.tensor([[engine.decoder_start_token_id, *plot.token_ids[:-1]]])
+    ids = torch.tensor([[*prompt, *plot.token_ids[:-1]]])
     with torch.inference_mode():
         output = model.decoder(ids, encoder_hidden_states=encoder_states, output_attentions=True)
-    expected = torch.stack(output.cross_attentions).mean((0, 1, 2))
+    expected = torch.stack(output.cross_attentions).mean((0, 1, 2))[len(title) :]
     torch.testing.assert_close(weights, expected)
     torch.testing.assert_close(weights.sum(-1), torch.ones(len(plot.token_ids)))
 
@@ -247,6 +259,37 @@ def test_without_beams_the_best_so_far_grows_into_the_result(sample: bool):
             seen.append(decoding.best_hypothesis(0).token_ids)
     [plot] = decoding.hypotheses[0]
     assert seen == [plot.token_ids[:length] for length in range(1, len(plot.token_ids))]
+
+
+@pytest.mark.parametrize("precision", precisions(torch.device("cpu")))
+def test_plots_with_a_prompt_do_not_depend_on_other_posters(precision):
+    engine = Engine(tiny_model(), precision, WORD_STARTS)
+    encoder_states, settings = engine.encode(pictures(4)), GenerationSettings(guidance=3)
+    prompts = [[319, *range(10, 10 + length)] for length in (0, 7, 1, 3)]
+    together = engine.decode(encoder_states, settings, prompts)
+    alone = [
+        engine.decode(states, settings, [prompt])[0]
+        for states, prompt in zip(encoder_states.split(1), prompts, strict=True)
+    ]
+    assert_same(together, alone)
+    [without] = engine.decode(encoder_states[1:2], settings)
+    assert without[0].token_ids != together[1][0].token_ids
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_prompts_of_any_length_give_the_tokens_of_stock_generate(case: int):
+    """Called poster by poster with `decoder_input_ids`; some have no more than the start token."""
+    rng = random.Random(1000 + case)
+    model = tiny_model(seed=case % 3)
+    make_ending_likelier(model, rng.choice([-5.0, 0.0, 3.0, 6.0]))
+    settings = random_settings(rng)
+    start = model.generation_config.decoder_start_token_id
+    pixels = pictures(rng.randint(1, 5), seed=case)
+    lengths = [rng.choice([0, 1, 2, rng.randrange(settings.max_length - 1)]) for _ in pixels]
+    prompts = [[start, *(rng.randrange(300) for _ in range(length))] for length in lengths]
+    expected = stock(model, pixels, settings, WORD_STARTS, prompts)
+    engine = Engine(model, "fp32", WORD_STARTS)
+    assert_same(engine.decode(engine.encode(pixels), settings, prompts), expected)
 
 
 @pytest.mark.parametrize("poster", POSTERS, ids=lambda path: path.stem)
@@ -295,9 +338,9 @@ def teacher_forced(
     inputs = [torch.tensor([start, *plot[:-1]]) for plot in plots]
     padded = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True, padding_value=start)
     cross_attention = engine.decoder.cross_attention_cache(engine.encode(pixels))
-    cache = engine.decoder.self_attention_cache(len(plots), beams=1, guided=False)
+    cache = engine.decoder.prefill(padded[:, :0], cross_attention, beams=1, guided=False)
     steps = [
-        engine.decoder.next_token_logits(tokens[:, None], cross_attention, cache)
+        engine.decoder.next_token_logits(tokens[:, None, None], cross_attention, cache)
         for tokens in padded.T
     ]
     rows = torch.stack(steps, dim=1)[:, :, 0, 0].argmax(-1).tolist()
