@@ -18,6 +18,7 @@ from poster2plot.errors import CheckpointError, DeviceError, SettingsError
 from poster2plot.images.decoding import read_image, upright_rgb
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
+from poster2plot.title_prompts import TitlePrompt
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,12 +39,14 @@ class Candidate:
     """One plot for a poster.
 
     `score` is its log-probability under the (guided) model: in beam search divided by
-    length ** length_penalty, otherwise the mean per token. `token_ids` are the tokens as generated.
+    length ** length_penalty, otherwise the mean per token. `token_ids` are the tokens as generated
+    after `prompt_ids`, which are the start token and, where the model was given one, the title.
     """
 
     text: str
     score: float
     token_ids: tuple[int, ...]
+    prompt_ids: tuple[int, ...] = ()
 
 
 class PlotRequest:
@@ -125,6 +128,7 @@ class Poster2Plot:
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
+        self._title_prompt = TitlePrompt.of(self.config)
         self.device = checkpoint.device
         word_starts = word_start_mask(self.tokenizer, self.config.decoder.vocab_size)
         self.engine = Engine(checkpoint.model, precision, word_starts)
@@ -188,13 +192,16 @@ class Poster2Plot:
         self,
         images: Sequence[Image.Image | str | Path],
         settings: GenerationSettings | None = None,
+        titles: Sequence[str | None] | None = None,
     ) -> list[list[Candidate]]:
         """For each image, or path of one, its candidate plots, best first.
 
-        Images become upright RGB as `read_image` makes them. A poster's plots do not depend on the
-        posters beside it. Raises `SettingsError`, and for a path `InputError` or `ImageError`.
+        Images become upright RGB as `read_image` makes them. `titles` are those of the posters
+        where they are known; a model without `takes_titles` passes them over. A poster's plots do
+        not depend on the posters beside it. Raises `SettingsError`, `ValueError` where there are
+        not as many titles as images, and for a path `InputError` or `ImageError`.
         """
-        requests = self.submit(images, settings)
+        requests = self.submit(images, settings, titles)
         try:
             return [request.result() for request in requests]
         finally:
@@ -206,6 +213,7 @@ class Poster2Plot:
         self,
         images: Sequence[Image.Image | str | Path],
         settings: GenerationSettings | None = None,
+        titles: Sequence[str | None] | None = None,
         *,
         on_step: Callable[[int, str], None] | None = None,
         visitor: str = "",
@@ -213,22 +221,28 @@ class Poster2Plot:
         """Queue images and return at once; what waits with the same settings is decoded together.
 
         `on_step` gets the index of an image and its best plot so far after each step, in another
-        thread. Different `visitor`s take turns. Raises `SettingsError`.
+        thread. Different `visitor`s take turns. Otherwise as `generate`, but what is wrong with a
+        picture is raised by `PlotRequest.result`.
         """
         from poster2plot.engine.queue import DecodingRequest
 
         settings = self.resolve(settings)
+        titles = [None] * len(images) if titles is None else titles
         requests = [
             DecodingRequest(
                 partial(self._encode, image),
                 settings,
                 on_step and partial(self._report_step, on_step, i),
                 visitor,
+                self._prompt(title, settings.max_length),
             )
-            for i, image in enumerate(images)
+            for i, (image, title) in enumerate(zip(images, titles, strict=True))
         ]
         self._queue.submit(requests)
-        return [PlotRequest(request, self._queue, self._to_candidate) for request in requests]
+        return [
+            PlotRequest(request, self._queue, partial(self._to_candidate, request.prompt))
+            for request in requests
+        ]
 
     def waiting(self) -> int:
         """How many posters wait; those being decoded do not count."""
@@ -243,13 +257,28 @@ class Poster2Plot:
         """
         image = _upright_rgb(image)
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
-        weights = self.engine.cross_attention_weights(self._encode(image), candidate.token_ids)
+        weights = self.engine.cross_attention_weights(
+            self._encode(image), candidate.token_ids, candidate.prompt_ids
+        )
         return by_word(
             candidate.text,
             candidate.token_ids,
             weights.float().cpu(),
             self.tokenizer,
             patch_grid(self.config.encoder, *pixels.shape[-2:]),
+        )
+
+    @property
+    def takes_titles(self) -> bool:
+        """Whether a title makes a difference to this model."""
+        return self._title_prompt is not None
+
+    def _prompt(self, title: str | None, max_length: int) -> list[int]:
+        start = self.engine.decoder_start_token_id
+        if self._title_prompt is None or not title:
+            return [start]
+        return self._title_prompt.token_ids(
+            self.tokenizer, title, start=start, max_length=max_length
         )
 
     def _encode(self, image: Image.Image | str | Path) -> Tensor:
@@ -273,11 +302,11 @@ class Poster2Plot:
     ) -> None:
         on_step(image, self.tokenizer.decode(hypothesis.token_ids, skip_special_tokens=True))
 
-    def _to_candidate(self, hypothesis: Hypothesis) -> Candidate:
+    def _to_candidate(self, prompt: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         ids = hypothesis.token_ids
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         text = tidy(text, finished=ids[-1] == self.engine.eos_token_id)
-        return Candidate(text, hypothesis.score, ids)
+        return Candidate(text, hypothesis.score, ids, tuple(prompt))
 
 
 def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 END = "<|endoftext|>"
+SEPARATOR = "<|separator|>"  # of checkpoints that take titles
 PICTURE = 32  # pixels a side
 WIDTH = 32
 LAYERS = 2
@@ -39,8 +40,11 @@ SENTENCES = (
 )
 
 
-def tiny_tokenizer(folder: str | Path | None = None) -> GPT2Tokenizer:
-    """A GPT-2 tokenizer whose last token ends the text; saved in `folder` if one is given."""
+def tiny_tokenizer(folder: str | Path | None = None, *, titles: bool = False) -> GPT2Tokenizer:
+    """A GPT-2 tokenizer whose last token ends the text; saved in `folder` if one is given.
+
+    With `titles` a separator comes after it.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -59,6 +63,8 @@ def tiny_tokenizer(folder: str | Path | None = None) -> GPT2Tokenizer:
         unk_token=END,
         pad_token=END,
     )
+    if titles:
+        tokenizer.add_special_tokens({"sep_token": SEPARATOR})
     if folder is not None:
         tokenizer.save_pretrained(folder)
     return tokenizer
@@ -77,9 +83,12 @@ def tiny_image_processor(folder: str | Path | None = None) -> ViTImageProcessor:
 
 
 def tiny_model(
-    *, seed: int = 0, pooler: bool = False, activation: str = "gelu_new"
+    *, seed: int = 0, pooler: bool = False, activation: str = "gelu_new", titles: bool = False
 ) -> VisionEncoderDecoderModel:
-    """The model alone, with weights large enough that the picture changes the text."""
+    """The model alone, with weights large enough that the picture changes the text.
+
+    With `titles` its config says that it takes them, and its vocabulary has a separator.
+    """
     torch.manual_seed(seed)
     end = VOCABULARY - 1
     encoder = ViTModel(
@@ -96,7 +105,7 @@ def tiny_model(
     )
     decoder = GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=VOCABULARY,
+            vocab_size=VOCABULARY + titles,
             n_positions=POSITIONS,
             n_embd=WIDTH,
             n_layer=LAYERS,
@@ -111,6 +120,8 @@ def tiny_model(
     )
     model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
     model.config.decoder_start_token_id = model.config.pad_token_id = end
+    if titles:
+        model.config.title_prompt = {"separator_token_id": VOCABULARY, "max_tokens": 16}
     model.generation_config = GenerationConfig(
         decoder_start_token_id=end, bos_token_id=end, eos_token_id=end, pad_token_id=end
     )
@@ -123,6 +134,7 @@ def save_tiny_model(
     layout: Literal["current", "2021"] = "current",
     safetensors: bool = True,
     seed: int = 0,
+    titles: bool = False,
 ) -> Path:
     """Save a tiny checkpoint in `folder` and return the folder.
 
@@ -135,8 +147,8 @@ def save_tiny_model(
     if layout == "2021":
         _save_2021(folder, seed=seed, safetensors=safetensors)
         return folder
-    tiny_model(seed=seed).save_pretrained(folder)
-    tiny_tokenizer(folder)
+    tiny_model(seed=seed, titles=titles).save_pretrained(folder)
+    tiny_tokenizer(folder, titles=titles)
     tiny_image_processor(folder)
     if not safetensors:
         weights = folder / "model.safetensors"

@@ -27,6 +27,13 @@ def tiny(tiny_folder: Path) -> Poster2Plot:
 
 
 @pytest.fixture(scope="session")
+def titled(tmp_path_factory: pytest.TempPathFactory) -> Poster2Plot:
+    """One that takes titles."""
+    folder = save_tiny_model(tmp_path_factory.mktemp("models") / "titled", titles=True)
+    return Poster2Plot.from_pretrained(folder, "cpu", precision="fp32")
+
+
+@pytest.fixture(scope="session")
 def bundled() -> Poster2Plot:
     """The model of the repository."""
     return Poster2Plot.from_pretrained(device="cpu")

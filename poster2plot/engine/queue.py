@@ -37,12 +37,14 @@ class DecodingRequest:
     `on_step` gets the best hypothesis after each step, in the same thread. The `future` gets the
     hypotheses, best first; to cancel it ends the request, also while it is decoded. `seconds` fills
     with the time that each stage took: wait, encode, decode. `submitted` is of `perf_counter`.
+    `prompt` is one of `Decoding`; an empty one is the start token alone.
     """
 
     encode: Callable[[], Tensor]
     settings: GenerationSettings
     on_step: Callable[[Hypothesis], None] | None = None
     visitor: str = ""
+    prompt: Sequence[int] = ()
     future: Future[list[Hypothesis]] = field(default_factory=Future)
     seconds: dict[str, float] = field(default_factory=dict)
     submitted: float = field(default_factory=time.perf_counter)
@@ -171,7 +173,13 @@ class DecodingQueue:
         from poster2plot.engine.engine import Decoding
 
         started = time.perf_counter()
-        decoding = Decoding(self._engine, torch.cat(list(encoder_states)), requests[0].settings)
+        start = [self._engine.decoder_start_token_id]
+        decoding = Decoding(
+            self._engine,
+            torch.cat(list(encoder_states)),
+            requests[0].settings,
+            [request.prompt or start for request in requests],
+        )
         while decoding.running:
             decoding.step(exclusive=self._busy == 1)
             for poster in decoding.running:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from poster2plot.title_prompts import title_token_ids
+
 IGNORE_INDEX = -100  # the label that torch's cross-entropy skips
 LONGEST = 230  # characters of a target plot
-LONGEST_TITLE = 32  # tokens
+TITLE_TOKENS = 32  # of a prompt
 _OPEN_BLOCKS = 32  # that wait for a plot which fills them
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’]?\s+(?=[\"'“‘]?[A-Z0-9])")
@@ -68,14 +70,6 @@ def read_corpus(path: Path) -> list[Plot]:
     return [Plot(titles[text], text) for text in dict.fromkeys(text for _, text in rows if text)]
 
 
-def title_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> list[int]:
-    """Token ids of a title as a prompt, at most `LONGEST_TITLE`; special tokens in it are text."""
-    ids: list[int] = tokenizer(
-        " " + " ".join(title.split()), add_special_tokens=False, split_special_tokens=True
-    )["input_ids"]
-    return ids[:LONGEST_TITLE]
-
-
 def packed_blocks(
     tokenizer: PreTrainedTokenizerBase,
     plots: Sequence[Plot],
@@ -103,7 +97,10 @@ def packed_blocks(
         prompt = [end]
         titled = plots[i].title and separator is not None and random.random() >= title_dropout
         if titled:
-            prompt += [*title_ids(tokenizer, plots[i].title), separator]
+            prompt += [
+                *title_token_ids(tokenizer, plots[i].title, max_tokens=TITLE_TOKENS),
+                separator,
+            ]
         size = len(prompt) + len(text) + 1
         if size > min(max_length, block_size):
             continue

@@ -9,12 +9,10 @@ from transformers import GPT2Tokenizer
 
 from poster2plot.training.target_texts import (
     IGNORE_INDEX,
-    LONGEST_TITLE,
     Plot,
     packed_blocks,
     premise,
     read_corpus,
-    title_ids,
 )
 from support.toy_model import END, SENTENCES, tiny_model, tiny_tokenizer
 
@@ -111,13 +109,6 @@ def test_plots_of_a_block_do_not_see_each_other():
     torch.testing.assert_close(
         together.last_hidden_state[:, second:end], alone.last_hidden_state, atol=1e-4, rtol=1e-4
     )
-
-
-def test_a_title_cannot_spell_a_special_token():
-    tokenizer = separated()
-    ids = title_ids(tokenizer, f"A <|separator|> and {END} " + 99 * "long ")
-    assert not set(ids) & set(tokenizer.all_special_ids)
-    assert len(ids) == LONGEST_TITLE
 
 
 def test_a_corpus_is_read_once_and_without_poor_targets(tmp_path: Path):
