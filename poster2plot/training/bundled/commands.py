@@ -38,6 +38,7 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument(
         "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
+    pretrain.add_argument("--bf16", action="store_true", help="where the processor has it")
     pretrain.add_argument("--out", type=Path, required=True, help="folder of the language model")
     pretrain.set_defaults(run=_pretrain)
 
@@ -130,7 +131,8 @@ def _pretrain(options: argparse.Namespace) -> None:
         for split in ("train", "valid")
     )
     pretrain_decoder(
-        GPT2LMHeadModel.from_pretrained(options.decoder),
+        # Fused attention's backward pass is slower on a CPU at these lengths.
+        GPT2LMHeadModel.from_pretrained(options.decoder, attn_implementation="eager"),
         AutoTokenizer.from_pretrained(options.decoder),
         list({plot.text: plot for plot in [*read_corpus(options.corpus), *train]}.values()),
         valid,
@@ -139,6 +141,7 @@ def _pretrain(options: argparse.Namespace) -> None:
         block_size=BLOCK_SIZE,
         learning_rate=5e-4,
         batch=options.batch,
+        bf16=options.bf16,
     )
 
 

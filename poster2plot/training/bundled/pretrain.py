@@ -41,13 +41,14 @@ class BlockTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
     ) -> Any:
         """Cross-entropy in nats a target."""
-        # Without a cache transformers tells the plots of a block apart by their positions.
-        hidden = model.transformer(
-            input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
-        ).last_hidden_state[:, :-1]
         targets = inputs["labels"][:, 1:]
         wanted = targets != IGNORE_INDEX
-        loss = F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
+        with self.accelerator.autocast():  # wraps the model's own `forward` alone otherwise
+            # Without a cache transformers tells the plots of a block apart by their positions.
+            hidden = model.transformer(
+                input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
+            ).last_hidden_state[:, :-1]
+            loss = F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
         return (loss, {}) if return_outputs else loss
 
 
@@ -62,6 +63,7 @@ def pretrain_decoder(
     block_size: int,
     learning_rate: float,
     batch: int,
+    bf16: bool,
     title_dropout: float = 0.3,
     evaluate_every: int = 250,
 ) -> None:
@@ -79,6 +81,8 @@ def pretrain_decoder(
         model=decoder,
         args=TrainingArguments(
             output_dir=str(out),
+            use_cpu=not torch.cuda.is_available(),
+            bf16=bf16,
             num_train_epochs=1,  # all epochs in one, each of which drops other titles
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=batch,
