@@ -71,10 +71,10 @@ def write_encoder(folder: Path) -> Path:
 
 
 def write_decoder(folder: Path) -> Path:
-    """A GPT-2 without cross-attention, with its tokenizer."""
+    """A GPT-2 without cross-attention, with its tokenizer, which has a separator for titles."""
     from transformers import GPT2LMHeadModel
 
-    config = tiny_model().decoder.config.to_dict() | {
+    config = tiny_model(titles=True).decoder.config.to_dict() | {
         "add_cross_attention": False,
         "is_decoder": False,
         "initializer_range": 0.1,
@@ -84,5 +84,5 @@ def write_decoder(folder: Path) -> Path:
         "resid_pdrop": 0.0,
     }
     GPT2LMHeadModel(GPT2LMHeadModel.config_class(**config)).save_pretrained(folder)
-    tiny_tokenizer(folder)
+    tiny_tokenizer(folder, titles=True)
     return folder

@@ -149,9 +149,9 @@ def _add_evaluate(commands: typing.Any) -> None:
     command = commands.add_parser(
         "evaluate",
         help="measure a checkpoint: does it look at the poster, does it fit?",
-        description="Loss, picture gain, similarity to references, retrieval and diversity, beside "
-        "baselines and by kind and language. Prints a Markdown table and writes it to "
-        "evaluation.md, with plots.csv and contact-sheet.png.",
+        description="Loss, picture gain, similarity to references, retrieval, fluency and wording, "
+        "with and without titles, beside baselines and by kind and language. Prints Markdown "
+        "tables and writes them to evaluation.md, with plots.csv and contact-sheet.png.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.add_argument("--checkpoint", help="folder or Hub name; without it the bundled model")
@@ -164,6 +164,10 @@ def _add_evaluate(commands: typing.Any) -> None:
         default="sentence-transformers/all-MiniLM-L6-v2",
         help="sentence embedding model",
     )
+    command.add_argument(
+        "--judge", help="language model that tells how fluent plots are: name, folder or GGUF file"
+    )
+    command.add_argument("--corpus", type=Path, help="CSV of further texts the model learnt from")
     command.add_argument("--guidance", type=float, help="without it the model's own")
     command.add_argument(
         "--contact-sheet", type=int, default=30, help="posters on the contact sheet"
@@ -176,16 +180,21 @@ def _evaluate(options: argparse.Namespace) -> None:
     from poster2plot.settings import GenerationSettings
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.evaluate import evaluate
+    from poster2plot.training.evaluation.fluency import LanguageModelJudge
     from poster2plot.training.evaluation.retrieval import Embedder
+    from poster2plot.training.target_texts import read_corpus
 
     checkpoint = load_checkpoint(options.checkpoint)
+    checkpoint_device = str(checkpoint.device)
     found = evaluate(
         checkpoint,
         Dataset.read(options.data),
         options.split,
-        Embedder(options.embedder, device=str(checkpoint.device)),
+        Embedder(options.embedder, device=checkpoint_device),
         settings=GenerationSettings(guidance=options.guidance),
         cache=options.out,
+        judge=LanguageModelJudge(options.judge, checkpoint_device) if options.judge else None,
+        corpus=[plot.text for plot in read_corpus(options.corpus)] if options.corpus else (),
         max_pairs=options.max_pairs,
     )
     options.out.mkdir(parents=True, exist_ok=True)

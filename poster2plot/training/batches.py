@@ -7,26 +7,28 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.title_prompts import title_token_ids
 from poster2plot.training.dataset import Pair, Picture
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.recipe import Recipe
-from poster2plot.training.target_texts import IGNORE_INDEX, premise
+from poster2plot.training.target_texts import IGNORE_INDEX, TITLE_TOKENS, premise
 
 PAD_TO_MULTIPLE_OF = 8  # tokens; few widths of batches: CPU kernels are prepared for each anew
 
 
 @dataclass(frozen=True)
 class Example:
-    """A plot to learn for the poster of the title `id`."""
+    """A plot to learn from what is known of the title `id`: its poster, its name, or both."""
 
     id: str
     text: str
     picture: Picture
+    title: str = ""  # empty where the plot is to be learnt without it
+    pictured: bool = True  # else the plot is to be learnt without the poster
 
 
 def target_ids(tokenizer: PreTrainedTokenizerBase, text: str, recipe: Recipe) -> list[int]:
@@ -43,8 +45,15 @@ def to_examples(pairs: Sequence[Pair], recipe: Recipe) -> list[Example]:
     for pair in pairs:
         text = pair.text if recipe.targets == "whole" else premise(pair.text)
         if text:
-            examples.append(Example(pair.id, text, pair.picture))
+            examples.append(Example(pair.id, text, pair.picture, pair.title))
     return examples
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> list[int]:
+    """Start, and where there is a title that and the separator: what a plot follows."""
+    start: int = tokenizer.eos_token_id
+    ids = title_token_ids(tokenizer, title, max_tokens=TITLE_TOKENS)
+    return [start, *ids, tokenizer.sep_token_id] if ids else [start]
 
 
 class Captions(Dataset[dict[str, Any]]):
@@ -59,14 +68,24 @@ class Captions(Dataset[dict[str, Any]]):
     ) -> None:
         self._examples, self._encoder_states = examples, encoder_states
         self._labels = [target_ids(tokenizer, example.text, recipe) for example in examples]
-        self.lengths = [len(ids) for ids in self._labels]
+        self._prompts = [
+            prompt_ids(tokenizer, example.title if recipe.titles else "") for example in examples
+        ]
+        self.lengths = [
+            len(prompt) + len(labels)
+            for prompt, labels in zip(self._prompts, self._labels, strict=True)
+        ]
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         example = self._examples[i]
-        item: dict[str, Any] = {"labels": self._labels[i]}
+        item: dict[str, Any] = {
+            "prompt": self._prompts[i],
+            "labels": self._labels[i],
+            "pictured": example.pictured,
+        }
         if self._encoder_states is not None:
             item["encoder_states"] = self._encoder_states[example.id]
         else:
@@ -75,10 +94,10 @@ class Captions(Dataset[dict[str, Any]]):
 
 
 class Collator:
-    """Examples to one batch: `labels` and `decoder_input_ids` (B, T), and pictures.
+    """Examples to one batch: `labels` and `decoder_input_ids` (B, T), `pictured` (B), and pictures.
 
-    Pictures are `pixel_values` (B, 3, H, W) or `encoder_states` (B, S, width). The decoder's inputs
-    are the labels shifted right, after the start token.
+    Pictures are `pixel_values` (B, 3, H, W) or `encoder_states` (B, S, width), which do not count
+    where `pictured` is false. The decoder's inputs are a prompt and the labels, shifted right.
     """
 
     def __init__(
@@ -90,19 +109,18 @@ class Collator:
         self._end = tokenizer.eos_token_id
         self._image_processor = image_processor
         self._fixed = None if recipe.pad_to_longest else recipe.max_target_length
+        if self._fixed and recipe.titles:
+            self._fixed += TITLE_TOKENS + 1
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        labels = pad_sequence(
-            [torch.tensor(row["labels"]) for row in rows],
-            batch_first=True,
-            padding_value=IGNORE_INDEX,
-        )
-        width = self._fixed or -(-labels.shape[1] // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF
-        labels = F.pad(labels, (0, width - labels.shape[1]), value=IGNORE_INDEX)
-        inputs = F.pad(labels[:, :-1], (1, 0), value=self._end)
+        inputs = [[*row["prompt"], *row["labels"][:-1]] for row in rows]
+        labels = [[IGNORE_INDEX] * (len(row["prompt"]) - 1) + row["labels"] for row in rows]
+        longest = max(map(len, labels))
+        width = self._fixed or -(-longest // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF
         batch: dict[str, Any] = {
-            "labels": labels,
-            "decoder_input_ids": inputs.masked_fill(inputs == IGNORE_INDEX, self._end),
+            "labels": _padded(labels, width, IGNORE_INDEX),
+            "decoder_input_ids": _padded(inputs, width, self._end),
+            "pictured": torch.tensor([row["pictured"] for row in rows]),
         }
         if "encoder_states" in rows[0]:
             batch["encoder_states"] = torch.stack([row["encoder_states"] for row in rows])
@@ -110,6 +128,10 @@ class Collator:
             images = [row["image"] for row in rows]
             batch |= self._image_processor(images, return_tensors="pt")
         return batch
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, padding: int) -> Tensor:
+    return torch.tensor([[*row, *[padding] * (width - len(row))] for row in rows])
 
 
 class LengthBucketSampler(Sampler[int]):
@@ -139,27 +161,40 @@ class LengthBucketSampler(Sampler[int]):
         yield from torch.cat([groups.flatten(), order[whole:]]).tolist()
 
 
-def drop_words(inputs: Tensor, share: float, vocab_size: int) -> Tensor:
-    """Decoder inputs (B, T) with a share of the token ids replaced at random, the first excepted.
+def drop_words(inputs: Tensor, labels: Tensor, share: float, vocab_size: int) -> Tensor:
+    """Decoder inputs (B, T) with a share of the plots' token ids replaced at random.
 
-    Word dropout (Bowman et al. 2016, arXiv:1511.06349), which makes the decoder rely on the
-    picture; there an unknown word takes the place, here a random token.
+    The prompt before a plot, by its labels (B, T), stays. Word dropout (Bowman et al. 2016,
+    arXiv:1511.06349) makes the decoder rely on poster and title; there an unknown word takes the
+    place, here a random token.
     """
-    replaced = torch.rand(inputs.shape, device=inputs.device) < share
-    replaced[:, 0] = False
+    of_plot = F.pad(labels[:, :-1] != IGNORE_INDEX, (1, 0))
+    replaced = of_plot & (torch.rand(inputs.shape, device=inputs.device) < share)
     noise = torch.randint(vocab_size, inputs.shape, device=inputs.device)
     return torch.where(replaced, noise, inputs)
 
 
-def drop_conditioning(encoder_states: Tensor, share: float) -> Tensor:
-    """Encoder states (B, S, width), those of a share of the samples replaced by null embeddings.
+def drop_conditioning(
+    inputs: Tensor, labels: Tensor, pictured: Tensor, share: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Decoder inputs and labels (B, T) and `pictured` (B) with a share of posters and titles gone.
 
     Conditioning dropout of classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598), by
-    which one model is also the unconditional one (`poster2plot.engine.guidance`). The null
-    embedding is zero.
+    which one model is also the unconditional one (`poster2plot.engine.guidance`). A sample loses
+    both clues: its plot follows the start token.
     """
-    keep = torch.rand(len(encoder_states), 1, 1, device=encoder_states.device) >= share
-    return encoder_states * keep
+    dropped = torch.rand(len(inputs), device=inputs.device) < share
+    before_plot = (labels != IGNORE_INDEX).int().argmax(1)  # tokens between start and plot
+    position = torch.arange(inputs.shape[1], device=inputs.device)
+    source = position + (before_plot * dropped)[:, None]
+    beyond = source >= inputs.shape[1]
+    source = source.masked_fill(beyond, inputs.shape[1] - 1)
+    shifted = torch.cat([inputs[:, :1], inputs.gather(1, source)[:, 1:]], dim=1)
+    return (
+        shifted,
+        labels.gather(1, source).masked_fill(beyond, IGNORE_INDEX),
+        pictured & ~dropped,
+    )
 
 
 def drop_patches(encoder_states: Tensor, share: float) -> Tensor:

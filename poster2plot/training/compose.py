@@ -1,8 +1,9 @@
 """One captioner from a vision encoder and a language model, each by name or path."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -16,10 +17,15 @@ from transformers import (
 )
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.recipe import Recipe
+from poster2plot.training.target_texts import TITLE_TOKENS
 
 # Encoders whose pooler can be left out; the decoder never looks at it.
 _WITH_POOLER = {"vit", "deit", "beit", "swin", "swinv2"}
+
+
+LARGEST_FILE = "90MB"  # hosts of repositories refuse files of 100 MB
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Captioner:
 
     def save(self, folder: Any) -> None:
         """Write a checkpoint that the stock classes load."""
-        for part in (self.model, self.tokenizer, self.image_processor):
+        self.model.save_pretrained(folder, max_shard_size=LARGEST_FILE)
+        for part in (self.tokenizer, self.image_processor):
             part.save_pretrained(folder)
 
 
@@ -42,22 +49,30 @@ def compose(recipe: Recipe) -> Captioner:
     The decoder may be that of another captioner, to train it further.
 
     GPT-2 has one special token: it starts, ends and pads a plot. Raises `OSError` for a name or
-    path that cannot be loaded.
+    path that cannot be loaded, `ValueError` where titles are wanted and the tokenizer has no
+    separator token.
     """
     set_seed(recipe.seed)  # for the new weights, alike in every process and every run
     config = AutoConfig.from_pretrained(recipe.encoder)
     options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
     encoder = AutoModel.from_pretrained(recipe.encoder, **options)
+    # On a CPU the fused attention's backward pass is slower at such lengths.
+    attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
     config = AutoConfig.from_pretrained(recipe.decoder)
     if config.model_type == "vision-encoder-decoder":
-        decoder = VisionEncoderDecoderModel.from_pretrained(recipe.decoder).decoder
+        decoder = VisionEncoderDecoderModel.from_pretrained(recipe.decoder, **attention).decoder
     else:
         config.is_decoder = config.add_cross_attention = True
-        decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config)
+        decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config, **attention)
     model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
     tokenizer = AutoTokenizer.from_pretrained(recipe.decoder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if recipe.titles:
+        if tokenizer.sep_token_id is None:
+            raise ValueError(f"The tokenizer of {recipe.decoder} has no separator for titles.")
+        prompt = TitlePrompt(tokenizer.sep_token_id, TITLE_TOKENS)
+        model.config.title_prompt = asdict(prompt)
     end = tokenizer.eos_token_id
     model.config.decoder_start_token_id = model.config.pad_token_id = end
     # Not a key of GenerationConfig: the stock guidance needs a negative prompt.

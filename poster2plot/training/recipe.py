@@ -17,6 +17,7 @@ class Recipe:
     encoder: str  # name or path of a vision encoder
     decoder: str  # name or path of a GPT-2 language model, or of a captioner that has one
 
+    titles: bool = False  # are prompts; the tokenizer needs a separator token
     targets: Targets = "whole"  # plots, or their opening `target_texts.premise`
     max_target_length: int = 64  # tokens, the end token among them
     append_eos: bool = True  # else the model never learns to stop, like the original
@@ -31,7 +32,7 @@ class Recipe:
     weight_decay: float = 0.0
     train_encoder: bool = True
     word_dropout: float = 0.0  # share of decoder inputs replaced (`batches.drop_words`)
-    conditioning_dropout: float = 0.0  # share of samples without a picture, for guidance
+    conditioning_dropout: float = 0.0  # share of samples with neither poster nor title
     patch_dropout: float = 0.0  # share of patches left out of a batch (`batches.drop_patches`)
     precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
     seed: int = 42
@@ -62,13 +63,14 @@ ORIGINAL = Recipe(
 )
 
 SMALL = Recipe(
-    encoder="runs/small/aligned",
-    decoder="runs/small/language-model",
+    encoder="runs/bundled/aligned",
+    decoder="runs/bundled/language-model",
+    titles=True,
     targets="premise",
     pad_to_longest=True,
-    epochs=1,
-    batch=64,
-    learning_rate=2e-4,
+    epochs=0.65,
+    batch=32,
+    learning_rate=4e-4,
     cross_attention_rate=1e-3,
     scheduler="cosine",
     warmup_steps=100,

@@ -70,31 +70,38 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         )
         # Its forward passes unknown arguments on to the encoder, which does not want the count.
         self.model_accepts_loss_kwargs = False
-        captioner.model.encoder.register_forward_hook(self._drop_out_hook)
+        self._pictured = torch.empty(0)  # (B,) of the batch that the encoder reads
+        captioner.model.encoder.register_forward_hook(self._condition_hook)
 
-    def _drop_out_hook(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
-        if encoder.training:
-            output["last_hidden_state"] = self._drop_out(output.last_hidden_state)
+    def _condition_hook(self, encoder: PreTrainedModel, _: Any, output: BaseModelOutput) -> None:
+        output["last_hidden_state"] = self._condition(
+            output.last_hidden_state, training=encoder.training
+        )
 
-    def _drop_out(self, encoder_states: Tensor) -> Tensor:
-        """Encoder states (B, S, width) after the recipe's PatchDropout and conditioning dropout."""
-        if self._recipe.patch_dropout:
+    def _condition(self, encoder_states: Tensor, *, training: bool) -> Tensor:
+        """Encoder states (B, S, width) after PatchDropout, zero where a poster does not count."""
+        if training and self._recipe.patch_dropout:
             encoder_states = drop_patches(encoder_states, self._recipe.patch_dropout)
-        if self._recipe.conditioning_dropout:
-            encoder_states = drop_conditioning(encoder_states, self._recipe.conditioning_dropout)
-        return encoder_states
+        return encoder_states * self._pictured.to(encoder_states)[:, None, None]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """The loss on saved encoder states or pictures, with dropouts where the model trains."""
-        recipe = self._recipe
+        recipe, inputs = self._recipe, dict(inputs)
+        names = ("decoder_input_ids", "labels", "pictured")
+        if model.training and recipe.conditioning_dropout:
+            kept = drop_conditioning(
+                *(inputs[name] for name in names), share=recipe.conditioning_dropout
+            )
+            inputs |= zip(names, kept, strict=True)
         if model.training and recipe.word_dropout:
             size = self.model.decoder.config.vocab_size
-            corrupted = drop_words(inputs["decoder_input_ids"], recipe.word_dropout, size)
-            inputs = inputs | {"decoder_input_ids": corrupted}
+            corrupted = drop_words(
+                inputs["decoder_input_ids"], inputs["labels"], recipe.word_dropout, size
+            )
+            inputs["decoder_input_ids"] = corrupted
+        self._pictured = inputs.pop("pictured")
         if "encoder_states" in inputs:
-            states = inputs["encoder_states"]
-            states = self._drop_out(states) if model.training else states
-            inputs = {key: value for key, value in inputs.items() if key != "encoder_states"}
+            states = self._condition(inputs.pop("encoder_states"), training=model.training)
             inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
         return super().compute_loss(model, inputs, *args, **options)
 
@@ -115,6 +122,7 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
                 {"params": parameters, "lr": rate, "weight_decay": decay}
                 for (rate, decay), parameters in groups.items()
             ],
+            fused=True,
         )
         return self.optimizer
 

@@ -31,7 +31,7 @@ from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.training.batches import Collator, target_ids
 from poster2plot.training.compose import compose
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.evaluation.evaluate import measure_losses
+from poster2plot.training.evaluation.losses import measure_losses
 from poster2plot.training.recipe import ORIGINAL, Recipe
 from poster2plot.training.target_texts import IGNORE_INDEX
 from poster2plot.training.train import last_checkpoint, token_loss
@@ -83,8 +83,8 @@ def test_the_original_from_posters_to_a_model_with_a_card(
     assert len(list(out.glob("samples-*.png"))) == 6
     # The figures are in the table, in the card, and the plots beside their posters.
     table = (tmp_path / "evaluation" / "evaluation.md").read_text()
-    for row in ("picture gain", "the model", "nearest neighbour", "random plot", "another human",
-                "| movie |", "| tv |", "not English"):  # fmt: skip
+    for row in ("picture gain", "| poster |", "copier, by both", "random training plot",
+                "another human", "| movie |", "| tv |", "not English"):  # fmt: skip
         assert row in table
     card = (model / "README.md").read_text()
     assert table.strip() in card
@@ -115,7 +115,10 @@ def test_the_end_is_a_target_unless_the_letter_is_asked_for():
     assert end not in target_ids(tokenizer, PLOTS[0] * 9, ORIGINAL)
     assert len(target_ids(tokenizer, PLOTS[0] * 9, ORIGINAL)) == 64
     batch = Collator(tokenizer, tiny_image_processor(), ORIGINAL)(
-        [{"labels": kept, "image": draw_poster()}, {"labels": kept[-3:], "image": draw_poster()}]
+        [
+            {"prompt": [end], "labels": ids, "pictured": True, "image": draw_poster()}
+            for ids in (kept, kept[-3:])
+        ]
     )
     assert batch["labels"].shape == batch["decoder_input_ids"].shape == (2, 64)
     assert (batch["labels"][1] == IGNORE_INDEX).sum() == 61
@@ -126,7 +129,12 @@ def test_the_loss_is_the_stock_models(encoder: Path, decoder: Path):
     captioner = compose(Recipe(encoder=str(encoder), decoder=str(decoder)))
     model = captioner.model.eval()
     rows = [
-        {"labels": target_ids(captioner.tokenizer, plot, ORIGINAL), "image": draw_poster()}
+        {
+            "prompt": [captioner.tokenizer.eos_token_id],
+            "labels": target_ids(captioner.tokenizer, plot, ORIGINAL),
+            "pictured": True,
+            "image": draw_poster(),
+        }
         for plot in PLOTS[:3]
     ]
     batch = Collator(captioner.tokenizer, captioner.image_processor, ORIGINAL)(rows)
@@ -208,7 +216,8 @@ def final_loss(folder: Path, data: Path) -> float:
     """Loss of a trained model on the validation pairs."""
     checkpoint = load_checkpoint(folder, device="cpu")
     pairs = Dataset.read(data).split("valid")
-    return measure_losses(checkpoint, pairs, [pair.picture.read() for pair in pairs]).right
+    texts, images = [pair.text for pair in pairs], [pair.picture.read() for pair in pairs]
+    return measure_losses(checkpoint, texts, images, [""] * len(pairs)).right
 
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

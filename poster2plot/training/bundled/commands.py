@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from poster2plot.training.dataset import Dataset
+    from torch import Tensor
+
+    from poster2plot.training.dataset import Dataset, Pair
+    from poster2plot.training.evaluation.retrieval import Embedder
+    from poster2plot.training.plot_embeddings import Clues
 
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
 BLOCK_SIZE = 256  # tokens; some five plots with their titles
+TEXTS_PER_POSTER = {"both": 2, "picture": 1, "title": 1}
+COMMONEST_OPENING = 0.02  # share of the pseudo-labels that may begin with the same two words
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
@@ -35,10 +41,16 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     pretrain.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     pretrain.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
+    pretrain.add_argument("--max-steps", type=int, help="stop earlier")
     pretrain.add_argument(
         "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
-    pretrain.add_argument("--bf16", action="store_true", help="where the processor has it")
+    pretrain.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="bf16 where the processor has it (default: %(default)s)",
+    )
     pretrain.add_argument("--out", type=Path, required=True, help="folder of the language model")
     pretrain.set_defaults(run=_pretrain)
 
@@ -64,16 +76,6 @@ def add_commands(commands: Any) -> None:
     match.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     match.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
     match.add_argument("--embedder", required=True, help="sentence embedding model")
-    match.add_argument(
-        "--typical",
-        type=int,
-        metavar="N",
-        help="instead the N best of the two most typical texts of each poster",
-    )
-    match.add_argument(
-        "--nearest", type=int, default=10, help="posters to choose among (default: %(default)s)"
-    )
-    match.add_argument("--seed", type=int, default=0, help="another one, other posters")
     match.add_argument("--out", type=Path, required=True, help="CSV to write")
     match.set_defaults(run=_match_texts)
 
@@ -138,10 +140,11 @@ def _pretrain(options: argparse.Namespace) -> None:
         valid,
         options.out,
         epochs=options.epochs,
+        max_steps=options.max_steps,
         block_size=BLOCK_SIZE,
         learning_rate=5e-4,
         batch=options.batch,
-        bf16=options.bf16,
+        bf16=options.precision == "bf16",
     )
 
 
@@ -166,47 +169,74 @@ def _align(options: argparse.Namespace) -> None:
     )
 
 
-def _good_texts(dataset: "Dataset", corpus: Path) -> list[str]:
-    """Premises of training pairs and corpus, less those of held-out titles and stock openings."""
-    from poster2plot.training.bundled.text_matching import has_stock_opening
+def _match_texts(options: argparse.Namespace) -> None:
+    import random
+
+    from poster2plot.training.bundled.text_matching import (
+        has_stock_opening,
+        nearest_texts,
+        plain_words,
+        special_words,
+        thin_openings,
+        title_words,
+        write_pseudo_labels,
+    )
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.evaluation.retrieval import Embedder
+    from poster2plot.training.plot_embeddings import CLUES, cached_embeddings, centred
+
+    dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
+    pairs = dataset.split("train")
+    all_texts = _training_texts(dataset, options.corpus)
+    plain = plain_words(all_texts)
+    texts = [text for text in all_texts if not has_stock_opening(text)]
+    embeddings = centred(cached_embeddings(options.aligned, texts, embed))
+    names = [special_words(text, plain) for text in texts]
+    rows: list[tuple[str, Clues, str]] = []
+    for clues in CLUES:
+        in_titles = [title_words("" if clues == "picture" else pair.title) for pair in pairs]
+        chosen = nearest_texts(
+            _predicted(options, pairs, clues, embed),
+            embeddings,
+            names,
+            in_titles,
+            per_poster=TEXTS_PER_POSTER[clues],
+        )
+        rows += [(pairs[poster].id, clues, texts[text]) for poster, text in chosen]
+        print(f"{len(chosen)} texts by {clues} for {len({row for row, _ in chosen})} posters")
+    random.Random(0).shuffle(rows)
+    write_pseudo_labels(options.out, thin_openings(rows, COMMONEST_OPENING))
+
+
+def _training_texts(dataset: "Dataset", corpus: Path) -> list[str]:
+    """Premises of training pairs and corpus, less those of held-out titles."""
     from poster2plot.training.target_texts import premise, read_corpus
 
     held_out = [pair.text for pair in dataset.pairs if pair.split != "train"]
     held_out += [text for texts in dataset.references.values() for text in texts]
     left_out = {premise(text) for text in held_out}
     own = [text for pair in dataset.split("train") if (text := premise(pair.text))]
-    return [
-        text
-        for text in dict.fromkeys([*own, *(plot.text for plot in read_corpus(corpus))])
-        if text not in left_out and not has_stock_opening(text)
-    ]
+    texts = dict.fromkeys([*own, *(plot.text for plot in read_corpus(corpus))])
+    return [text for text in texts if text not in left_out]
 
 
-def _match_texts(options: argparse.Namespace) -> None:
-    from torch.nn import functional as F
-
-    from poster2plot.training.bundled.align import predicted_embeddings
-    from poster2plot.training.bundled.text_matching import (
-        match_texts,
-        typical_texts,
-        write_pseudo_labels,
+def _predicted(
+    options: argparse.Namespace, pairs: "list[Pair]", clues: "Clues", embed: "Embedder"
+) -> "Tensor":
+    """What plots of training pairs are about, by `plot_embeddings.cross_predicted`."""
+    from poster2plot.training.encoder_states import EncoderStates
+    from poster2plot.training.plot_embeddings import (
+        cached_embeddings,
+        cross_predicted,
+        pooled_states,
     )
-    from poster2plot.training.dataset import Dataset
-    from poster2plot.training.evaluation.retrieval import Embedder
 
-    dataset = Dataset.read(options.data)
-    pairs = dataset.split("train")
-    texts = _good_texts(dataset, options.corpus)
-    embeddings = Embedder(options.embedder)(texts)
-    embeddings = F.normalize(embeddings - embeddings.mean(0), dim=-1)
-    posters = predicted_embeddings(options.aligned, pairs)
-    if options.typical:
-        chosen = typical_texts(embeddings, posters, most=options.typical)
-    else:
-        rows = match_texts(embeddings, posters, nearest=options.nearest, seed=options.seed)
-        chosen = [(poster, text) for text, poster in enumerate(rows)]
-    write_pseudo_labels(options.out, [(pairs[poster].id, texts[text]) for poster, text in chosen])
-    print(f"{len(chosen)} pairs of {len({poster for poster, _ in chosen})} posters")
+    return cross_predicted(
+        clues,
+        pooled_states(EncoderStates(options.aligned / "states.npy"), pairs),
+        cached_embeddings(options.aligned, [pair.title for pair in pairs], embed),
+        cached_embeddings(options.aligned, [pair.text for pair in pairs], embed),
+    )
 
 
 def _self_train(options: argparse.Namespace) -> None:
@@ -215,25 +245,32 @@ def _self_train(options: argparse.Namespace) -> None:
     from torch.nn import functional as F
 
     from poster2plot.pipeline import Poster2Plot
-    from poster2plot.training.bundled.align import predicted_embeddings
-    from poster2plot.training.bundled.self_training import best_plots, plain_words, sample_plots
-    from poster2plot.training.bundled.text_matching import neighbour_centroids, write_pseudo_labels
+    from poster2plot.training.bundled.self_training import best_plots, sample_plots
+    from poster2plot.training.bundled.text_matching import plain_words, write_pseudo_labels
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
+    from poster2plot.training.plot_embeddings import cached_embeddings
 
-    dataset = Dataset.read(options.data)
-    train = dataset.split("train")
-    texts = _good_texts(dataset, options.corpus)
-    embedder = Embedder(options.embedder)
-    embeddings = embedder(texts)
-    mean = embeddings.mean(0)
-    embeddings = F.normalize(embeddings - mean, dim=-1)
-    rows = random.Random(options.seed).sample(range(len(train)), min(options.posters, len(train)))
-    pairs = [train[row] for row in rows]
-    targets, _ = neighbour_centroids(predicted_embeddings(options.aligned, train)[rows], embeddings)
+    dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
+    pairs = dataset.split("train")
+    texts = _training_texts(dataset, options.corpus)
+    mean = cached_embeddings(options.aligned, [pair.text for pair in pairs], embed).mean(0)
     captioner = Poster2Plot.from_pretrained(options.captioner)
-    written = sample_plots(captioner, pairs, plain_words(texts), seed=options.seed)
-    plots = F.normalize(embedder([text for _, text in written]) - mean, dim=-1)
-    best = best_plots(written, plots, targets)
-    write_pseudo_labels(options.out, [(pairs[row].id, text) for row, text in best])
-    print(f"{len(best)} plots")
+    chosen = random.Random(options.seed).sample(range(len(pairs)), min(options.posters, len(pairs)))
+    rows: list[tuple[str, Clues, str]] = []
+    shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[::2]}
+    for clues, share in shares.items():
+        targets = _predicted(options, pairs, clues, embed)[share]
+        written = sample_plots(
+            captioner,
+            [pairs[row] for row in share],
+            plain_words(texts),
+            frozenset(texts),
+            with_titles=clues == "both",
+            seed=options.seed,
+        )
+        plots = F.normalize(embed([text for _, text in written]) - mean, dim=-1)
+        best = best_plots(written, plots, targets)
+        rows += [(pairs[share[row]].id, clues, text) for row, text in best]
+    write_pseudo_labels(options.out, rows)
+    print(f"{len(rows)} plots")

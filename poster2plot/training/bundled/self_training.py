@@ -7,8 +7,8 @@ arXiv:2304.06767); here the reward comes from sentence embeddings.
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from torch import Tensor
@@ -16,24 +16,22 @@ from torch.nn import functional as F
 
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
-from poster2plot.training.bundled.text_matching import has_stock_opening
+from poster2plot.training.bundled.text_matching import (
+    has_stock_opening,
+    special_words,
+    title_words,
+)
 from poster2plot.training.dataset import Pair
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
-_MIN_TEXTS = 3  # a word that fewer texts use is taken for a name or a slip
 
 
-def plain_words(texts: Sequence[str]) -> set[str]:
-    """The words that several texts write in small letters."""
-    seen: Counter[str] = Counter()
-    for text in texts:
-        seen.update(set(re.findall(r"(?<![A-Za-z'’-])" + _WORD.pattern, text)))
-    return {word for word, count in seen.items() if count >= _MIN_TEXTS}
+def is_plain(text: str, plain: set[str], title: str = "") -> bool:
+    """Whether a plot has one or two sentences of plain words, no long one of them twice.
 
-
-def is_plain(text: str, vocabulary: set[str]) -> bool:
-    """Whether a plot has one or two sentences of vocabulary words, no long one of them twice."""
+    Names and rare words may come from the title.
+    """
     words = _WORD.findall(text.lower())
     long = [word for word in words if len(word) >= 5 and word not in _COMMON]
     pairs = list(pairwise(words))
@@ -42,7 +40,7 @@ def is_plain(text: str, vocabulary: set[str]) -> bool:
         and len(set(long)) == len(long)
         and len(set(pairs)) == len(pairs)
         and all(first != second for first, second in pairs)
-        and all(word in vocabulary for word in words if word != "i")
+        and special_words(text, plain) <= title_words(title)
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
@@ -52,22 +50,32 @@ def is_plain(text: str, vocabulary: set[str]) -> bool:
 def sample_plots(
     p2p: Poster2Plot,
     pairs: Sequence[Pair],
-    vocabulary: set[str],
+    plain: set[str],
+    texts: Collection[str],
     *,
+    with_titles: bool,
     samples: int = 6,
     seed: int = 0,
 ) -> list[tuple[int, str]]:
-    """(row of a pair, plot): the plain ones among `samples` plots for each poster."""
+    """(row of a pair, plot): the plain ones among `samples` plots for each poster.
+
+    None of the training `texts` is among them.
+    """
     settings = GenerationSettings(
-        sample=True, temperature=1, top_p=1, num_candidates=samples, max_length=48, seed=seed
+        sample=True, temperature=1, top_p=1, num_candidates=samples, max_length=64, seed=seed
     )
     written: list[tuple[int, str]] = []
     for start in range(0, len(pairs), 64):
-        images = [pair.picture.read() for pair in pairs[start : start + 64]]
-        for row, candidates in enumerate(p2p.generate(images, settings), start):
-            texts = dict.fromkeys(candidate.text for candidate in candidates)
-            written += [(row, text) for text in texts if is_plain(text, vocabulary)]
-        print(f"{start + len(images)} of {len(pairs)} posters, {len(written)} plots", flush=True)
+        some = pairs[start : start + 64]
+        titles = [pair.title if with_titles else "" for pair in some]
+        found = p2p.generate([pair.picture.read() for pair in some], settings, titles)
+        for row, (candidates, title) in enumerate(zip(found, titles, strict=True), start):
+            written += [
+                (row, text)
+                for text in dict.fromkeys(candidate.text for candidate in candidates)
+                if is_plain(text, plain, title) and text not in texts
+            ]
+        print(f"{start + len(some)} of {len(pairs)} posters, {len(written)} plots", flush=True)
     return written
 
 

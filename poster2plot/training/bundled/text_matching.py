@@ -1,9 +1,10 @@
-"""Pseudo-labels by cross-modal retrieval: each text joins a poster that looks like it.
+"""Pseudo-labels by retrieval: each poster learns texts that fit what its model can know.
 
-A poster tells little of its own plot, so that a decoder trained on true pairs soon leans on the
-language alone, and a few thousand pairs it knows by heart. Here each text, most of which never had
-a poster, is shown with a training poster that the aligned encoder takes for one of its kind. Such
-pairs agree far better than true ones, and the decoder learns to follow what it sees.
+A poster and a title tell little of the true plot, so that a decoder trained on true pairs soon
+leans on the language alone, and a few thousand pairs it knows by heart. Here a poster learns the
+texts nearest to the plot embedding that is predicted from poster and title, or from one of them
+(`poster2plot.training.plot_embeddings`): such pairs agree far better than true ones, and the
+decoder learns to follow its clues.
 """
 
 import csv
@@ -12,15 +13,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from poster2plot.training.batches import Example
 from poster2plot.training.dataset import Dataset
+from poster2plot.training.plot_embeddings import Clues
 
 CHUNK = 2048  # rows compared at once
-_CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub a poster is
+_CANDIDATES = 64  # texts looked at for a poster
+_MIN_TEXTS = 3  # a word that fewer texts use is taken for a name or a slip
 
 # Beam search would begin every plot with these.
 _STOCK_OPENING = re.compile(
@@ -28,6 +29,8 @@ _STOCK_OPENING = re.compile(
     r"|^(this|based on)\b",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?$")
 
 
 def has_stock_opening(text: str) -> bool:
@@ -35,64 +38,51 @@ def has_stock_opening(text: str) -> bool:
     return _STOCK_OPENING.search(text) is not None
 
 
-def match_texts(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
-    """For each text one of the `nearest` posters, at random: its row.
-
-    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, posters
-    that are near to everything, are held back by cross-domain similarity local scaling (CSLS,
-    Conneau et al. 2018, arXiv:1710.04087).
-    """
-    hubness = torch.cat(
-        [
-            (chunk @ texts.T).topk(min(_CSLS_NEIGHBOURS, len(texts)), -1).values.mean(-1)
-            for chunk in posters.split(CHUNK)
-        ]
-    )
-    generator = torch.Generator().manual_seed(seed)
-    found: list[int] = []
-    for chunk in texts.split(CHUNK):
-        best = (2 * chunk @ posters.T - hubness).topk(min(nearest, len(posters)), -1).indices
-        choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
-        found += best.gather(1, choice)[:, 0].tolist()
-    return found
+def plain_words(texts: Sequence[str]) -> set[str]:
+    """The words that several texts write in small letters."""
+    seen: Counter[str] = Counter()
+    for text in texts:
+        seen.update({word for word in _WORD.findall(text) if word.islower()})
+    return {word for word, count in seen.items() if count >= _MIN_TEXTS}
 
 
-def neighbour_centroids(
-    posters: Tensor, texts: Tensor, *, nearest: int = 64
-) -> tuple[Tensor, Tensor]:
-    """Unit centroids (M, E) of the `nearest` texts to each poster, and their rows (M, nearest).
-
-    Texts (N, E) and posters (M, E) as in `match_texts`.
-    A single plot near to a poster is special in its own way; the mean of many is what they share.
-    """
-    means, rows = [], []
-    for chunk in posters.split(CHUNK):
-        found = (chunk @ texts.T).topk(min(nearest, len(texts)), -1).indices
-        means.append(F.normalize(texts[found].mean(1), dim=-1))
-        rows.append(found)
-    return torch.cat(means), torch.cat(rows)
+def special_words(text: str, plain: set[str]) -> frozenset[str]:
+    """The names and rare words of a text in small letters: capitals inside sentences, not plain."""
+    found = set()
+    for match in _WORD.finditer(text):
+        word = match.group()
+        inside = not _SENTENCE_START.search(text[: match.start()])
+        if word != "I" and ((word[0].isupper() and inside) or word.lower() not in plain):
+            found.add(word.lower().removesuffix("'s").removesuffix("’s"))
+    return frozenset(found)
 
 
-def typical_texts(
-    texts: Tensor, posters: Tensor, *, most: int, per_poster: int = 2, per_text: int = 5
+def nearest_texts(
+    posters: Tensor,
+    texts: Tensor,
+    names: Sequence[frozenset[str]],
+    title_words: Sequence[frozenset[str]],
+    *,
+    per_poster: int,
+    per_text: int = 6,
 ) -> list[tuple[int, int]]:
-    """The `most` best (row of a poster, row of a text), by cosine to the poster's centroid.
+    """(row of a poster, row of a text) by cosine, the best first.
 
-    At most `per_poster` of a poster and `per_text` of a text. Both are as in `match_texts`.
+    `posters` (M, E) are predicted plot embeddings and `texts` (N, E) those of texts, both of unit
+    length and without their means. A text whose names or rare words, `names`, are not all in a
+    poster's title is none for that poster. At most `per_poster` of a poster and `per_text` of a
+    text.
     """
-    centroids, near = neighbour_centroids(posters, texts)
-    scores = torch.cat(
-        [
-            (texts[rows] * (centroids[i : i + CHUNK] + posters[i : i + CHUNK] / 2)[:, None]).sum(-1)
-            for i, rows in zip(range(0, len(near), CHUNK), near.split(CHUNK), strict=True)
+    pairs: list[tuple[float, int, int]] = []
+    for start in range(0, len(posters), CHUNK):
+        best = (posters[start : start + CHUNK] @ texts.T).topk(min(_CANDIDATES, len(texts)), -1)
+        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        pairs += [
+            (score, poster, text)
+            for poster, row in enumerate(rows, start)
+            for score, text in zip(*row, strict=True)
+            if names[text] <= title_words[poster]
         ]
-    )
-    best = scores.topk(min(6 * per_poster, near.shape[1]), -1)
-    pairs = [
-        (score, poster, int(near[poster, column]))
-        for poster, row in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True))
-        for score, column in zip(*row, strict=True)
-    ]
     posters_used: Counter[int] = Counter()
     texts_used: Counter[int] = Counter()
     chosen = []
@@ -101,14 +91,37 @@ def typical_texts(
             posters_used[poster] += 1
             texts_used[text] += 1
             chosen.append((poster, text))
-    return chosen[:most]
+    return chosen
 
 
-def write_pseudo_labels(path: Path, rows: Sequence[tuple[str, str]]) -> None:
-    """Write (id of a poster, text) rows."""
+def thin_openings(
+    rows: Sequence[tuple[str, Clues, str]], share: float
+) -> list[tuple[str, Clues, str]]:
+    """The rows less the last of those whose text begins with the same two words as many others.
+
+    No opening keeps more than a `share` of all rows: what is common in the targets, beam search
+    writes for everyone.
+    """
+    used: Counter[str] = Counter()
+    kept = []
+    for row in rows:
+        opening = " ".join(row[2].split()[:2])
+        used[opening] += 1
+        if used[opening] <= share * len(rows):
+            kept.append(row)
+    return kept
+
+
+def title_words(title: str) -> frozenset[str]:
+    """The words of a title in small letters."""
+    return frozenset(word.lower() for word in _WORD.findall(title))
+
+
+def write_pseudo_labels(path: Path, rows: Sequence[tuple[str, Clues, str]]) -> None:
+    """Write (id of a poster, clues that a text is learnt from, text) rows."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "text"])
+        writer.writerow(["id", "clues", "text"])
         writer.writerows(rows)
 
 
@@ -117,8 +130,15 @@ def read_pseudo_labels(path: Path, dataset: Dataset) -> list[Example]:
 
     Raises `KeyError` for an id that is none of theirs.
     """
-    pictures = {pair.id: pair.picture for pair in dataset.split("train")}
+    pairs = {pair.id: pair for pair in dataset.split("train")}
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Example(row["id"], row["text"], pictures[row["id"]]) for row in csv.DictReader(file)
+            Example(
+                row["id"],
+                row["text"],
+                pairs[row["id"]].picture,
+                title="" if row["clues"] == "picture" else pairs[row["id"]].title,
+                pictured=row["clues"] != "title",
+            )
+            for row in csv.DictReader(file)
         ]

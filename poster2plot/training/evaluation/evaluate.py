@@ -1,73 +1,43 @@
-"""Does the model look at the poster, and does it say something fitting and different to each?"""
+"""Does the model look at poster and title, and does it say something fitting and different?"""
 
 import csv
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
-from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot.checkpoints.loading import Checkpoint
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
-from poster2plot.training.batches import Collator, target_ids
 from poster2plot.training.dataset import Dataset, Pair
 from poster2plot.training.evaluation.contact_sheet import Entry, contact_sheet
+from poster2plot.training.evaluation.copier import copied_plots
+from poster2plot.training.evaluation.losses import Losses, measure_losses
 from poster2plot.training.evaluation.retrieval import Similarity, similarity
-from poster2plot.training.recipe import Recipe
-from poster2plot.training.train import token_loss
+from poster2plot.training.evaluation.wording import Wording, vocabulary
 
 ENGLISH = {"en", "English"}
 Embed = Callable[[Sequence[str]], Tensor]
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Mean teacher-forced loss on true plots, in nats a token, by what conditions it."""
-
-    right: float
-    shuffled: float
-    unconditional: float
-
-    @property
-    def picture_gain(self) -> float:
-        """What the right poster is worth against another title's; 0 means blind."""
-        return self.shuffled - self.right
-
-
-@dataclass(frozen=True)
-class Diversity:
-    """How different a set of plots is."""
-
-    unique: float  # share of distinct plots
-    commonest_opening: float  # share of plots that begin with the commonest four words
-    opening: str
-    whole: float  # share that ends in a full sentence
-
-    @classmethod
-    def of(cls, plots: Sequence[str]) -> "Diversity":
-        openings = Counter(" ".join(plot.split()[:4]) for plot in plots)
-        opening, count = openings.most_common(1)[0]
-        whole = sum(plot.rstrip("\"'”’")[-1:] in {".", "!", "?"} for plot in plots)
-        return cls(len(set(plots)) / len(plots), count / len(plots), opening, whole / len(plots))
+T = TypeVar("T")
+Judge = Callable[[Sequence[str]], float]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A source of plots (the model or a baseline) against the references."""
+    """Plots from one source (the model under some condition, or a baseline)."""
 
     name: str
-    similarity: Similarity
-    diversity: Diversity
+    plots: tuple[str, ...]
+    similarity: Similarity  # to the references
+    wording: Wording
+    fluency: float | None  # nats a token under the judge
 
 
 @dataclass(frozen=True)
@@ -77,41 +47,53 @@ class Evaluation:
     checkpoint: str
     split: str
     settings: GenerationSettings
-    losses: Losses
+    losses: dict[str, Losses]  # by the clues beside the poster
     pairs: tuple[Pair, ...]
-    plots: tuple[str, ...]
-    sources: tuple[Comparison, ...]  # the model first
-    ceiling: Comparison | None  # another human's plot, for titles that have one
+    sources: tuple[Comparison, ...]  # the model's first, then baselines
+    human_fluency: float | None  # of the pairs' own texts
 
     def markdown(self) -> str:
         """Every figure as Markdown tables."""
-        guidance = self.settings.guidance
         lines = [
             f"`{Path(self.checkpoint).name}` on {len(self.pairs)} pairs of the {self.split} split; "
             f"{self.settings.num_beams} beams, {self.settings.max_length} tokens, "
-            f"guidance {guidance:g}.",
+            f"guidance {self.settings.guidance:g}.",
             "",
-            "| loss, nats a token | |",
-            "|---|---|",
-            f"| with the right poster | {self.losses.right:.3f} |",
-            f"| with another title's | {self.losses.shuffled:.3f} |",
-            f"| without a poster | {self.losses.unconditional:.3f} |",
-            f"| picture gain | {self.losses.picture_gain:.4f} |",
+            "| loss, nats a token | right poster | another title's | none | picture gain |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {name} | {losses.right:.3f} | {losses.shuffled:.3f} | {losses.without:.3f} "
+                f"| {losses.picture_gain:.4f} |"
+                for name, losses in self.losses.items()
+            ),
             "",
-            "| plots of | titles | cosine | margin | R@10 | unique | whole | commonest opening |",
-            "|---|---|---|---|---|---|---|---|",
+            "| plots from | titles | cosine | margin | R@10 | fluency | broken or doubled "
+            "| copied | unique | whole | commonest opening: four words | two |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
-        for source in (*self.sources, *([self.ceiling] if self.ceiling else [])):
-            found, diversity = source.similarity, source.diversity
+        for source in self.sources:
+            found, wording = source.similarity, source.wording
+            fluency = "–" if source.fluency is None else f"{source.fluency:.2f}"
+            openings = " | ".join(
+                f"{share:.1%} “{opening}”"
+                for opening, share in (wording.four_words, wording.two_words)
+            )
             lines.append(
                 f"| {source.name} | {len(found.cosine)} | {found.cosine.mean():.3f} "
-                f"| {found.margin.mean():.3f} | {found.hits.mean():.3f} "
-                f"| {diversity.unique:.1%} | {diversity.whole:.1%} "
-                f"| {diversity.commonest_opening:.1%} “{diversity.opening}” |"
+                f"| {found.margin.mean():.3f} | {found.hits.mean():.3f} | {fluency} "
+                f"| {wording.slips:.1%} | {wording.copied:.1%} | {wording.unique:.1%} "
+                f"| {wording.whole:.1%} | {openings} |"
             )
-        lines += ["", "| group | titles | cosine | margin | R@10 |", "|---|---|---|---|---|"]
+        if self.human_fluency is not None:
+            lines += ["", f"Fluency of the true plots of all titles: {self.human_fluency:.2f}."]
+        first = self.sources[0]
+        lines += [
+            "",
+            f"| {first.name} | titles | cosine | margin | R@10 |",
+            "|---|---|---|---|---|",
+        ]
         for name, chosen in self._groups():
-            found, rows = self.sources[0].similarity, torch.tensor(chosen)
+            found, rows = first.similarity, torch.tensor(chosen)
             lines.append(
                 f"| {name} | {len(chosen)} | {found.cosine[rows].mean():.3f} "
                 f"| {found.margin[rows].mean():.3f} | {found.hits[rows].mean():.3f} |"
@@ -121,18 +103,20 @@ class Evaluation:
     def save(self, folder: Path, *, shown: int) -> None:
         """Write `evaluation.md`, `plots.csv`, and a sheet of the first `shown` posters."""
         (folder / "evaluation.md").write_text(self.markdown(), encoding="utf-8")
+        own = [source for source in self.sources if source.name in self.losses]
         with (folder / "plots.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["id", "title", "plot", "true"])
-            for pair, plot in zip(self.pairs, self.plots, strict=True):
-                writer.writerow([pair.id, pair.title, plot, pair.text])
+            writer.writerow(["id", "title", "language", *(source.name for source in own), "true"])
+            for i, pair in enumerate(self.pairs):
+                plots = [source.plots[i] for source in own]
+                writer.writerow([pair.id, pair.title, pair.language, *plots, pair.text])
         entries = [
             Entry(
                 pair.picture.read(),
                 f"{pair.title or pair.id} ({pair.language or '?'})",
-                (("written", plot), ("true", pair.text)),
+                (*((source.name, source.plots[i]) for source in own), ("true", pair.text)),
             )
-            for pair, plot in list(zip(self.pairs, self.plots, strict=True))[:shown]
+            for i, pair in enumerate(self.pairs[:shown])
         ]
         contact_sheet(entries).save(folder / "contact-sheet.png")
 
@@ -159,136 +143,100 @@ def evaluate(
     *,
     settings: GenerationSettings,
     cache: Path,
+    judge: Judge | None = None,
+    corpus: Sequence[str] = (),
     max_pairs: int | None = None,
 ) -> Evaluation:
-    """Measure a model on a split, or on `max_pairs` random pairs of it, beside simple baselines.
+    """Measure a model on a split, or on `max_pairs` random pairs of it, beside baselines.
 
-    The nearest neighbour copies the plot of the training poster whose mean encoder state is most
-    like this one's; `cache` keeps those of the training posters.
+    A model that takes titles is measured with the right title, without, with another's, and with
+    the right title and another's poster. The baselines copy training plots
+    (`copier.copied_plots`, which keeps what it computes in `cache`). `judge` tells how fluent plots
+    are. `corpus` are the texts that the model learnt from besides the dataset's training plots;
+    words that are in none of them count as broken.
     """
     pairs = dataset.split(split)
     if max_pairs is not None and max_pairs < len(pairs):
         pairs = random.Random(0).sample(pairs, max_pairs)
     p2p = Poster2Plot(replace(checkpoint, model=deepcopy(checkpoint.model)))
     settings = p2p.resolve(settings)
-    images = [pair.picture.read() for pair in pairs]
-    plots: list[str] = []
-    for start in range(0, len(images), 64):
-        found = p2p.generate(images[start : start + 64], settings)
-        plots += [best.text for best, *_ in found]
-        print(f"{len(plots)} of {len(images)} plots", flush=True)
+    images, titles = [pair.picture.read() for pair in pairs], [pair.title for pair in pairs]
+    untitled = [""] * len(pairs)
+    conditions = {"poster": (images, untitled), "another's poster": (_others(images), untitled)}
+    losses = {"poster": measure_losses(checkpoint, _texts(pairs), images, untitled)}
+    if p2p.takes_titles:
+        conditions = {
+            "poster and title": (images, titles),
+            "poster": (images, untitled),
+            "poster and another's title": (images, _others(titles)),
+            "title and another's poster": (_others(images), titles),
+        }
+        losses = {
+            "poster and title": measure_losses(checkpoint, _texts(pairs), images, titles),
+            **losses,
+        }
+    sources = {
+        name: _write(p2p, shown, named, settings, name)
+        for name, (shown, named) in conditions.items()
+    }
+    train = dataset.split("train")
+    copied = copied_plots(checkpoint, train, pairs, embed, cache)
+    sources |= {f"copier, by {clues}": plots for clues, plots in copied.items()}
+    chance = random.Random(0)
+    sources["random training plot"] = [chance.choice(train).text for _ in pairs]
+
+    texts = {*_texts(train), *corpus}
+    known = vocabulary(texts)
     references = [
         embed(list(dict.fromkeys([pair.text, *dataset.references.get(pair.id, ())])))
         for pair in pairs
     ]
 
-    train = dataset.split("train")
-    vectors = _mean_encoder_states(checkpoint, images)
-    nearest = (vectors @ _train_mean_states(checkpoint, train, cache).T).argmax(-1).tolist()
-    chance = random.Random(0)
-    sources = {
-        "the model": plots,
-        "nearest neighbour": [train[i].text for i in nearest],
-        "random plot": [chance.choice(train).text for _ in pairs],
-    }
-    others = [i for i, pair in enumerate(pairs) if len(references[i]) > 1]
-    ceiling = None
-    if len(others) > 1:
-        own = torch.stack([references[i][0] for i in others])
-        ceiling = Comparison(
-            "another human",
-            similarity(own, [references[i][1:] for i in others]),
-            Diversity.of([pairs[i].text for i in others]),
+    def compare(name: str, plots: Sequence[str], own: Sequence[Tensor]) -> Comparison:
+        return Comparison(
+            name,
+            tuple(plots),
+            similarity(embed(plots), own),
+            Wording.of(plots, texts, known),
+            None if judge is None else judge(plots),
         )
+
+    compared = [compare(name, plots, references) for name, plots in sources.items()]
+    described = [i for i, _ in enumerate(pairs) if len(references[i]) > 1]
+    if len(described) > 1:
+        plots = [pairs[i].text for i in described]
+        compared.append(compare("another human", plots, [references[i][1:] for i in described]))
     return Evaluation(
         checkpoint.name,
         split,
         settings,
-        measure_losses(checkpoint, pairs, images),
+        losses,
         tuple(pairs),
-        tuple(plots),
-        tuple(
-            Comparison(name, similarity(embed(texts), references), Diversity.of(texts))
-            for name, texts in sources.items()
-        ),
-        ceiling,
+        tuple(compared),
+        None if judge is None else judge(_texts(pairs)),
     )
 
 
-@torch.inference_mode()
-def measure_losses(
-    checkpoint: Checkpoint, pairs: Sequence[Pair], images: Sequence[Image.Image], *, batch: int = 16
-) -> Losses:
-    """Losses on whole plots, cut at 64 tokens: right poster, another title's, null embedding."""
-    recipe = Recipe(encoder="", decoder="", pad_to_longest=True)
-    collate = Collator(checkpoint.tokenizer, checkpoint.image_processor, recipe)
-    encoder_states = torch.cat(
-        [
-            encode(checkpoint, images[i : i + batch]).half().cpu()
-            for i in range(0, len(images), batch)
-        ]
-    )
-    totals, tokens = [0.0, 0.0, 0.0], 0
-    shuffled = torch.arange(len(pairs)).roll(1)  # nobody gets its own
-    for start in range(0, len(pairs), batch):
-        rows = torch.arange(start, min(start + batch, len(pairs)))
-        conditions = (
-            encoder_states[rows],
-            encoder_states[shuffled[rows]],
-            torch.zeros_like(encoder_states[rows, :1]),
-        )
-        labels = [target_ids(checkpoint.tokenizer, pairs[i].text, recipe) for i in rows.tolist()]
-        inputs = collate(
-            [
-                {"labels": ids, "encoder_states": s}
-                for ids, s in zip(labels, conditions[0], strict=True)
-            ]
-        )
-        count = sum(map(len, labels))
-        tokens += count
-        for i, condition in enumerate(conditions):
-            output = checkpoint.model(
-                encoder_outputs=BaseModelOutput(
-                    last_hidden_state=condition.float().to(checkpoint.device)
-                ),
-                decoder_input_ids=inputs["decoder_input_ids"].to(checkpoint.device),
-                use_cache=False,
-            )
-            totals[i] += float(token_loss(output, inputs["labels"].to(checkpoint.device))) * count
-    return Losses(*(total / tokens for total in totals))
+def _texts(pairs: Sequence[Pair]) -> list[str]:
+    return [pair.text for pair in pairs]
 
 
-def encode(checkpoint: Checkpoint, images: Sequence[Image.Image]) -> Tensor:
-    """Last hidden states (B, S, width) of the encoder."""
-    pixels = checkpoint.image_processor(list(images), return_tensors="pt")["pixel_values"]
-    states: Tensor = checkpoint.model.encoder(pixels.to(checkpoint.device)).last_hidden_state
-    return states
+def _others(own: Sequence[T]) -> list[T]:
+    """Each gets its neighbour's."""
+    return [*own[-1:], *own[:-1]]
 
 
-@torch.inference_mode()
-def _mean_encoder_states(
-    checkpoint: Checkpoint, images: Sequence[Image.Image], *, batch: int = 32
-) -> Tensor:
-    """Unit means (N, width) of the encoder states of N images."""
-    means = [
-        encode(checkpoint, images[i : i + batch]).mean(1).cpu()
-        for i in range(0, len(images), batch)
-    ]
-    return F.normalize(torch.cat(means), dim=-1)
-
-
-def _train_mean_states(checkpoint: Checkpoint, train: Sequence[Pair], cache: Path) -> Tensor:
-    """Mean states of the training posters, kept in `cache` under the encoder's and their digest."""
-    digest = hashlib.sha256(repr([pair.id for pair in train]).encode())
-    for parameter in checkpoint.model.encoder.parameters():
-        digest.update(parameter.detach().cpu().numpy().tobytes())
-    path = cache / f"neighbours-{digest.hexdigest()[:16]}.npy"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        parts = []
-        for start in range(0, len(train), 512):
-            images = [pair.picture.read() for pair in train[start : start + 512]]
-            parts.append(_mean_encoder_states(checkpoint, images).numpy())
-            print(f"{start + len(images)} of {len(train)} training posters", flush=True)
-        np.save(path, np.concatenate(parts))
-    return torch.from_numpy(np.load(path))
+def _write(
+    p2p: Poster2Plot,
+    images: Sequence[Image.Image],
+    titles: Sequence[str],
+    settings: GenerationSettings,
+    name: str,
+) -> list[str]:
+    plots: list[str] = []
+    for start in range(0, len(images), 64):
+        end = start + 64
+        found = p2p.generate(images[start:end], settings, titles[start:end])
+        plots += [best.text for best, *_ in found]
+        print(f"{len(plots)} of {len(images)} plots from {name}", flush=True)
+    return plots

@@ -8,19 +8,24 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
 
-from poster2plot.training.bundled.self_training import best_plots, is_plain, plain_words
+from poster2plot.training.bundled.self_training import best_plots, is_plain
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
-    match_texts,
-    neighbour_centroids,
-    typical_texts,
+    nearest_texts,
+    plain_words,
+    read_pseudo_labels,
+    special_words,
+    thin_openings,
+    title_words,
 )
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.encoder_states import EncoderStates
+from poster2plot.training.plot_embeddings import Clues
 from support.toy_model import LAYERS, tiny_image_processor
 from support.training_data import PLOTS, write_csv
 from tests.training.conftest import Command
 
+SMALL = ("--preset", "small", "--max-target-length", "30")
 EXTRA = "A nurse is told this: two bakers share one oven when a river floods the town."
 
 
@@ -35,21 +40,19 @@ def test_the_parts_learn_and_fit_together(
         ("align", "--encoder", encoder, "--data", data, "--embedder", embedder,
          "--out", tmp_path / "aligned", "--epochs", "2", "--frozen", "1", "--batch", "5"),
         ("match-texts", "--corpus", corpus, "--data", data, "--embedder", embedder,
-         "--nearest", "2", "--aligned", tmp_path / "aligned", "--out", tmp_path / "matched.csv"),
-        ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "5",
+         "--aligned", tmp_path / "aligned", "--out", tmp_path / "matched.csv"),
+        ("train", *SMALL, "--encoder", tmp_path / "aligned", "--batch", "5",
          "--decoder", tmp_path / "language-model", "--data", data, "--samples", "1",
          "--encoder-states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "captioner",
          "--pseudo-labels", tmp_path / "matched.csv"),
-        ("match-texts", "--corpus", corpus, "--data", data, "--embedder", embedder,
-         "--typical", "3", "--aligned", tmp_path / "aligned", "--out", tmp_path / "typical.csv"),
         ("self-train", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
          "--aligned", tmp_path / "aligned", "--embedder", embedder, "--posters", "3",
          "--out", tmp_path / "self-trained.csv"),
-        ("train", "--preset", "small", "--encoder", tmp_path / "aligned", "--batch", "3",
+        ("train", *SMALL, "--encoder", tmp_path / "aligned", "--batch", "3",
          "--decoder", tmp_path / "captioner", "--data", data, "--samples", "1",
          "--encoder-states", tmp_path / "aligned" / "states.npy",
          "--out", tmp_path / "self-trained", "--only-pseudo-labels", "--epochs", "2",
-         "--pseudo-labels", tmp_path / "typical.csv", tmp_path / "self-trained.csv"),
+         "--pseudo-labels", tmp_path / "matched.csv", tmp_path / "self-trained.csv"),
     ]  # fmt: skip
     for step in steps:
         done = training(*step)
@@ -70,17 +73,19 @@ def test_the_parts_learn_and_fit_together(
     changed = {name for name in old if not torch.equal(old[name], new[name])}
     assert changed
     assert all(name.startswith((f"layers.{LAYERS - 1}.", "layernorm.")) for name in changed)
-    # Every good text that tells of no held-out title joined a training poster.
+    # Texts that tell of no held-out title joined training posters, by poster, title and both.
     dataset = Dataset.read(data)
     with (tmp_path / "matched.csv").open(newline="") as file:
-        matches = {row["text"]: row["id"] for row in csv.DictReader(file)}
-    assert matches.keys() == {EXTRA, *(pair.text for pair in dataset.split("train"))}
-    known = {pair.id for pair in dataset.split("train")}
-    assert set(matches.values()) <= known
-    with (tmp_path / "typical.csv").open(newline="") as file:
-        typical = list(csv.DictReader(file))
-    assert len(typical) == 3
-    assert {row["id"] for row in typical} <= known
+        rows = list(csv.DictReader(file))
+    known = {pair.id: pair for pair in dataset.split("train")}
+    assert {row["id"] for row in rows} <= known.keys()
+    assert {row["text"] for row in rows} <= {EXTRA, *(pair.text for pair in known.values())}
+    assert {row["clues"] for row in rows} <= {"both", "picture", "title"}
+    for example, row in zip(
+        read_pseudo_labels(tmp_path / "matched.csv", dataset), rows, strict=True
+    ):
+        assert example.pictured == (row["clues"] != "title")
+        assert example.title == ("" if row["clues"] == "picture" else known[row["id"]].title)
     # The last stage went on from the captioner.
     first = VisionEncoderDecoderModel.from_pretrained(tmp_path / "captioner")
     last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "self-trained")
@@ -88,32 +93,33 @@ def test_the_parts_learn_and_fit_together(
     assert 0 < change.abs().max() < 0.05
 
 
-def test_texts_join_the_posters_that_look_like_them():
-    """Of two nearest posters both are drawn; a poster that is near to everything gets no more."""
-    directions = torch.eye(4)
-    posters = torch.cat([directions, directions + 0.1, directions.mean(0, keepdim=True)])
-    posters = torch.nn.functional.normalize(posters, dim=-1)
-    texts = directions.repeat(50, 1)
-    chosen = match_texts(texts, posters, nearest=2, seed=0)
-    assert {(i % 4, row) for i, row in enumerate(chosen)} == {
-        (i, row) for i in range(4) for row in (i, i + 4)
-    }
-    assert match_texts(texts, posters, nearest=2, seed=0) == chosen
-    assert match_texts(texts, posters, nearest=2, seed=1) != chosen
+def test_posters_get_the_texts_nearest_to_them_unless_a_name_stands_in_the_way():
+    texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [0.9, 0.1], [0, 1]]), dim=-1)
+    posters, zorro = torch.eye(2), frozenset({"zorro"})
+    plain, named = [frozenset[str]()] * 3, [zorro, frozenset[str](), frozenset[str]()]
+    untitled = [frozenset[str]()] * 2
+    assert set(nearest_texts(posters, texts, plain, untitled, per_poster=1)) == {(0, 0), (1, 2)}
+    assert set(nearest_texts(posters, texts, named, untitled, per_poster=1)) == {(0, 1), (1, 2)}
+    titled = [zorro, frozenset[str]()]
+    assert set(nearest_texts(posters, texts, named, titled, per_poster=1)) == {(0, 0), (1, 2)}
+    # Two posters want the same text, which may be used once: the nearer one gets it.
+    alike = torch.nn.functional.normalize(torch.tensor([[1.0, 0.2], [1.0, 0]]), dim=-1)
+    chosen = nearest_texts(alike, texts, plain, untitled, per_poster=1, per_text=1)
+    assert set(chosen) == {(1, 0), (0, 1)}
 
 
-def test_typical_texts_lie_amid_what_suits_a_poster():
-    """Of the texts on either side of a poster, the one between the others; none for everybody."""
-    angles = torch.tensor([0.0, 0.2, 0.4, 2.0, 2.2, 2.4])
-    texts = torch.stack([angles.cos(), angles.sin()], dim=-1)
-    posters = texts[[1, 4, 1]]
-    targets, rows = neighbour_centroids(posters, texts, nearest=3)
-    assert [sorted(row) for row in rows.tolist()] == [[0, 1, 2], [3, 4, 5], [0, 1, 2]]
-    torch.testing.assert_close(targets, posters)
-    chosen = typical_texts(texts[[1, 1, 4, 4]], posters, most=9, per_poster=1, per_text=1)
-    assert sorted(poster for poster, _ in chosen) == [0, 1, 2]
-    assert len({text for _, text in chosen}) == 3
-    assert len(typical_texts(texts, posters, most=2)) == 2
+def test_names_and_rare_words_are_told_from_plain_ones():
+    plain = plain_words(["A nurse meets a thief in town."] * 3)
+    assert special_words("A nurse meets Zorro in town. Zorro's thief!", plain) == {"zorro"}
+    assert special_words("A nurse meets a glorp. In town a thief.", plain) == {"glorp"}
+    assert title_words("The Mask of Zorro") >= {"zorro"}
+
+
+def test_no_opening_is_in_too_many_rows():
+    rows: list[tuple[str, Clues, str]] = [("tt1", "both", f"A man {i}.") for i in range(6)]
+    rows += [("tt2", "title", f"Two men {i}.") for i in range(4)]
+    kept = thin_openings(rows, 0.4)
+    assert kept == [*rows[:4], *rows[6:]]
 
 
 def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():

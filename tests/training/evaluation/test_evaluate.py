@@ -1,18 +1,47 @@
+from pathlib import Path
+
+import pytest
 import torch
 from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from poster2plot.training.evaluation.evaluate import Diversity, Losses
+from poster2plot.training.evaluation.fluency import LanguageModelJudge
+from poster2plot.training.evaluation.losses import Losses
 from poster2plot.training.evaluation.retrieval import Embedder, similarity
+from poster2plot.training.evaluation.wording import Wording, vocabulary
 from support.training_data import PLOTS
 
 
-def test_diversity():
-    plots = ["A man in a hat walks.", "A man in a hat runs.", "Dogs bark", "Dogs bark"]
-    assert Diversity.of(plots) == Diversity(0.75, 0.5, "A man in a", 0.5)
+def test_wording():
+    plots = ["A man in a hat walks.", "A man in a hat runs runs.", "Dogs bark", "Dogs bark"]
+    texts = {"A man in a hat walks.", "Dogs run. A man runs."}
+    assert Wording.of(plots, texts, vocabulary(texts)) == Wording(
+        unique=0.75,
+        whole=0.5,
+        broken=0.5,
+        doubled=0.25,
+        slips=0.75,
+        copied=0.25,
+        four_words=("A man in a", 0.5),
+        two_words=("A man", 0.5),
+    )
 
 
 def test_picture_gain():
-    assert Losses(right=4.0, shuffled=4.5, unconditional=4.2).picture_gain == 0.5
+    assert Losses(right=4.0, shuffled=4.5, without=4.2).picture_gain == 0.5
+
+
+def test_fluency_is_the_judges_own_loss(decoder: Path):
+    """Nats a token over all texts, whatever is padded beside them."""
+    judge = LanguageModelJudge(decoder)
+    model = AutoModelForCausalLM.from_pretrained(decoder)
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    nats, tokens = 0.0, 0
+    for plot in PLOTS[:5]:
+        ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(plot)["input_ids"]]])
+        nats += model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+        tokens += ids.shape[1] - 1
+    assert judge(PLOTS[:5], batch=2) == pytest.approx(nats / tokens, rel=1e-5)
 
 
 def test_similarity_by_hand():

@@ -1,0 +1,77 @@
+"""Programs that write nothing: they copy the training plot nearest to what the clues predict."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from poster2plot.checkpoints.loading import Checkpoint
+from poster2plot.training.dataset import Pair
+from poster2plot.training.evaluation.losses import encode
+from poster2plot.training.plot_embeddings import (
+    CLUES,
+    PENALTY,
+    cached_embeddings,
+    centred,
+    clue_features,
+    fit_ridge,
+    with_title,
+)
+
+BATCH = 32  # posters at once
+
+
+def copied_plots(
+    checkpoint: Checkpoint,
+    train: Sequence[Pair],
+    pairs: Sequence[Pair],
+    embed: Callable[[Sequence[str]], Tensor],
+    cache: Path,
+) -> dict[str, list[str]]:
+    """By clues, for each of `pairs` the text of a training pair.
+
+    It is the one whose embedding is nearest to what a ridge regression, learnt on the training
+    pairs, predicts from poster (by the checkpoint's encoder), title, or both. `cache` keeps states
+    of posters and embeddings of texts.
+    """
+    both = [*train, *pairs]
+    posters = _pooled_states(checkpoint, train, cache), _pooled_states(checkpoint, pairs, cache)
+    cls, mean = (torch.cat(states) for states in zip(*posters, strict=True))
+    titles = cached_embeddings(cache, [pair.title for pair in both], embed)
+    texts = centred(cached_embeddings(cache, [pair.text for pair in train], embed))
+    known = len(train)
+    found: dict[str, list[str]] = {}
+    for clues in CLUES:
+        features = clue_features(clues, (cls, mean), titles)
+        weights, bias = fit_ridge(features[:known], texts, PENALTY)
+        predicted = centred(features[known:] @ weights + bias)
+        predicted = with_title(clues, predicted, titles[known:])
+        nearest = torch.cat([(rows @ texts.T).argmax(-1) for rows in predicted.split(256)])
+        found[clues] = [train[i].text for i in nearest.tolist()]
+    return found
+
+
+@torch.inference_mode()
+def _pooled_states(
+    checkpoint: Checkpoint, pairs: Sequence[Pair], cache: Path
+) -> tuple[Tensor, Tensor]:
+    """CLS and mean states (N, width) of posters, kept in `cache` under a digest of all."""
+    digest = hashlib.sha256(repr([pair.id for pair in pairs]).encode())
+    for parameter in checkpoint.model.encoder.parameters():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    path = cache / f"posters-{digest.hexdigest()[:16]}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for start in range(0, len(pairs), BATCH):
+            images = [pair.picture.read() for pair in pairs[start : start + BATCH]]
+            states = encode(checkpoint, images).cpu()
+            parts.append(torch.stack([states[:, 0], states.mean(1)]).numpy())
+            if start % (20 * BATCH) == 0:
+                print(f"{start + len(images)} of {len(pairs)} posters", flush=True)
+        np.save(path, np.concatenate(parts, axis=1))
+    cls, mean = torch.from_numpy(np.load(path))
+    return cls, mean

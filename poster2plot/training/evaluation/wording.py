@@ -1,0 +1,56 @@
+"""What can be seen in the words of plots: slips, copies, and how much alike they begin."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in small letters."""
+    return _WORD.findall(text.lower())
+
+
+def vocabulary(texts: Collection[str]) -> frozenset[str]:
+    """Every word of the texts."""
+    return frozenset(word for text in texts for word in words(text))
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Shares of a set of plots."""
+
+    unique: float  # distinct plots
+    whole: float  # end in a full sentence
+    broken: float  # have a word that is in no training text
+    doubled: float  # have a word twice in a row
+    slips: float  # have either
+    copied: float  # are training texts word for word
+    four_words: tuple[str, float]  # the commonest opening of four words, and its share
+    two_words: tuple[str, float]
+
+    @classmethod
+    def of(cls, plots: Sequence[str], texts: Collection[str], known: Collection[str]) -> "Wording":
+        """That of plots, where `texts` are the training texts and `known` their words."""
+        broken = [any(word not in known for word in words(plot)) for plot in plots]
+        doubled = [any(a == b for a, b in pairwise(words(plot))) for plot in plots]
+        count = len(plots)
+        return cls(
+            len(set(plots)) / count,
+            sum(plot.rstrip("\"'”’")[-1:] in {".", "!", "?"} for plot in plots) / count,
+            sum(broken) / count,
+            sum(doubled) / count,
+            sum(map(max, broken, doubled)) / count,
+            sum(plot in texts for plot in plots) / count,
+            _commonest_opening(plots, 4),
+            _commonest_opening(plots, 2),
+        )
+
+
+def _commonest_opening(plots: Sequence[str], length: int) -> tuple[str, float]:
+    openings = Counter(" ".join(plot.split()[:length]) for plot in plots)
+    [(opening, count)] = openings.most_common(1)
+    return opening, count / len(plots)

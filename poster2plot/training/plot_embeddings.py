@@ -1,0 +1,100 @@
+"""What a plot is about, as far as its poster and its title tell: predicted sentence embeddings.
+
+Ridge regression from the mean and the CLS state of the aligned encoder, the sentence embedding of
+the title, or both, onto the sentence embedding of the plot.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from poster2plot.training.dataset import Pair
+from poster2plot.training.encoder_states import EncoderStates
+
+Clues = Literal["both", "picture", "title"]
+CLUES: tuple[Clues, ...] = ("both", "picture", "title")
+
+# By R@10 of the predictions on the validation split.
+PENALTY = 10_000.0
+TITLE_WEIGHT: dict[Clues, float] = {"both": 0.3, "picture": 0.0, "title": 0.1}
+
+_FOLDS = 4
+
+
+def centred(embeddings: Tensor) -> Tensor:
+    """Unit embeddings (N, E) without what all have in common."""
+    return F.normalize(embeddings - embeddings.mean(0), dim=-1)
+
+
+def cached_embeddings(
+    folder: Path, texts: Sequence[str], embed: Callable[[Sequence[str]], Tensor]
+) -> Tensor:
+    """Embeddings (N, E) of texts, kept in `folder` under the texts' digest."""
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    path = folder / f"embeddings-{digest[:16]}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(path, embed(texts).numpy())
+    return torch.from_numpy(np.load(path))
+
+
+def pooled_states(states: EncoderStates, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """The CLS state and the mean state of each poster, both (N, width)."""
+    rows = [states[pair.id] for pair in pairs]
+    return torch.stack([row[0] for row in rows]), torch.stack([row.mean(0) for row in rows])
+
+
+def clue_features(clues: Clues, posters: tuple[Tensor, Tensor], titles: Tensor) -> Tensor:
+    """What the clues say of each title, (N, F).
+
+    `posters` are what `pooled_states` made, `titles` (N, E) the titles' embeddings. Blocks are
+    scaled to like variance, so that one penalty suits all.
+    """
+    blocks = [*posters, titles]
+    if clues != "both":
+        blocks = [*posters] if clues == "picture" else [titles]
+    return torch.cat([block / block.std() for block in blocks], dim=-1)
+
+
+def fit_ridge(features: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weights (F, E) and bias (E,) of ridge regression from (N, F) onto (N, E)."""
+    mean, bias = features.mean(0), targets.mean(0)
+    x = (features - mean).double()
+    gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype)
+    weights = torch.linalg.solve(gram, x.T @ (targets - bias).double()).to(features)
+    return weights, bias - mean @ weights
+
+
+def cross_predicted(
+    clues: Clues,
+    posters: tuple[Tensor, Tensor],
+    titles: Tensor,
+    plots: Tensor,
+    *,
+    penalty: float = PENALTY,
+) -> Tensor:
+    """Centred unit predictions (N, E) of the plots' embeddings, from what the clues say.
+
+    `posters` and `titles` are as in `clue_features`, `plots` (N, E) the embeddings of the true
+    plots. Each prediction is made by a regression that did not see its own plot, as at a title that
+    is new.
+    """
+    features, targets = clue_features(clues, posters, titles), centred(plots)
+    predicted = torch.empty_like(targets)
+    fold = torch.arange(len(features)) % _FOLDS
+    for held_out in range(_FOLDS):
+        own = fold == held_out
+        weights, bias = fit_ridge(features[~own], targets[~own], penalty)
+        predicted[own] = features[own] @ weights + bias
+    return with_title(clues, centred(predicted), titles)
+
+
+def with_title(clues: Clues, predicted: Tensor, titles: Tensor) -> Tensor:
+    """Unit predictions (N, E) moved towards the embeddings of the titles, where these are known."""
+    return F.normalize(predicted + TITLE_WEIGHT[clues] * centred(titles), dim=-1)
