@@ -87,12 +87,13 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
         """The loss on saved encoder states or pictures, with dropouts where the model trains."""
         recipe, inputs = self._recipe, dict(inputs)
-        names = ("decoder_input_ids", "labels", "pictured")
         if model.training and recipe.conditioning_dropout:
-            kept = drop_conditioning(
-                *(inputs[name] for name in names), share=recipe.conditioning_dropout
+            inputs["decoder_input_ids"], inputs["labels"], inputs["pictured"] = drop_conditioning(
+                inputs["decoder_input_ids"],
+                inputs["labels"],
+                inputs["pictured"],
+                recipe.conditioning_dropout,
             )
-            inputs |= zip(names, kept, strict=True)
         if model.training and recipe.word_dropout:
             size = self.model.decoder.config.vocab_size
             corrupted = drop_words(

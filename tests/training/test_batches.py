@@ -69,10 +69,10 @@ def test_a_title_comes_before_the_plot_and_is_no_target():
     assert labels[1, 0] == tokenizer(PLOTS[1])["input_ids"][0]
     assert found["pictured"].tolist() == [True, False]
     # Dropped together: neither poster nor title.
-    kept = [found[name] for name in ("decoder_input_ids", "labels", "pictured")]
-    for same, was in zip(drop_conditioning(*kept, share=0), kept, strict=True):
+    kept = found["decoder_input_ids"], found["labels"], found["pictured"]
+    for same, was in zip(drop_conditioning(*kept, 0), kept, strict=True):
         assert torch.equal(same, was)
-    inputs, labels, pictured = drop_conditioning(*kept, share=1)
+    inputs, labels, pictured = drop_conditioning(*kept, 1)
     assert pictured.tolist() == [False, False]
     assert inputs[0, : len(plot) + 1].tolist() == [end, *plot]
     assert labels[0, : len(plot) + 1].tolist() == [*plot, end]
