@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         "--title",
         metavar="TEXT",
         default="",
-        help="the title of the poster, if it is one; a look-up brings its own",
+        help="title of the one poster that is given; an IMDb look-up brings its own",
     )
     add("--json", action="store_true", help="print one JSON object a line")
     add("--version", action="version", version=f"poster2plot {__version__}")
