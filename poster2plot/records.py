@@ -63,6 +63,12 @@ def title_and_year(about: Mapping[str, Any]) -> str:
     return f"{about['title'] or about['title_id']}{year}"
 
 
+def written_from(record: Mapping[str, Any]) -> str:
+    """From what the plot of a record was written, as a phrase."""
+    used = (record["title"] or {}).get("used")
+    return "from the poster and its title" if used else "from the poster alone"
+
+
 def error_record(source: str, error: Exception) -> dict[str, Any]:
     """What stands in a plot's place when its input could not be used."""
     return {"source": source, "error": str(error)}
