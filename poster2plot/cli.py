@@ -173,7 +173,7 @@ def _caption(
     try:
         loaded = load(source, finder, given_title)
         title = loaded.title
-        [candidates] = p2p.generate([loaded.image], settings, [title and title.text])
+        [candidates] = p2p.generate([loaded.image], settings, [title.text if title else None])
     except Poster2PlotError as error:
         return error_record(source, error)
     return plot_record(

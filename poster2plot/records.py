@@ -51,8 +51,8 @@ def _about(poster: Poster | None, title: Title | None, *, used: bool) -> dict[st
     about = {} if poster is None else asdict(poster)
     about.pop("image_bytes", None)
     return about | {
-        "title": title and title.text,
-        "source": title and title.source,
+        "title": title.text if title else None,
+        "source": title.source if title else None,
         "used": used,
     }
 

@@ -114,7 +114,7 @@ class Worker:
             return _error(item, str(error))
         self._unanswered = 0
         title = loaded.title
-        [request] = self.p2p.submit([loaded.image], self.settings, [title and title.text])
+        [request] = self.p2p.submit([loaded.image], self.settings, [title.text if title else None])
         return item, loaded, request
 
     def _row(self, written: tuple[Item, LoadedPoster, PlotRequest] | Row) -> Row:
@@ -134,8 +134,8 @@ class Worker:
                 {"text": each.text, "score": round(each.score, 6)} for each in candidates
             ],
             "model": self.p2p.name,
-            "title": title and title.text,
-            "title_source": title and title.source,
+            "title": title.text if title else None,
+            "title_source": title.source if title else None,
             "title_used": candidates[0].used_title,
             "year": about and about.year,
             "synopsis": about and about.synopsis,

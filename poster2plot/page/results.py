@@ -157,7 +157,7 @@ class _Writer:
                 request = self._desk.submit(
                     card.loaded.image,
                     self._settings,
-                    title and title.text,
+                    title.text if title else None,
                     visitor=current_visitor(),
                     read_seconds=card.read_seconds,
                     on_step=partial(self._tell, card.key),

@@ -139,7 +139,7 @@ async def _plot(
         plots = service.submit(
             loaded.image,
             settings,
-            title and title.text,
+            title.text if title else None,
             visitor=visitor,
             read_seconds=time.perf_counter() - started,
         )
