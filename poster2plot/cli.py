@@ -18,12 +18,14 @@ from poster2plot import __version__
 from poster2plot.bundled_files import APP_SCRIPT
 from poster2plot.errors import InputError, Poster2PlotError
 from poster2plot.imdb.finder import PosterFinder
+from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import expand, load
 from poster2plot.pipeline import Poster2Plot
-from poster2plot.records import error_record, plot_record
+from poster2plot.records import error_record, plot_record, title_and_year
 from poster2plot.settings import GenerationSettings
 
 _DEFAULTS = GenerationSettings()
+TITLE_PASSED_OVER = "The model {} takes no titles, so it writes from the poster alone."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +39,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add = command.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image file, folder, IMDb id or IMDb URL")
+    add(
+        "--title",
+        metavar="TEXT",
+        default="",
+        help="title of the one poster that is given; an IMDb look-up brings its own",
+    )
     add("--json", action="store_true", help="print one JSON object a line")
     add("--version", action="version", version=f"poster2plot {__version__}")
     add_model(command)
@@ -75,6 +83,12 @@ def add_settings(command: argparse.ArgumentParser) -> None:
     setting("--temperature", float, "of sampling; lower is safer")
     setting("--top-p", float, "sample among the likeliest tokens of this total probability")
     setting("--seed", int, "of sampling")
+    decoding.add_argument(
+        "--no-title",
+        dest="use_title",
+        action="store_false",
+        help="write from the poster alone, even where its title is known",
+    )
 
 
 def settings_of(options: argparse.Namespace) -> GenerationSettings:
@@ -118,16 +132,25 @@ def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
     warnings.filterwarnings("ignore", module="PIL")
     settings = settings_of(options)
     sources = list(expand(options.inputs))
+    if options.title and len(sources) > 1:
+        raise InputError(
+            f"There are {len(sources)} posters for one --title; name one poster, or write a table "
+            "with the columns path and title for poster2plot-batch."
+        )
+    if looks_like_title(options.title):
+        raise InputError("A --title is words; give an IMDb id or URL as the input instead.")
     if sys.stderr.isatty():
         print("Loading the model …", file=sys.stderr)
     p2p = Poster2Plot.from_pretrained(options.model, options.device, precision=options.precision)
     settings = p2p.resolve(settings)
+    if options.title and settings.use_title and not p2p.takes_titles:
+        print(TITLE_PASSED_OVER.format(p2p.name), file=sys.stderr)
 
     failed = False
     # No bar for a single input, nor where nobody watches.
     bar = tqdm(sources, unit="poster", leave=False, disable=None if len(sources) > 1 else True)
     for number, source in enumerate(bar, 1):
-        record = _caption(p2p, finder, source, settings)
+        record = _caption(p2p, finder, source, options.title, settings)
         failed |= "error" in record
         with bar.external_write_mode():
             if options.json:
@@ -139,13 +162,18 @@ def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
 
 
 def _caption(
-    p2p: Poster2Plot, finder: PosterFinder, source: str, settings: GenerationSettings
+    p2p: Poster2Plot,
+    finder: PosterFinder,
+    source: str,
+    given_title: str,
+    settings: GenerationSettings,
 ) -> dict[str, Any]:
     """The record of one input; what is wrong with it does not stop the others."""
     started = time.perf_counter()
     try:
-        loaded = load(source, finder)
-        [candidates] = p2p.generate([loaded.image], settings)
+        loaded = load(source, finder, given_title)
+        title = loaded.title
+        [candidates] = p2p.generate([loaded.image], settings, [title.text if title else None])
     except Poster2PlotError as error:
         return error_record(source, error)
     return plot_record(
@@ -156,6 +184,7 @@ def _caption(
         settings=settings,
         seconds=time.perf_counter() - started,
         poster=loaded.poster,
+        title=title,
     )
 
 
@@ -170,9 +199,8 @@ def _plain(record: dict[str, Any]) -> str:
     if "error" in record:
         return paragraph(record["error"], "error: ") + "\n"
     parts = []
-    if title := record.get("title"):
-        year = f" ({title['year']})" if title["year"] else ""
-        parts.append(paragraph(f"{title['title'] or title['title_id']}{year}"))
+    if about := record["title"]:
+        parts.append(paragraph(title_and_year(about)))
     if len(record["candidates"]) > 1:
         parts += [
             paragraph(candidate["text"], f"{rank}. ")
@@ -180,7 +208,7 @@ def _plain(record: dict[str, Any]) -> str:
         ]
     else:
         parts.append(paragraph(record["plot"]))
-    if title and title["synopsis"]:
-        parts.append(paragraph(title["synopsis"], f"{title['service']} says: "))
-        parts.append(paragraph(title["attribution"]))
+    if about and about.get("synopsis"):
+        parts.append(paragraph(about["synopsis"], f"{about['service']} says: "))
+        parts.append(paragraph(about["attribution"]))
     return "\n".join(parts) + "\n"

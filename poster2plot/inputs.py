@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -12,14 +13,36 @@ from poster2plot.images.listing import image_files
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.imdb.poster import Poster
+from poster2plot.title_prompts import clean_title
+
+
+@dataclass(frozen=True)
+class Title:
+    """What a poster's title is, cleaned, and who says so: the user, or a look-up by IMDb id."""
+
+    text: str
+    source: Literal["given", "IMDb"]
 
 
 @dataclass(frozen=True)
 class LoadedPoster:
-    """An upright RGB image and, where it came by IMDb title, what the service tells of it."""
+    """An upright RGB image and, where it came by IMDb title, what the service tells of it.
+
+    `given_title` is what the user says its title is, if anything.
+    """
 
     image: Image.Image
     poster: Poster | None = None
+    given_title: str = ""
+
+    @property
+    def title(self) -> Title | None:
+        """The title to write from: the given one or else that of the look-up, if it is known."""
+        if text := clean_title(self.given_title):
+            return Title(text, "given")
+        if text := clean_title((self.poster and self.poster.title) or ""):
+            return Title(text, "IMDb")
+        return None
 
 
 def expand(inputs: Iterable[str]) -> Iterator[str]:
@@ -34,16 +57,16 @@ def expand(inputs: Iterable[str]) -> Iterator[str]:
             yield source
 
 
-def load(source: str, finder: PosterFinder) -> LoadedPoster:
-    """The poster that an input of `expand` names.
+def load(source: str, finder: PosterFinder, given_title: str = "") -> LoadedPoster:
+    """The poster that an input of `expand` names, whose title may be given.
 
     Raises `InputError`, `ImageError` or `PosterLookupError`.
     """
     if looks_like_title(source):
-        return from_title(source, finder)
+        return from_title(source, finder, given_title)
     if _is_folder(source):
         image_files(Path(source))  # raises: there is no poster in it
-    return LoadedPoster(read_image(Path(source)))
+    return LoadedPoster(read_image(Path(source)), given_title=given_title)
 
 
 def _is_folder(source: str) -> bool:
@@ -53,7 +76,8 @@ def _is_folder(source: str) -> bool:
         return False
 
 
-def from_title(title: str, finder: PosterFinder) -> LoadedPoster:
+def from_title(title: str, finder: PosterFinder, given_title: str = "") -> LoadedPoster:
     """The poster of an IMDb id or URL. Raises `PosterLookupError` or `ImageError`."""
     poster = finder.find(title)
-    return LoadedPoster(read_image(poster.image_bytes, name=poster.title_id), poster)
+    image = read_image(poster.image_bytes, name=poster.title_id)
+    return LoadedPoster(image, poster, given_title)

@@ -48,6 +48,11 @@ class Candidate:
     token_ids: tuple[int, ...]
     prompt_ids: tuple[int, ...] = ()
 
+    @property
+    def used_title(self) -> bool:
+        """Whether it was written from a title, too."""
+        return len(self.prompt_ids) > 1
+
 
 class PlotRequest:
     """A poster whose plots are being written; `Poster2Plot.submit` makes it."""
@@ -197,9 +202,10 @@ class Poster2Plot:
         """For each image, or path of one, its candidate plots, best first.
 
         Images become upright RGB as `read_image` makes them. `titles` are those of the posters
-        where they are known; a model without `takes_titles` passes them over. A poster's plots do
-        not depend on the posters beside it. Raises `SettingsError`, `ValueError` where there are
-        not as many titles as images, and for a path `InputError` or `ImageError`.
+        where they are known; without `use_title`, or by a model without `takes_titles`, they are
+        passed over. A poster's plots do not depend on the posters beside it. Raises
+        `SettingsError`, `ValueError` where there are not as many titles as images, and for a path
+        `InputError` or `ImageError`.
         """
         requests = self.submit(images, settings, titles)
         try:
@@ -234,7 +240,7 @@ class Poster2Plot:
                 settings,
                 on_step and partial(self._report_step, on_step, i),
                 visitor,
-                self._prompt(title, settings.max_length),
+                self._prompt(title, settings),
             )
             for i, (image, title) in enumerate(zip(images, titles, strict=True))
         ]
@@ -273,12 +279,12 @@ class Poster2Plot:
         """Whether a title makes a difference to this model."""
         return self._title_prompt is not None
 
-    def _prompt(self, title: str | None, max_length: int) -> list[int]:
+    def _prompt(self, title: str | None, settings: GenerationSettings) -> list[int]:
         start = self.engine.decoder_start_token_id
-        if self._title_prompt is None or not title:
+        if self._title_prompt is None or not settings.use_title or not title:
             return [start]
         return self._title_prompt.token_ids(
-            self.tokenizer, title, start=start, max_length=max_length
+            self.tokenizer, title, start=start, max_length=settings.max_length
         )
 
     def _encode(self, image: Image.Image | str | Path) -> Tensor:

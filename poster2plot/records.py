@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from poster2plot.imdb.poster import Poster
+from poster2plot.inputs import Title
 from poster2plot.pipeline import Candidate
 from poster2plot.settings import GenerationSettings
 
@@ -20,15 +21,20 @@ def plot_record(
     settings: GenerationSettings,
     seconds: float,
     poster: Poster | None = None,
+    title: Title | None = None,
 ) -> dict[str, Any]:
     """A plot with its candidates, best first, and how it came about.
 
-    `seconds` is the time from reading the poster to the finished plot. A poster found by IMDb
-    title adds `title`: what the service tells of it, synopsis and attribution included.
+    `seconds` is the time from reading the poster to the finished plot. `title` of the record is
+    None where no title is known, else an object: the `title` as text, its `source` ("given" or
+    "IMDb"), and whether the plot was written from it (`used`). A poster found by IMDb id adds what
+    the service tells of it, synopsis and attribution included; then `title` and `source` may be
+    None, as some services know no more than the picture.
     """
-    record: dict[str, Any] = {
+    return {
         "source": source,
         "plot": candidates[0].text,
+        "title": _about(poster, title, used=candidates[0].used_title),
         "candidates": [
             {"text": candidate.text, "score": round(candidate.score, 4)} for candidate in candidates
         ],
@@ -37,11 +43,30 @@ def plot_record(
         "settings": asdict(settings),
         "seconds": round(seconds, 3),
     }
-    if poster is not None:
-        title = asdict(poster)
-        del title["image_bytes"]
-        record["title"] = title
-    return record
+
+
+def _about(poster: Poster | None, title: Title | None, *, used: bool) -> dict[str, Any] | None:
+    if poster is None and title is None:
+        return None
+    about = {} if poster is None else asdict(poster)
+    about.pop("image_bytes", None)
+    return about | {
+        "title": title.text if title else None,
+        "source": title.source if title else None,
+        "used": used,
+    }
+
+
+def title_and_year(about: Mapping[str, Any]) -> str:
+    """What to call a poster by the `title` of its record."""
+    year = f" ({about['year']})" if about.get("year") else ""
+    return f"{about['title'] or about['title_id']}{year}"
+
+
+def written_from(record: Mapping[str, Any]) -> str:
+    """From what the plot of a record was written, as a phrase."""
+    used = (record["title"] or {}).get("used")
+    return "from the poster and its title" if used else "from the poster alone"
 
 
 def error_record(source: str, error: Exception) -> dict[str, Any]:
@@ -57,11 +82,12 @@ def to_csv(records: Sequence[dict[str, Any]]) -> str:
     """
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["source", "title", "rank", "plot", "score", "model", "seconds"])
+    writer.writerow(["source", "title", "title_used", "rank", "plot", "score", "model", "seconds"])
     for record in records:
-        title = (record.get("title") or {}).get("title") or ""
+        about = record["title"] or {}
+        title = [about.get("title") or "", about.get("used", False)]
         for rank, candidate in enumerate(record["candidates"], 1):
-            row = [record["source"], title, rank, candidate["text"], candidate["score"]]
+            row = [record["source"], *title, rank, candidate["text"], candidate["score"]]
             writer.writerow([harmless(cell) for cell in [*row, record["model"], record["seconds"]]])
     return table.getvalue()
 

@@ -35,6 +35,7 @@ class GenerationSettings:
     * `no_repeat_ngram_size`: no sequence of so many tokens occurs twice; 0 allows all.
     * `sample`: draw each token instead of searching, by `temperature` and `top_p`, reproducibly
       from `seed`.
+    * `use_title`: write from the poster's title too, where it is known and the model takes titles.
 
     Raises `SettingsError` for a value out of range.
     """
@@ -51,6 +52,7 @@ class GenerationSettings:
     temperature: float = 0.8
     top_p: float = 0.9
     seed: int = 0
+    use_title: bool = True
 
     def __post_init__(self) -> None:
         for field in fields(self):

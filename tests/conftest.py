@@ -27,10 +27,15 @@ def tiny(tiny_folder: Path) -> Poster2Plot:
 
 
 @pytest.fixture(scope="session")
-def titled(tmp_path_factory: pytest.TempPathFactory) -> Poster2Plot:
+def titled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete tiny checkpoint that takes titles."""
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "titled", titles=True)
+
+
+@pytest.fixture(scope="session")
+def titled(titled_folder: Path) -> Poster2Plot:
     """One that takes titles."""
-    folder = save_tiny_model(tmp_path_factory.mktemp("models") / "titled", titles=True)
-    return Poster2Plot.from_pretrained(folder, "cpu", precision="fp32")
+    return Poster2Plot.from_pretrained(titled_folder, "cpu", precision="fp32")
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from poster2plot import GenerationSettings, Poster2Plot, __version__
+from poster2plot import GenerationSettings, Poster2Plot, __version__, read_image
 from poster2plot.cli import main, parser
 from poster2plot.imdb.services import CINEMETA_NOTICE
 from support.drawn_posters import draw_poster, encode
@@ -49,7 +50,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]):
 def test_the_help_names_every_setting():
     text = parser().format_help()
     for name in vars(GenerationSettings()):
-        assert f"--{name.replace('_', '-')}" in text or name == "early_stopping"
+        flag = "--no-title" if name == "use_title" else f"--{name.replace('_', '-')}"
+        assert flag in text or name == "early_stopping"
 
 
 def test_several_inputs_have_a_progress_bar_on_a_terminal(
@@ -135,9 +137,97 @@ def test_a_title_brings_what_the_service_knows(tiny_folder: Path, capsys):
         "synopsis": "A thief enters dreams.",
         "service": "Cinemeta",
         "attribution": CINEMETA_NOTICE,
+        "source": "IMDb",
+        "used": False,
     }
     for part in ("Inception (2010)", "Cinemeta says: A thief enters dreams.", CINEMETA_NOTICE):
         assert part in plain
+
+
+def test_a_given_title_is_written_from(run, poster_file, titled: Poster2Plot, titled_folder: Path):
+    def record(*arguments: object) -> dict[str, Any]:
+        _, output = run("--model", titled_folder, "--precision", "fp32", "--json", *arguments)
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+    poster = poster_file()
+    written = record(poster, "--title", " The Sea\x1b[31m\u202e ")
+    [[best]] = titled.generate([poster], titles=["The Sea [31m"])
+    assert written["plot"] == best.text
+    assert written["title"] == {"title": "The Sea [31m", "source": "given", "used": True}
+    assert record(poster, "--title", "Dog")["plot"] != best.text
+    [[alone]] = titled.generate([poster])
+    assert record(poster, "--title", "\u200b ")["title"] is None
+    for title, used in (("The Sea", False), ("", None)):
+        passed_over = record(poster, "--title", title, "--no-title")
+        assert passed_over["plot"] == alone.text
+        assert passed_over["settings"]["use_title"] is False
+        assert (passed_over["title"] or {}).get("used") is used
+
+
+def test_a_title_is_printed_as_one_plain_line(run, poster_file):
+    _, output = run("--title", "A\x1b[2J\nB\u202e", poster_file())
+    assert output.splitlines()[1] == "    A [2J B"
+
+
+def test_a_model_without_titles_says_so_once(
+    tiny_folder: Path, titled_folder: Path, poster_file, capsys: pytest.CaptureFixture[str]
+):
+    def told(model: Path, *arguments: str) -> str:
+        assert main(["--model", str(model), str(poster_file()), *arguments]) == 0
+        return capsys.readouterr().err
+
+    assert told(tiny_folder, "--title", "The Sea").count("takes no titles") == 1
+    for model, arguments in (
+        (tiny_folder, []),
+        (tiny_folder, ["--title", "The Sea", "--no-title"]),
+        (titled_folder, ["--title", "The Sea"]),
+    ):
+        assert told(model, *arguments) == ""
+
+
+@pytest.mark.parametrize(
+    ("title", "posters", "says"),
+    [("The Sea", 2, "name one poster"), (ID, 1, "as the input"), ("https://a.example", 1, "words")],
+)
+def test_what_is_no_title_of_a_poster_is_an_error(
+    poster_file, capsys: pytest.CaptureFixture[str], title: str, posters: int, says: str
+):
+    poster_file("one/a.png")
+    poster_file("many/a.png")
+    folder = poster_file("many/b.png").parent
+    source = folder if posters > 1 else folder.parent / "one"
+    assert main(["--title", title, str(source)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_a_look_up_brings_the_title_but_never_its_synopsis(
+    titled: Poster2Plot, titled_folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    picture = encode(draw_poster(), "JPEG")
+
+    def record(*arguments: str, **said: str) -> dict[str, Any]:
+        with serve_posters() as server:
+            server.answers = {MOVIE: cinemeta(server, **said), PICTURE: Answer(picture)}
+            options = ["--model", str(titled_folder), "--precision", "fp32", "--json", ID]
+            assert main([*options, *arguments], finder=server.finder()) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    [[best]] = titled.generate([read_image(picture)], titles=["The Sea"])
+    for synopsis in ("Two rivals meet.", "A man and his dog."):
+        found = record(name="The\u200b Sea", description=synopsis)
+        assert found["plot"] == best.text
+        assert found["title"]["synopsis"] == synopsis
+        about = {"title": "The Sea", "source": "IMDb", "used": True}
+        assert found["title"].items() >= about.items()
+    [[other]] = titled.generate([read_image(picture)], titles=["Dog"])
+    given = record("--title", "Dog", name="The Sea")
+    assert given["plot"] == other.text
+    assert given["title"].items() >= {"title": "Dog", "source": "given", "year": 2010}.items()
+    assert record(name="")["title"].items() >= {"title": None, "source": None}.items()
 
 
 @pytest.mark.parametrize("arguments", [["--num-beams", "0"], ["--max-length", "65"]])

@@ -5,13 +5,20 @@ import io
 from typing import Any
 
 from poster2plot import Candidate, GenerationSettings
+from poster2plot.inputs import Title
 from poster2plot.records import plot_record, to_csv
 
 
-def record(source: str, *texts: str) -> dict[str, Any]:
-    candidates = [Candidate(text, -1.23456, (1,)) for text in texts]
+def record(source: str, *texts: str, title: Title | None = None) -> dict[str, Any]:
+    candidates = [Candidate(text, -1.23456, (1,), (0, 5) if title else (0,)) for text in texts]
     return plot_record(
-        source, candidates, model="m", device="cpu", settings=GenerationSettings(), seconds=1.0
+        source,
+        candidates,
+        model="m",
+        device="cpu",
+        settings=GenerationSettings(),
+        seconds=1.0,
+        title=title,
     )
 
 
@@ -28,6 +35,17 @@ def test_a_row_for_each_candidate():
 
 
 def test_no_cell_is_a_formula():
-    [row] = csv.DictReader(io.StringIO(to_csv([record("=cmd|' /C calc'!A0", "@SUM(1)")])))
+    evil = record("=cmd|' /C calc'!A0", "@SUM(1)", title=Title("-1+1", "given"))
+    [row] = csv.DictReader(io.StringIO(to_csv([evil])))
     assert row["source"] == "'=cmd|' /C calc'!A0"
     assert row["plot"] == "'@SUM(1)"
+    assert row["title"] == "'-1+1"
+
+
+def test_a_row_says_whether_the_title_was_used():
+    records = [record("a", "x", title=Title("The Sea", "IMDb")), record("b", "y")]
+    table = csv.DictReader(io.StringIO(to_csv(records)))
+    assert [(row["title"], row["title_used"]) for row in table] == [
+        ("The Sea", "True"),
+        ("", "False"),
+    ]

@@ -1,5 +1,7 @@
 """Titles as prompts: text from outside that can do no more than name a title."""
 
+from dataclasses import replace
+
 import pytest
 from transformers import GPT2Tokenizer
 
@@ -87,6 +89,15 @@ def test_a_model_without_titles_passes_them_over(tiny: Poster2Plot):
     assert not tiny.takes_titles
     poster = draw_poster()
     assert tiny.generate([poster], PLAIN, ["The Lighthouse"]) == tiny.generate([poster], PLAIN)
+
+
+def test_one_setting_turns_titles_off(titled: Poster2Plot):
+    poster, off = draw_poster(), replace(PLAIN, use_title=False)
+    [[alone]] = titled.generate([poster], PLAIN)
+    [[without]] = titled.generate([poster], off, ["Sea"])
+    [[with_title]] = titled.generate([poster], PLAIN, ["Sea"])
+    assert without.token_ids == alone.token_ids != with_title.token_ids
+    assert [each.used_title for each in (alone, without, with_title)] == [False, False, True]
 
 
 def test_there_are_as_many_titles_as_images(titled: Poster2Plot):

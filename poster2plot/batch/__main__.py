@@ -16,7 +16,7 @@ from poster2plot.batch.service_rates import patient_finder
 from poster2plot.batch.shards import Shards, chunks
 from poster2plot.batch.worker import Worker
 from poster2plot.checkpoints.loading import choose_device
-from poster2plot.cli import add_model, add_settings, settings_of
+from poster2plot.cli import TITLE_PASSED_OVER, add_model, add_settings, settings_of
 from poster2plot.errors import Poster2PlotError
 from poster2plot.pipeline import Poster2Plot
 
@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
         "input",
         metavar="INPUT",
         help="a folder, a .tar, a .csv or .parquet of paths or IMDb ids or with pictures, "
-        "or a folder saved by the library datasets; a path or, as s3://…, a URL of fsspec",
+        "or a folder saved by the library datasets; a path or, as s3://…, a URL of fsspec; a "
+        "column title has the titles",
     )
     add("--output", required=True, metavar="FILE", help="ends in .parquet, .csv or .jsonl")
     add(
@@ -80,12 +81,15 @@ def _run(options: argparse.Namespace) -> None:
     settings = p2p.resolve(settings)
     depends_on = json.dumps([options.input, p2p.name, options.precision, asdict(settings)])
 
-    complete, total, unwritten = shards.complete(), 0, 0
+    complete, total, unwritten, has_titles = shards.complete(), 0, 0, False
     names = []
     for chunk in chunks(items(options.input), depends_on):
         names.append(chunk.name)
         total += len(chunk.items)
+        has_titles = has_titles or any(item.title for item in chunk.items)
         unwritten += len(chunk.items) * (chunk.name not in complete)
+    if has_titles and settings.use_title and not p2p.takes_titles and state.is_main_process:
+        print(TITLE_PASSED_OVER.format(p2p.name), file=sys.stderr)
     mine = (
         chunk
         for number, chunk in enumerate(chunks(items(options.input), depends_on))

@@ -31,8 +31,8 @@ CHUNK = 128  # items; what a kill costs at most
 FORMATS = (".parquet", ".csv", ".jsonl")
 _SHARDS_PER_ROW_GROUP = 256  # of an output in Parquet, whose writer keeps a record of each group
 COLUMNS = (
-    "source", "plot", "score", "candidates", "model", "title", "year", "synopsis", "attribution",
-    "error",
+    "source", "plot", "score", "candidates", "model", "title", "title_source", "title_used", "year",
+    "synopsis", "attribution", "error",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -50,7 +50,8 @@ def chunks(items: Iterable[Item], depends_on: str) -> Iterator[Chunk]:
     """Cut a catalogue up. `depends_on` is whatever else the rows depend on, as text."""
     number, rest = 0, iter(items)
     while chunk := tuple(islice(rest, CHUNK)):
-        digest = hashlib.sha256("\0".join([depends_on, *(each.source for each in chunk)]).encode())
+        listed = (text for each in chunk for text in (each.source, each.title))
+        digest = hashlib.sha256("\0".join([depends_on, *listed]).encode())
         yield Chunk(f"{number:08d}-{digest.hexdigest()[:16]}", chunk)
         number += 1
 
@@ -134,6 +135,7 @@ def _schema() -> pa.Schema:
     kinds = dict.fromkeys(COLUMNS, text) | {
         "score": pa.float64(),
         "candidates": pa.list_(pa.struct({"text": text, "score": pa.float64()})),
+        "title_used": pa.bool_(),
         "year": pa.int32(),
     }
     return pa.schema(list(kinds.items()))

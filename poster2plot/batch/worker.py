@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from poster2plot.batch.catalogues.item import Item
-from poster2plot.batch.shards import Chunk, Row, Shards
+from poster2plot.batch.shards import COLUMNS, Chunk, Row, Shards
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.errors import Poster2PlotError, PosterServiceError
 from poster2plot.imdb.circuit_breakers import PAUSE_SECONDS
@@ -113,7 +113,8 @@ class Worker:
                 ) from error
             return _error(item, str(error))
         self._unanswered = 0
-        [request] = self.p2p.submit([loaded.image], self.settings)
+        title = loaded.title
+        [request] = self.p2p.submit([loaded.image], self.settings, [title.text if title else None])
         return item, loaded, request
 
     def _row(self, written: tuple[Item, LoadedPoster, PlotRequest] | Row) -> Row:
@@ -124,7 +125,7 @@ class Worker:
             candidates = request.result()
         except Exception as error:  # of the machine: out of memory, say
             return _error(item, f"The plot could not be written ({type(error).__name__}).")
-        about = loaded.poster
+        about, title = loaded.poster, loaded.title
         return {
             "source": item.source,
             "plot": candidates[0].text,
@@ -133,7 +134,9 @@ class Worker:
                 {"text": each.text, "score": round(each.score, 6)} for each in candidates
             ],
             "model": self.p2p.name,
-            "title": about and about.title,
+            "title": title.text if title else None,
+            "title_source": title.source if title else None,
+            "title_used": candidates[0].used_title,
             "year": about and about.year,
             "synopsis": about and about.synopsis,
             "attribution": about and about.attribution,
@@ -142,7 +145,4 @@ class Worker:
 
 
 def _error(item: Item, why: str) -> Row:
-    nothing = dict.fromkeys(
-        ("plot", "score", "model", "title", "year", "synopsis", "attribution"), None
-    )
-    return {"source": item.source, **nothing, "candidates": [], "error": why}
+    return {**dict.fromkeys(COLUMNS), "source": item.source, "candidates": [], "error": why}

@@ -16,7 +16,7 @@ from poster2plot.page.sidebar import choose_settings
 
 st.set_page_config(page_title="Poster2Plot", page_icon=":material/movie:", layout="wide")
 st.title("Poster2Plot", anchor=False)
-st.markdown("Give it a movie or TV poster, get its plot, invented from the picture alone.")
+st.markdown("Give it a movie or TV poster, get a plot that a small neural network invents for it.")
 
 try:
     with st.spinner("Loading the model …"):

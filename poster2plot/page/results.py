@@ -35,7 +35,7 @@ from poster2plot.page.session_state import (
 from poster2plot.page.share_card import share_card
 from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.pipeline import PlotRequest
-from poster2plot.records import plot_record
+from poster2plot.records import plot_record, title_and_year, written_from
 from poster2plot.server.service import PlotService
 
 MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
@@ -97,7 +97,7 @@ class _Writer:
                 say(escape_markdown(str(error)))
             return
         digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
-        key = (digest, loaded.image.size, self._settings, self._desk.p2p.name)
+        key = (digest, loaded.image.size, loaded.title, self._settings, self._desk.p2p.name)
         if key in self.shown:
             place.caption(f"{escape_markdown(entry.label)} is the same picture as one above.")
             return
@@ -152,10 +152,12 @@ class _Writer:
     def _queue_some(self) -> None:
         while self._waiting and len(self._writing) < MOST_QUEUED:
             card = self._waiting.popleft()
+            title = card.loaded.title
             try:
                 request = self._desk.submit(
                     card.loaded.image,
                     self._settings,
+                    title.text if title else None,
                     visitor=current_visitor(),
                     read_seconds=card.read_seconds,
                     on_step=partial(self._tell, card.key),
@@ -198,9 +200,11 @@ class _Writer:
             settings=self._settings,
             seconds=time.perf_counter() - card.started,
             poster=card.loaded.poster,
+            title=card.loaded.title,
         )
+        label = title_and_year(record["title"]) if card.loaded.title else card.label
         picture = small_jpeg(card.loaded.image)
-        keep_plots(card.key, WrittenPlots(_title(card), picture, candidates, attention, record))
+        keep_plots(card.key, WrittenPlots(label, picture, candidates, attention, record))
         _show(card.place, card.key)
 
     def _give_up(self, card: Card, say: Callable[[str], object], why: str) -> None:
@@ -215,7 +219,7 @@ def _show(place: DeltaGenerator, key: PlotKey) -> None:
     """A finished card: the poster, its plots, and what a service says the title is about."""
     plots = written_plots()[key]
     record = plots.record
-    about = record.get("title") or {}
+    about = record["title"] or {}
     with place.container():
         st.caption(escape_markdown(plots.label))
         view = partial(
@@ -238,8 +242,9 @@ def _show(place: DeltaGenerator, key: PlotKey) -> None:
             view()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
-                f":material/auto_awesome: Invented by {escape_markdown(record['model'])} on "
-                f"{escape_markdown(record['device'].upper())} in {record['seconds']:.1f} s. "
+                f":material/auto_awesome: Invented by {escape_markdown(record['model'])} "
+                f"{written_from(record)} on {escape_markdown(record['device'].upper())} "
+                f"in {record['seconds']:.1f} s. "
                 "It is not the title’s real plot.",
                 width="stretch",
             )
@@ -266,15 +271,8 @@ def _show_without_plot(place: DeltaGenerator, key: PlotKey, label: str, image: I
 
 def _share_card(plots: WrittenPlots) -> bytes:
     with Image.open(io.BytesIO(plots.picture)) as picture:
-        return share_card(picture, plots.record["plot"], plots.record["model"])
+        return share_card(picture, plots.record)
 
 
 def _stop() -> None:
     not_to_rewrite().update(st.session_state.waiting)
-
-
-def _title(card: Card) -> str:
-    poster = card.loaded.poster
-    if poster is None or not poster.title:
-        return card.label
-    return poster.title + (f" ({poster.year})" if poster.year else "")

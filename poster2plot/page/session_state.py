@@ -14,7 +14,7 @@ from poster2plot.server.visitor import Visitor
 
 MOST_KEPT = 100  # plots
 
-PlotKey = tuple[Any, ...]  # a picture, settings and a model
+PlotKey = tuple[Any, ...]  # a picture, its title, settings and a model
 
 
 @dataclass(frozen=True)

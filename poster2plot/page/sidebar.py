@@ -25,6 +25,8 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
         "top_p": default.top_p,
         "seed": default.seed,
     }
+    if p2p.takes_titles:
+        defaults["use_title"] = default.use_title
     st.header("Settings")
     _presets(defaults)
 
@@ -39,6 +41,16 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
         help="Guidance. 1 is the plain model, which likes to tell every poster the same story; "
         "high values name what they see and get stranger. Above 1 a plot takes a little longer.",
     )
+    use_title = default.use_title
+    if p2p.takes_titles:
+        use_title = st.toggle(
+            "Use the title",
+            defaults["use_title"],
+            key="use_title",
+            bind="query-params",
+            help="Write from the title too, where it is known: a poster that is looked up at IMDb "
+            "brings its own. Costs next to nothing.",
+        )
     candidates = st.slider(
         "Plots for each poster",
         1,
@@ -84,6 +96,7 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
         "num_candidates": candidates,
         "max_length": max_length,
         "no_repeat_ngram_size": no_repeat,
+        "use_title": use_title,
     }
     if mode == SAMPLING:
         return GenerationSettings(**shared, **_sampling(defaults))
@@ -164,8 +177,9 @@ def _presets(defaults: dict[str, Any]) -> None:
                 "max_length": min(64, defaults["max_length"]),
                 "no_repeat": 2,
                 "length_penalty": 2.0,
+                **({"use_title": False} if "use_title" in defaults else {}),
             },
-            "As deepklarity/poster2plot wrote in 2021: four beams, no guidance.",
+            "As deepklarity/poster2plot wrote in 2021: four beams, no guidance, no title.",
         ),
         "Reset": ({}, "Back to what this model was measured with."),
     }

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import CancelledError
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
@@ -36,6 +37,7 @@ from poster2plot.errors import (
 )
 from poster2plot.images.limits import MAX_BYTES
 from poster2plot.imdb.finder import PosterFinder
+from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import Candidate, PlotRequest
 from poster2plot.records import plot_record
@@ -70,9 +72,9 @@ logger = logging.getLogger(__name__)
 def routes(service: Callable[[], PlotService], finder: Callable[[], PosterFinder]) -> list[Route]:
     """The API of a service and a finder, which are called for with each request.
 
-    - `POST /api/plot`: a form with an `image` or an IMDb `title`, and generation settings. It
-      answers the JSON object of the command line's `--json`, or `{"error": …}` with a status of 400
-      or above.
+    - `POST /api/plot`: a form with an `image`, and its `title` if that is known, or with an IMDb id
+      or URL as `title`, and with generation settings. It answers the JSON object of the command
+      line's `--json`, or `{"error": …}` with a status of 400 or above.
     - `GET /api/health`: 200 when the model writes, else 503.
     - `GET /metrics`: for Prometheus.
     """
@@ -133,9 +135,11 @@ async def _plot(
         started = time.perf_counter()
         settings = service.p2p.resolve(settings)
         loaded = await run_in_threadpool(load)
+        title = loaded.title
         plots = service.submit(
             loaded.image,
             settings,
+            title.text if title else None,
             visitor=visitor,
             read_seconds=time.perf_counter() - started,
         )
@@ -148,6 +152,7 @@ async def _plot(
         settings=settings,
         seconds=time.perf_counter() - started,
         poster=loaded.poster,
+        title=title,
     )
 
 
@@ -219,12 +224,18 @@ async def _read(
         )
     image, title = form.get("image"), form.get("title")
     settings = _settings(form)
-    if isinstance(image, UploadFile) and title is None:
-        data, name = await image.read(), image.filename or "image"
-        return name, lambda: service.read(data, name=name, visitor=visitor), settings
-    if isinstance(title, str) and image is None:
+    if isinstance(image, UploadFile):
+        given = title or ""
+        if isinstance(given, str) and not looks_like_title(given):
+            data, name = await image.read(), image.filename or "image"
+            read = partial(service.read, data, name=name, visitor=visitor, given_title=given)
+            return name, read, settings
+    elif isinstance(title, str) and image is None:
         return title, lambda: service.find(title, finder(), visitor=visitor), settings
-    raise InputError("Send either a file named image or an IMDb id or URL named title.")
+    raise InputError(
+        "Send either a file named image, beside which title may hold its title in words, or an "
+        "IMDb id or URL named title."
+    )
 
 
 def _settings(form: FormData) -> GenerationSettings:

@@ -1,6 +1,6 @@
 """The log `poster2plot.requests`: a line of JSON for each poster.
 
-No picture, no plot, no address and no name of a file is in it.
+No picture, no title, no plot, no address and no name of a file is in it.
 """
 
 from __future__ import annotations

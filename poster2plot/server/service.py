@@ -52,8 +52,13 @@ class PlotService:
                 stack.enter_context(self._limiter.present(visitor))
             yield
 
-    def read(self, data: bytes, *, name: str, visitor: Visitor) -> LoadedPoster:
-        """The picture in `data`. Raises `RateLimitError` or `ImageError`."""
+    def read(
+        self, data: bytes, *, name: str, visitor: Visitor, given_title: str = ""
+    ) -> LoadedPoster:
+        """The picture in `data`, whose title may be given.
+
+        Raises `RateLimitError` or `ImageError`.
+        """
         with self._telling_of_refusals(visitor):
             self._limiter.count(visitor, "pictures")
         # At most what may be in a picture at all, so that a bomb is refused for what it is.
@@ -61,7 +66,7 @@ class PlotService:
         with self._telling_of_refusals(visitor):
             self._limiter.count(visitor, "megapixels", math.ceil(pixels / 10**6))
         with self._reading:
-            return LoadedPoster(read_image(data, name=name))
+            return LoadedPoster(read_image(data, name=name), given_title=given_title)
 
     def find(self, title: str, finder: PosterFinder, *, visitor: Visitor) -> LoadedPoster:
         """An IMDb title's. Raises `RateLimitError`, `PosterLookupError` or `ImageError`."""
@@ -73,12 +78,13 @@ class PlotService:
         self,
         image: Image.Image,
         settings: GenerationSettings,
+        title: str | None = None,
         *,
         visitor: Visitor,
         read_seconds: float = 0.0,
         on_step: Callable[[str], None] | None = None,
     ) -> PlotRequest:
-        """Queue a poster, which took `read_seconds` to read or find.
+        """Queue a poster, whose title may be known; it took `read_seconds` to read or find.
 
         `on_step` gets the plot so far, in another thread. Raises `SettingsError`, `RateLimitError`,
         or `QueueFullError`.
@@ -93,6 +99,7 @@ class PlotService:
                 [request] = self.p2p.submit(
                     [image],
                     settings,
+                    [title],
                     on_step=on_step and (lambda _, text: on_step(text)),
                     visitor=f"{visitor.channel} {visitor.name}",
                 )

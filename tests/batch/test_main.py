@@ -56,6 +56,30 @@ def test_settings_apply(tiny_folder: Path, tmp_path: Path):
         assert len(json.loads(line)["candidates"]) == 3
 
 
+def test_titles_of_a_catalogue_are_used_or_said_to_be_passed_over(
+    tiny_folder: Path, titled_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    catalogue(tmp_path / "posters", 2)
+    table = tmp_path / "posters.csv"
+    table.write_text("path,title\nposters/0.png,=The Sea\nposters/1.png,Dog\n")
+
+    def rows(name: str, folder: Path, *options: str) -> list[dict[str, str]]:
+        assert run(folder, table, "--output", tmp_path / name, *options) == 0
+        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    passed_over = rows("tiny.csv", tiny_folder)
+    assert capsys.readouterr().err.count("takes no titles") == 1
+    assert [row["title_used"] for row in passed_over] == ["False", "False"]
+    rows("off.csv", tiny_folder, "--no-title")
+    used = rows("titled.csv", titled_folder)
+    assert "takes no titles" not in capsys.readouterr().err
+    assert [(row["title"], row["title_used"]) for row in used] == [
+        ("'=The Sea", "True"),  # no formula
+        ("Dog", "True"),
+    ]
+
+
 @pytest.mark.parametrize("output", ["plots.xlsx", "plots", "nowhere://plots.csv"])
 def test_an_output_that_cannot_be_written_is_said(
     tiny_folder: Path, tmp_path: Path, output: str, capsys: pytest.CaptureFixture[str]

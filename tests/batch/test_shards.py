@@ -27,6 +27,8 @@ def test_a_shard_is_of_its_items_and_settings():
     assert names == [chunk.name for chunk in chunks(iter(some), "settings")]
     assert not set(names) & {chunk.name for chunk in chunks(some, "others")}
     assert not set(names) & {chunk.name for chunk in chunks(some[1:], "settings")}
+    titled = [Item(each.source, title="A title") for each in some]
+    assert not set(names) & {chunk.name for chunk in chunks(titled, "settings")}
 
 
 def test_shards_of_a_remote_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

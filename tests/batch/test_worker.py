@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from copy import copy
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from poster2plot import (
     GenerationSettings,
     Poster2Plot,
     PosterServiceError,
+    read_image,
 )
 from poster2plot.batch import shards
 from poster2plot.batch.catalogues.item import Item
@@ -41,6 +43,39 @@ def test_titles_are_looked_up(tiny: Poster2Plot, tmp_path: Path):
     assert (found["source"], found["title"], found["synopsis"]) == (ID, "Inception", "A thief.")
     assert found["plot"]
     assert "No service has a poster" in unknown["error"]
+
+
+def test_a_row_says_what_title_it_is_written_from(titled: Poster2Plot, tmp_path: Path):
+    picture = encode(draw_poster(), "JPEG")
+    (tmp_path / "a.jpg").write_bytes(picture)
+    table = tmp_path / "titles.csv"
+    table.write_text(f"id,title\na.jpg,The Sea\na.jpg,\n{ID},\n{ID},The Sea\nb.jpg,Dog\n")
+
+    def rows(**changes: Any) -> list[dict[str, Any]]:
+        with serve_posters() as server:
+            server.answers = {
+                MOVIE: cinemeta(server, name="Dog", description="A man and his dog."),
+                PICTURE: Answer(picture),
+            }
+            settings = replace(titled.resolve(SETTINGS), **changes)
+            return list(Worker(titled, settings, server.finder()).rows(items(str(table))))
+
+    poster = read_image(picture)
+    sea, alone, dog = titled.generate([poster] * 3, SETTINGS, ["The Sea", None, "Dog"])
+    *found, missing = rows()
+    assert [row["plot"] for row in found] == [best.text for best, *_ in (sea, alone, dog, sea)]
+    assert [(row["title"], row["title_source"], row["title_used"]) for row in found] == [
+        ("The Sea", "given", True),
+        (None, None, False),
+        ("Dog", "IMDb", True),
+        ("The Sea", "given", True),
+    ]
+    assert {row["synopsis"] for row in found[2:]} == {"A man and his dog."}
+    assert missing["error"]
+    *off, _ = rows(use_title=False)
+    assert {row["plot"] for row in off} == {alone[0].text}
+    assert [row["title"] for row in off] == ["The Sea", None, "Dog", "The Sea"]
+    assert not any(row["title_used"] for row in off)
 
 
 def test_a_title_is_asked_for_again_when_no_service_answers(tiny: Poster2Plot, tmp_path: Path):

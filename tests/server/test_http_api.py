@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import requests
@@ -112,6 +113,43 @@ def test_a_title_brings_its_synopsis(address: str):
     assert record["title"]["attribution"]
 
 
+def test_a_title_beside_an_image_is_written_from(
+    titled: Poster2Plot, services: PosterServer, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(0)
+    with serve(routes(lambda: PlotService(titled), services.finder)) as url:
+
+        def record(image: bytes | None, **fields: str) -> dict[str, Any]:
+            found: dict[str, Any] = post(f"{url}/api/plot", image, **fields).json()
+            return found
+
+        given = record(POSTER, title=" The Séa\r\nX-Log: forged\u202e ")
+        plain = record(POSTER, title="")
+        hidden = record(POSTER, title="\u200b")
+        off = record(POSTER, title="The Séa", use_title="false")
+        found = record(None, title=ID)
+    line = "The Séa X-Log: forged"
+    poster = read_image(POSTER)
+    [[with_title]] = titled.generate([poster], titles=[line])
+    [[without]] = titled.generate([poster])
+    assert given["plot"] == with_title.text != without.text
+    assert given["title"] == {"title": line, "source": "given", "used": True}
+    for each in (plain, hidden, off):
+        assert each["plot"] == without.text
+    assert (plain["title"], hidden["title"]) == (None, None)
+    assert off["title"] == {"title": "The Séa", "source": "given", "used": False}
+    assert found["title"].items() >= {"title": "Inception", "source": "IMDb", "used": True}.items()
+    assert "poster2plot.requests" in {each.name for each in caplog.records}
+    assert "Séa" not in caplog.text
+    assert "forged" not in caplog.text
+
+
+def test_a_model_without_titles_says_that_it_passed_one_over(address: str):
+    record = post(address, POSTER, title="The Sea").json()
+    assert record["title"] == {"title": "The Sea", "source": "given", "used": False}
+    assert record["plot"] == post(address, POSTER).json()["plot"]
+
+
 @pytest.mark.parametrize(
     ("status", "image", "fields", "message"),
     [
@@ -124,6 +162,8 @@ def test_a_title_brings_its_synopsis(address: str):
         (400, POSTER, {"guidance": "nan"}, "between"),
         (400, POSTER, {"max_length": "400"}, "at most"),
         (400, None, {"title": "nm0000138"}, "a person"),
+        (400, None, {"title": ""}, "is empty"),
+        (400, None, {"title": "The Sea"}, "not an IMDb title"),
         (404, None, {"title": "tt9999999"}, "No service has a poster"),
         (413, b"x" * (MAX_BYTES + 2**17), {}, "larger than 20 MB"),
         (415, b"not a picture", {}, "not in a format"),

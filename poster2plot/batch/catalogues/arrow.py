@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from poster2plot.batch.catalogues.columns import poster_column
+from poster2plot.batch.catalogues.columns import TITLES, poster_column, title_in
 from poster2plot.batch.catalogues.stores import Place, open_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def arrow_rows(place: Place) -> range:
-    """The number of every row. Raises what the store and pyarrow do."""
-    return range(_arrow_table(place.url).num_rows)
+def arrow_rows(place: Place) -> Iterator[tuple[int, str]]:
+    """The number of every row, and its poster's title or nothing.
+
+    Raises what the store and pyarrow do.
+    """
+    table = _arrow_table(place.url)
+    if TITLES in table.column_names:
+        yield from enumerate(title_in(title.as_py()) for title in table.column(TITLES))
+    else:
+        yield from enumerate(repeat("", table.num_rows))
 
 
 def arrow_picture(url: str, row: int) -> Any:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One poster of a catalogue: `source` names it, the rest says where it is.
+    """One poster of a catalogue: `source` names it, `title` is its title where that is known.
+
+    The rest says where it is.
 
     A "file" is whole, a "part" is `size` bytes at byte `offset` of a file, a "row" is number
     `offset`, from 0, of a table with pictures in it, and a "title" is to be looked up. `file` is an
@@ -36,6 +38,7 @@ class Item:
     file: str = ""
     offset: int = 0
     size: int = MAX_BYTES + 1  # more would be refused anyway
+    title: str = ""
 
     def load(self, finder: PosterFinder) -> LoadedPoster:
         """The poster; `finder` looks titles up.
@@ -43,9 +46,10 @@ class Item:
         Raises `InputError`, `ImageError` or `PosterLookupError`.
         """
         if self.kind == "title":
-            return from_title(self.source, finder)
+            return from_title(self.source, finder, self.title)
         data = self._read_row() if self.kind == "row" else self._read_part()
-        return LoadedPoster(read_image(data, name=PurePosixPath(self.source).name))
+        image = read_image(data, name=PurePosixPath(self.source).name)
+        return LoadedPoster(image, given_title=self.title)
 
     def _read_part(self) -> bytes:
         try:

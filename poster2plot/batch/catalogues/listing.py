@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import fsspec
@@ -54,11 +55,11 @@ def items(name: str) -> Iterator[Item]:
         )
 
 
-def _table_items(table: Place, cells: Iterable[str | int]) -> Iterator[Item]:
-    """An item for each cell: what it names or, for a number, the picture in that row."""
+def _table_items(table: Place, cells: Iterable[tuple[str | int, str]]) -> Iterator[Item]:
+    """An item for each cell and title: what it names or, for a number, the picture in that row."""
     url = table.url
-    for cell in cells:
+    for cell, title in cells:
         if isinstance(cell, int):
-            yield Item(f"{table.name}/{cell}", "row", url, cell)
+            yield Item(f"{table.name}/{cell}", "row", url, cell, title=title)
         else:
-            yield named_item(cell, url)
+            yield replace(named_item(cell, url), title=title)

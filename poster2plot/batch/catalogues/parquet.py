@@ -6,21 +6,24 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any
 
-from poster2plot.batch.catalogues.columns import poster_column
+from poster2plot.batch.catalogues.columns import TITLES, poster_column, title_in
 from poster2plot.batch.catalogues.stores import Place, open_file
 from poster2plot.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _row_group_lock = threading.Lock()  # or every reader would fetch the same one
 
 
-def parquet_cells(place: Place) -> Iterator[str | int]:
+def parquet_cells(place: Place) -> Iterator[tuple[str | int, str]]:
     """The cells that name a poster or, of a table with pictures in it, the number of every row.
+
+    With each comes the poster's title, or nothing.
 
     Raises `InputError` where it is no Parquet table, or none of its columns has posters.
     """
@@ -31,13 +34,22 @@ def parquet_cells(place: Place) -> Iterator[str | int]:
         with place.fs.open(place.path) as file, pq.ParquetFile(file) as table:
             schema = table.schema_arrow
             column = schema.field(poster_column(schema.names, place.name))
+            titles = map(title_in, _values(table, TITLES))
             if pa.types.is_struct(column.type) or pa.types.is_binary(column.type):
-                yield from range(table.metadata.num_rows)
+                yield from enumerate(titles)
                 return
-            for batch in table.iter_batches(columns=[column.name]):
-                yield from (str(cell) for cell in batch.column(0).to_pylist() if cell)
+            for cell, title in zip(_values(table, column.name), titles, strict=True):
+                if cell:
+                    yield str(cell), title
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{place.name!r} cannot be read as a table.") from error
+
+
+def _values(table: pq.ParquetFile, name: str) -> Iterator[Any]:
+    """Every row's value of a column; None where there is no such column."""
+    exists = name in table.schema_arrow.names
+    for batch in table.iter_batches(columns=[name] if exists else []):
+        yield from batch.column(0).to_pylist() if exists else repeat(None, batch.num_rows)
 
 
 def parquet_picture(url: str, row: int) -> Any:

@@ -1,6 +1,8 @@
 """Every kind of catalogue, on a disk and in an object store."""
 
+import csv
 import io
+import tarfile
 from pathlib import Path
 
 import fsspec
@@ -8,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from poster2plot import InputError, read_image
+from poster2plot import InputError, Poster2PlotError, read_image
 from poster2plot.batch.catalogues.item import named_item
 from poster2plot.batch.catalogues.listing import items
 from poster2plot.errors import DamagedImageError
+from support.poster_server import ID, serve_posters
 from tests.batch.conftest import catalogue, pixels, poster, tar_of
 
 
@@ -93,6 +96,80 @@ def test_the_cells_of_a_table_as_text(tmp_path: Path, name: str, content: str):
     found = list(items(str(tmp_path / name)))
     assert [(item.kind, item.source) for item in found] == [("file", "1.png"), ("file", "2.png")]
     assert [item.file for item in found] == [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
+
+
+TITLED = ["The Séa", "Two\x1b[2J\u202e\nlines", None, ID, "7"]
+CLEANED = ["The Séa", "Two [2J lines", "", "", "7"]
+
+
+def test_titles_come_with_the_posters_of_every_kind_of_table(tmp_path: Path):
+    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerows([["title", "path"], *([title, "a.png"] for title in TITLED)])
+    pictures = [{"bytes": b"", "path": "a.png"}] * len(TITLED)
+    for name, posters in (("paths", ["a.png"] * len(TITLED)), ("pictures", pictures)):
+        table = pa.table({"image": posters, "title": TITLED})
+        pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=2)
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "dataset_info.json").write_text("{}")
+    with (
+        pa.OSFile(str(tmp_path / "saved" / "data.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, table.schema) as stream,
+    ):
+        stream.write_table(table)
+    for name in ("a.csv", "paths.parquet", "pictures.parquet", "saved"):
+        found = list(items(str(tmp_path / name)))
+        assert [item.title for item in found] == CLEANED, name
+        with serve_posters() as server, pytest.raises(Poster2PlotError):
+            found[0].load(server.finder())  # there is no such file
+
+
+def test_a_title_that_is_no_text_is_none(tmp_path: Path):
+    table = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"path": ["a.png", "", "b.png"], "title": [1917, 2, 2012]}), table)
+    assert [(item.source, item.title) for item in items(str(table))] == [
+        ("a.png", ""),
+        ("b.png", ""),
+    ]
+
+
+def test_a_row_may_end_before_its_title(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("path,title\na.png\n,x\nb.png,B\n")
+    found = [(item.source, item.title) for item in items(str(tmp_path / "a.csv"))]
+    assert found == [("a.png", ""), ("b.png", "B")]
+
+
+def test_titles_of_a_webdataset_are_in_the_json_beside_a_picture(tmp_path: Path):
+    files = {
+        "1.jpg": b"",
+        "1.json": b'{"title": "The Sea"}',
+        "2.txt": b"a caption",
+        "2.json": b'{"title": "Two"}',
+        "2.front.png": b"",
+        "2.back.png": b"",
+        "3.jpg": b"",
+        "a/3.json": b'{"title": "another folder\'s"}',
+        "4.json": b'{"title": 4}',
+        "4.jpg": b"",
+        "5.json": b"[1]",
+        "5.jpg": b"",
+        "6.json": b"[" * 9999,
+        "6.jpg": b"",
+        "7.json": b"\xff",
+        "7.jpg": b"",
+    }
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    found = {Path(item.source).name: item.title for item in items(str(tmp_path / "a.tar"))}
+    assert found == {
+        "1.jpg": "The Sea",
+        "2.front.png": "Two",
+        "2.back.png": "Two",
+        **dict.fromkeys(["3.jpg", "4.jpg", "5.jpg", "6.jpg", "7.jpg"], ""),
+    }
 
 
 def test_rows_are_found_in_any_row_group_and_order(tmp_path: Path):
