@@ -42,8 +42,13 @@ def guide(
     * inside a word there is no guidance, which would put words together that do not exist. One is
       inside a word where the likeliest token is none of `word_starts` (vocabulary, boolean);
     * a token of the text so far, `tokens` (..., length), gains nothing from the poster any more.
-      Else a thing on the poster would be named again and again.
+      Else a thing on the poster would be named again and again;
+    * a word of one token does not follow itself.
     """
+    if tokens.shape[-1]:
+        last = tokens[..., -1:]
+        doubled = conditional.gather(-1, last).masked_fill(word_starts[last], -torch.inf)
+        conditional = conditional.scatter(-1, last, doubled)
     conditional, candidates = _plausible(conditional)
     ratio = conditional - unconditional.gather(-1, candidates)
     written = (candidates[..., None] == tokens[..., None, :]).any(-1)

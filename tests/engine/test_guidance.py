@@ -22,6 +22,7 @@ def test_the_formula():
     with torch.inference_mode():
         guided = GuidanceLogitsProcessor(model, 3.0, ANYWHERE)(ids, scores)
         conditional, unconditional = scores.log_softmax(-1), plain_unconditional(model, ids)
+        conditional[[0, 1], ids[:, -1]] = -torch.inf  # a word does not follow itself
     near = conditional >= conditional.amax(-1, keepdim=True) - WINDOW
     assert torch.equal(guided.isfinite(), near)
     ratio = conditional - unconditional
@@ -78,6 +79,16 @@ def test_inside_a_word_the_plain_model_goes_on():
     assert ids.tolist() == [0, 1, 2, 3]  # best first
     assert guided.isfinite().tolist() == word_starts.tolist()
     assert guided[0] - guided[1] == pytest.approx(4 * (between[0] - between[1]))
+
+
+def test_a_word_does_not_follow_itself_but_its_parts_may():
+    conditional = torch.tensor([0.5, 0.3, 0.2]).log()
+    unconditional = torch.full((3,), 1 / 3).log()
+    for first_may_start, expected in ((True, [False, True, True]), (False, [True, True, True])):
+        word_starts = torch.tensor([first_may_start, True, True])
+        guided, ids = guide(conditional, unconditional, 1.0, torch.tensor([1, 0]), word_starts)
+        finite = torch.zeros(3, dtype=torch.bool).scatter(0, ids, guided.isfinite())
+        assert finite.tolist() == expected
 
 
 def test_the_tokens_that_may_begin_a_word():
