@@ -131,7 +131,18 @@ class Poster2Plot:
         self._title_prompt = TitlePrompt.of(self.config)
         self.device = checkpoint.device
         word_starts = word_start_mask(self.tokenizer, self.config.decoder.vocab_size)
-        self.engine = Engine(checkpoint.model, precision, word_starts)
+        try:
+            self.engine = Engine(checkpoint.model, precision, word_starts)
+        except ValueError as error:
+            raise CheckpointError(
+                f"The generation config of {self.name!r} cannot be followed: {error}."
+            ) from error
+        if ignored := self.engine.rules.ignored:
+            logger.warning(
+                "%r asks for %s in its generation config, which is left out.",
+                self.name,
+                ", ".join(ignored),
+            )
         self._queue = DecodingQueue(self.engine)
         self._encoder_states: OrderedDict[bytes, Tensor] = OrderedDict()  # LRU
         self._cache_lock = threading.Lock()
@@ -305,7 +316,7 @@ class Poster2Plot:
     def _to_candidate(self, prompt: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         ids = hypothesis.token_ids
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        text = tidy(text, finished=ids[-1] == self.engine.eos_token_id)
+        text = tidy(text, finished=ids[-1] in self.engine.rules.eos_token_ids)
         return Candidate(text, hypothesis.score, ids, tuple(prompt))
 
 
