@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from poster2plot.engine.queue import QueueClosedError
 from poster2plot.engine.word_attention import WordAttention, by_word, patch_grid
-from poster2plot.errors import CheckpointError, DeviceError, SettingsError
+from poster2plot.errors import CheckpointError, DeviceError, QueueFullError, SettingsError
 from poster2plot.images.decoding import read_image, upright_rgb
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
@@ -64,9 +65,15 @@ class PlotRequest:
         """Wait for the candidates, best first.
 
         Raises `TimeoutError` after `timeout` seconds, and `CancelledError` (both of
-        `concurrent.futures`) where the request was cancelled.
+        `concurrent.futures`) where the request was cancelled; `QueueFullError` where `close` ended
+        it.
         """
-        return [self._to_candidate(each) for each in self._request.future.result(timeout)]
+        try:
+            hypotheses = self._request.future.result(timeout)
+        except QueueClosedError:
+            message = "The server is shutting down; try again in a moment."
+            raise QueueFullError(message, retry_after=5) from None
+        return [self._to_candidate(each) for each in hypotheses]
 
     def done(self) -> bool:
         """Whether `result` would return or raise at once."""
@@ -258,6 +265,13 @@ class Poster2Plot:
     def waiting(self) -> int:
         """How many posters wait; those being decoded do not count."""
         return len(self._queue)
+
+    def close(self, seconds: float) -> None:
+        """Take no more posters, end those that wait, and give the others so many seconds.
+
+        Returns when none is left; the requests that were ended raise `QueueFullError`.
+        """
+        self._queue.close(seconds)
 
     def attention(
         self, image: Image.Image | str | Path, candidate: Candidate

@@ -98,7 +98,8 @@ class GenerationRules:
             if not all(type(each) is int and 0 <= each < vocab_size for each in ids):
                 raise ValueError(f"{name} is {value!r}, none of its {vocab_size} tokens")
         if type(config.decoder_start_token_id) is not int:
-            raise ValueError("there is no decoder_start_token_id to begin with")
+            value = config.decoder_start_token_id
+            raise ValueError(f"decoder_start_token_id is {value!r}, not the token to begin with")
         eos = config.eos_token_id
         eos = eos if isinstance(eos, list) else [eos]
         # An end token beyond the vocabulary never comes.
