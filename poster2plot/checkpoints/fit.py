@@ -6,6 +6,7 @@ first poster.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from poster2plot.errors import CheckpointError
@@ -28,6 +29,23 @@ def check_tokenizer(tokenizer: Any, vocab_size: int, name: str) -> None:
         raise CheckpointError(
             f"{name!r} has the tokenizer of another model, with {len(ids)} tokens for its "
             f"{vocab_size}; get its own."
+        )
+
+
+def check_kind(image_processor: Any, stated: object, name: str) -> None:
+    """Raise `CheckpointError` where an image processor is not of the kind that its file states.
+
+    transformers takes that of the encoder where it does not know the kind. The names of a kind have
+    changed: ViTFeatureExtractor, ViTImageProcessor, ViTImageProcessorFast.
+    """
+
+    def kind(text: str) -> str:
+        return re.sub("(?:FeatureExtractor|ImageProcessor)(?:Fast|Pil)?$", "", text)
+
+    if isinstance(stated, str) and kind(stated) != kind(type(image_processor).__name__):
+        raise CheckpointError(
+            f"The ImageProcessor of {name!r} is a {stated[:60]!r}, which is not known here; choose "
+            "another model."
         )
 
 

@@ -170,6 +170,20 @@ def _holds_image_processor(file: Path) -> bool:
         return True  # damaged, which whoever reads it says
 
 
+def image_processor_kind(folder: Path) -> object:
+    """What the files of an image processor state as its kind; None where they state none."""
+    for file in _IMAGE_PROCESSOR:
+        try:
+            settings = json.loads((folder / file).read_text(encoding="utf-8"))
+            settings = settings.get("image_processor", settings)
+            for key in ("image_processor_type", "feature_extractor_type"):
+                if key in settings:
+                    return settings[key]
+        except (OSError, ValueError, AttributeError, TypeError):
+            continue  # what is damaged, reading says
+    return None
+
+
 def _other_models(file: str, repo: str, name: str) -> Path:
     """The cache's folder of the repository that completes the checkpoints of 2021."""
     from huggingface_hub import try_to_load_from_cache

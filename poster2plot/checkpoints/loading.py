@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from poster2plot.bundled_files import BUNDLED_MODEL
 from poster2plot.checkpoints.checksums import check_sums
-from poster2plot.checkpoints.fit import check_image_processor, check_tokenizer
+from poster2plot.checkpoints.fit import check_image_processor, check_kind, check_tokenizer
 from poster2plot.checkpoints.hub import (
     WEIGHTS,
     download,
     image_processor_folder,
+    image_processor_kind,
     shards,
     tokenizer_folder,
 )
@@ -84,6 +85,7 @@ def load_checkpoint(
         image_processor = _read(AutoImageProcessor, image_processor_at, name, config=encoder)
         # Warnings of pictures and ids that do not fit come with the sentence that refuses them.
         check_tokenizer(tokenizer, decoder.vocab_size, name)
+        check_kind(image_processor, image_processor_kind(image_processor_at), name)
         check_image_processor(image_processor, model.encoder, name)
     _fill_special_tokens(model, tokenizer)
     try:

@@ -72,11 +72,11 @@ def looks_like_title(text: str) -> bool:
     """Tell what is meant as an IMDb id or a URL, right or wrong, from the path of a file."""
     text = text.strip()[: MAX_TEXT + 1]
     plain = _plain(text)
-    if _WEB.match(text) or _BARE_ID.fullmatch(plain):
+    if _WEB.match(plain) or _BARE_ID.fullmatch(plain):
         return True
     if _written_digits(plain) and not plain.isdigit():  # which may well be a file's name
         return True
-    host = _BARE_HOST.match(text)
+    host = _BARE_HOST.match(plain)
     return host is not None and _IMDB_HOST.fullmatch(host[0].removeprefix("//")) is not None
 
 
