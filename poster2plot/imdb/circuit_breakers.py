@@ -26,7 +26,7 @@ def make_breakers(names: Iterable[str]) -> dict[str, CircuitBreaker]:
         name: CircuitBreaker(
             fail_max=FAILURES,
             reset_timeout=PAUSE_SECONDS,
-            exclude=[ImageError, _is_of_one_title],
+            exclude=[_is_of_one_title],
             throw_new_error_on_trip=False,
         )
         for name in names
@@ -34,4 +34,7 @@ def make_breakers(names: Iterable[str]) -> dict[str, CircuitBreaker]:
 
 
 def _is_of_one_title(error: BaseException) -> bool:
-    return isinstance(error, FetchError) and not error.of_service
+    """Whether the service answered, and what it said is no use for this title alone."""
+    if isinstance(error, FetchError):
+        return not error.of_service
+    return isinstance(error, ImageError)

@@ -75,7 +75,7 @@ def stock_tokens(folder: Path) -> list[int]:
     image_processor = AutoImageProcessor.from_pretrained(folder)
     end = VOCABULARY - 1
     with torch.inference_mode():
-        [ids] = model.generate(
+        [row] = model.generate(
             pixel_values=image_processor(draw_poster(), return_tensors="pt")["pixel_values"],
             max_length=SETTINGS.max_length,
             num_beams=SETTINGS.num_beams,
@@ -85,7 +85,7 @@ def stock_tokens(folder: Path) -> list[int]:
             decoder_start_token_id=end,
             pad_token_id=end,
         ).tolist()
-    ids = ids[1:]
+    ids: list[int] = row[1:]
     return ids[: ids.index(end) + 1] if end in ids else ids
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import logging
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -49,7 +50,7 @@ def test_a_library_says_where_and_not_what(name: str, caplog: pytest.LogCaptureF
 def test_a_traceback_keeps_its_lines_and_loses_its_messages(caplog: pytest.LogCaptureFixture):
     def fail() -> None:
         try:
-            {}[SECRET]
+            os.environ[SECRET]
         except KeyError as error:
             raise ValueError(f"{SECRET} is no number") from error
 
