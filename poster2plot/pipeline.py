@@ -71,8 +71,7 @@ class PlotRequest:
         try:
             hypotheses = self._request.future.result(timeout)
         except QueueClosedError:
-            message = "The server is shutting down; try again in a moment."
-            raise QueueFullError(message, retry_after=5) from None
+            raise _closed() from None
         return [self._to_candidate(each) for each in hypotheses]
 
     def done(self) -> bool:
@@ -85,7 +84,8 @@ class PlotRequest:
 
     def error(self) -> BaseException | None:
         """What it ended by, of a request that is done and was not cancelled, if not by plots."""
-        return self._request.future.exception(0)
+        error = self._request.future.exception(0)
+        return _closed() if isinstance(error, QueueClosedError) else error
 
     def on_done(self, call: Callable[[], object]) -> None:
         """Call this in another thread when the request is done, or at once where it is already."""
@@ -332,6 +332,10 @@ class Poster2Plot:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         text = tidy(text, finished=ids[-1] in self.engine.rules.eos_token_ids)
         return Candidate(text, hypothesis.score, ids, tuple(prompt))
+
+
+def _closed() -> QueueFullError:
+    return QueueFullError("The server is shutting down; try again in a moment.", retry_after=5)
 
 
 def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:
