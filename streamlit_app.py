@@ -13,7 +13,9 @@ from poster2plot import Poster2PlotError, page
 from poster2plot.page import cached_resources
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api
+from poster2plot.server.private_logs import keep_visitors_out
 from poster2plot.server.request_log import log_to_stderr
+from poster2plot.server.shutdown import drain_on_signals
 
 
 @asynccontextmanager
@@ -24,12 +26,14 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
         with suppress(Poster2PlotError):  # page and API try again and say what is wrong
             cached_resources.desk()
 
+    drain_on_signals(cached_resources.close)
     loading = asyncio.create_task(asyncio.to_thread(load))
     yield {}
     await loading
 
 
 log_to_stderr()
+keep_visitors_out()
 app = st.App(
     Path(page.__file__).with_name("main.py"),
     routes=http_api.routes(cached_resources.desk, cached_resources.finder),

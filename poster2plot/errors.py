@@ -72,7 +72,7 @@ class BusyError(Poster2PlotError):
 
 
 class QueueFullError(BusyError):
-    """Too many posters of all visitors wait."""
+    """Too many posters of all visitors wait, or the server is about to end."""
 
 
 class RateLimitError(BusyError):

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from poster2plot.engine.queue import QueueClosedError
 from poster2plot.engine.word_attention import WordAttention, by_word, patch_grid
-from poster2plot.errors import CheckpointError, DeviceError, SettingsError
+from poster2plot.errors import CheckpointError, DeviceError, QueueFullError, SettingsError
 from poster2plot.images.decoding import read_image, upright_rgb
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
@@ -69,9 +70,14 @@ class PlotRequest:
         """Wait for the candidates, best first.
 
         Raises `TimeoutError` after `timeout` seconds, and `CancelledError` (both of
-        `concurrent.futures`) where the request was cancelled.
+        `concurrent.futures`) where the request was cancelled; `QueueFullError` where `close` ended
+        it.
         """
-        return [self._to_candidate(each) for each in self._request.future.result(timeout)]
+        try:
+            hypotheses = self._request.future.result(timeout)
+        except QueueClosedError:
+            raise _closed() from None
+        return [self._to_candidate(each) for each in hypotheses]
 
     def done(self) -> bool:
         """Whether `result` would return or raise at once."""
@@ -83,7 +89,8 @@ class PlotRequest:
 
     def error(self) -> BaseException | None:
         """What it ended by, of a request that is done and was not cancelled, if not by plots."""
-        return self._request.future.exception(0)
+        error = self._request.future.exception(0)
+        return _closed() if isinstance(error, QueueClosedError) else error
 
     def on_done(self, call: Callable[[], object]) -> None:
         """Call this in another thread when the request is done, or at once where it is already."""
@@ -136,7 +143,18 @@ class Poster2Plot:
         self._title_prompt = TitlePrompt.of(self.config)
         self.device = checkpoint.device
         word_starts = word_start_mask(self.tokenizer, self.config.decoder.vocab_size)
-        self.engine = Engine(checkpoint.model, precision, word_starts)
+        try:
+            self.engine = Engine(checkpoint.model, precision, word_starts)
+        except ValueError as error:
+            raise CheckpointError(
+                f"The generation config of {self.name!r} cannot be followed: {error}."
+            ) from error
+        if ignored := self.engine.rules.ignored:
+            logger.warning(
+                "%r asks for %s in its generation config, which is left out.",
+                self.name,
+                ", ".join(ignored),
+            )
         self._queue = DecodingQueue(self.engine)
         self._encoder_states: OrderedDict[bytes, Tensor] = OrderedDict()  # LRU
         self._cache_lock = threading.Lock()
@@ -254,6 +272,13 @@ class Poster2Plot:
         """How many posters wait; those being decoded do not count."""
         return len(self._queue)
 
+    def close(self, seconds: float) -> None:
+        """Take no more posters, end those that wait, and give the others so many seconds.
+
+        Returns when none is left; the requests that were ended raise `QueueFullError`.
+        """
+        self._queue.close(seconds)
+
     def attention(
         self, image: Image.Image | str | Path, candidate: Candidate
     ) -> list[WordAttention]:
@@ -311,8 +336,12 @@ class Poster2Plot:
     def _to_candidate(self, prompt: Sequence[int], hypothesis: Hypothesis) -> Candidate:
         ids = hypothesis.token_ids
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        text = tidy(text, finished=ids[-1] == self.engine.eos_token_id)
+        text = tidy(text, finished=ids[-1] in self.engine.rules.eos_token_ids)
         return Candidate(text, hypothesis.score, ids, tuple(prompt))
+
+
+def _closed() -> QueueFullError:
+    return QueueFullError("The server is shutting down; try again in a moment.", retry_after=5)
 
 
 def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:

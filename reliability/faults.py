@@ -1,6 +1,7 @@
 """Faults of the machine: `python -m reliability.faults`.
 
 - The server is killed (SIGKILL) while it writes, and started again.
+- The server is told to end (SIGTERM) while it writes and posters wait.
 - The folder of cached posters cannot be made, or cannot be written to because the disk is full.
 - Cached posters are damaged.
 - A batch of posters does not fit into memory.
@@ -10,6 +11,7 @@ Each trial runs in processes of its own and prints a row.
 
 import multiprocessing
 import random
+import re
 import resource
 import signal
 import sys
@@ -17,18 +19,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
 
 from poster2plot import GenerationSettings, Poster2Plot
+from poster2plot.server.shutdown import DRAIN_SECONDS, LEFT_SECONDS
 from support.app_server import serve_app
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
 
 KILLS = 10
+VISITORS = 6  # of a server that is told to end
+PATIENCE = 300  # seconds, on a busy machine
 DAMAGES = 100
 
 
@@ -36,7 +41,14 @@ def main() -> int:
     """Run every trial; the exit status is 1 when one of them lost something."""
     print("| fault | tries | survived | |\n|---|---|---|---|")
     lost = 0
-    trials = (killed, cache_that_cannot_be_made, cache_on_a_full_disk, damaged_cache, little_memory)
+    trials = (
+        killed,
+        terminated,
+        cache_that_cannot_be_made,
+        cache_on_a_full_disk,
+        damaged_cache,
+        little_memory,
+    )
     for trial in trials:
         tries, survived, note = trial()
         lost += tries - survived
@@ -72,6 +84,44 @@ def _ask(url: str, poster: bytes) -> str | None:
         return str(requests.post(f"{url}/api/plot", files=files, timeout=60).json()["plot"])
     except requests.RequestException:
         return None
+
+
+def terminated() -> tuple[int, int, str]:
+    """Tell the server to end: it answers everyone with a plot or a sentence, and ends in time."""
+    poster = encode(draw_poster())
+    long = {"num_beams": "12", "max_length": "128", "min_length": "120"}
+    with serve_posters() as services, serve_app(services) as server:
+        requests.get(f"{server.url}/api/health", timeout=PATIENCE)  # the model is loaded
+        with ThreadPoolExecutor(VISITORS) as pool:
+            asked = [
+                pool.submit(
+                    requests.post,
+                    f"{server.url}/api/plot",
+                    files={"image": poster},
+                    data=long | {"seed": str(i)},  # each a batch of its own
+                    timeout=PATIENCE,
+                )
+                for i in range(VISITORS)
+            ]
+            while _waiting(server.url) < VISITORS - 2:
+                time.sleep(0.01)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(PATIENCE)
+            seconds = time.monotonic() - began
+        answers = [each.result() for each in asked if each.exception() is None]
+    plots = sum(answer.status_code == 200 for answer in answers)
+    told = sum("shutting down" in answer.text for answer in answers)
+    in_time = seconds < DRAIN_SECONDS + LEFT_SECONDS + 1
+    survived = (plots + told) * in_time
+    return VISITORS, survived, f"{plots} plots, {told} told; ended in {seconds:.1f} s"
+
+
+def _waiting(url: str) -> float:
+    """How many posters wait, by the server's metrics."""
+    text = requests.get(f"{url}/metrics", timeout=60).text
+    [value] = re.findall(r"(?m)^poster2plot_waiting\w* ([0-9.]+)$", text)
+    return float(value)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import logging
 import sys
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from support.poster_server import (
     V3_KEY,
     Answer,
     PosterServer,
+    as_json,
     cinemeta,
     html,
     omdb,
@@ -61,6 +63,16 @@ def _picture(size: tuple[int, int] = (60, 90)) -> bytes:
     Image.new("1", size).save(buffer, "PNG")
     return buffer.getvalue()
 
+
+def _words(error: str, status: int = 200) -> Answer:
+    return as_json({"Response": "False", "Error": error}, status)
+
+
+_OTHER = {"meta": {"id": "tt0000007", "name": "Another"}}
+_TWO = {
+    "movie_results": [{"title": "A film", "poster_path": None}],
+    "tv_results": [{"name": "A series", "poster_path": "/poster.jpg"}],
+}
 
 FAULTS: dict[str, dict[str, Callable[[PosterServer], Answer]]] = {
     "slow": {
@@ -101,6 +113,26 @@ FAULTS: dict[str, dict[str, Callable[[PosterServer], Answer]]] = {
         "401": always(Answer(status=401)),
         "500": always(Answer(status=500)),
         "503": always(html(503)),
+    },
+    "beside the point": {
+        "OMDb's limit": always(_words("Request limit reached!")),
+        "OMDb's limit, at 401": always(_words("Request limit reached!", 401)),
+        "OMDb's bad key": always(_words(f"Invalid API key {OMDB_KEY}!")),
+        "OMDb at a loss": always(_words("Error getting data.")),
+        "a wall of HTML": always(html(403)),
+        "a stub": always(as_json({"meta": {"id": ID, "type": "movie"}})),
+        "another title": always(as_json({"Response": "True", "imdbID": "tt0000007"} | _OTHER)),
+        "a film without a poster and a series with one": always(as_json(_TWO)),
+        "an episode": always(as_json({"tv_episode_results": [{"name": "Pilot", "show_id": 7}]})),
+        "522 of a proxy": always(Answer(status=522)),
+        "a byte order mark": always(Answer(b"\xef\xbb\xbf{}")),
+        "deflate without a head": always(
+            Answer(zlib.compress(b"{}", wbits=-15), headers={"Content-Encoding": "deflate"})
+        ),
+        "a deflate bomb": always(
+            Answer(zlib.compress(bytes(100 << 20)), headers={"Content-Encoding": "deflate"})
+        ),
+        "unpacked on the way": always(Answer(b"{}", headers={"Content-Encoding": "gzip"})),
     },
     "nonsense": {
         "HTML": always(html()),

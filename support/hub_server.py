@@ -1,7 +1,7 @@
 """A stand-in for the Hub on localhost, for the real client of huggingface_hub.
 
 It serves files as huggingface.co does, HEAD and GET of `/{owner}/{name}/resolve/{revision}/{file}`,
-and refuses with the same error codes.
+ranges of them too, and refuses with the same error codes.
 """
 
 import hashlib
@@ -22,7 +22,8 @@ class Hub:
 
     `repositories` maps the id of a model to its folder, which is its state at `main` and at every
     commit of 40 digits. `failing` is the status of every answer, `failing_after` the number of
-    requests before each is answered with 500, and `delay` the seconds before an answer.
+    requests before each is answered with 500, and `delay` the seconds before an answer. The next
+    body longer than `hang_up_after` bytes ends there; `ranges` are those that were asked for.
     """
 
     url: str
@@ -31,6 +32,8 @@ class Hub:
     failing: int | None = None
     failing_after: int | None = None
     delay: float = 0
+    hang_up_after: int | None = None
+    ranges: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
 
@@ -86,7 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         data = file.read_bytes()
         headers["ETag"] = f'"{hashlib.sha1(data).hexdigest()}"'
-        self._answer(HTTPStatus.OK, headers, data)
+        asked = self.headers.get("Range")
+        if asked is None:
+            self._answer(HTTPStatus.OK, headers, data)
+            return
+        self.server.hub.ranges.append(asked)
+        begin = int(asked.removeprefix("bytes=").partition("-")[0])
+        headers["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{len(data)}"
+        self._answer(HTTPStatus.PARTIAL_CONTENT, headers, data[begin:])
 
     def _refuse(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
         self._answer(status, {**(headers or {}), "X-Error-Code": code})
@@ -99,7 +109,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        hub = self.server.hub
         if self.command == "GET":
+            if hub.hang_up_after is not None and len(body) > hub.hang_up_after:
+                body, hub.hang_up_after = body[: hub.hang_up_after], None
+                self.close_connection = True
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:

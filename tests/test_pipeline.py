@@ -18,6 +18,7 @@ from poster2plot import (
     read_image,
 )
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from poster2plot.errors import QueueFullError
 from support.drawn_posters import draw_poster
 
 PLAIN = GenerationSettings(guidance=1, max_length=24)
@@ -166,6 +167,17 @@ def test_the_model_recommends_a_guidance(tiny: Poster2Plot, bundled: Poster2Plot
     assert tiny.resolve().guidance == 1
     assert (bundled.resolve().guidance or 0) > 1
     assert bundled.resolve(GenerationSettings(guidance=1)).guidance == 1
+
+
+def test_after_the_close_a_poster_gets_a_sentence(tiny_folder: Path):
+    p2p = Poster2Plot.from_pretrained(tiny_folder, "cpu", precision="fp32")
+    [written] = p2p.submit([draw_poster()], PLAIN)
+    p2p.close(60)
+    assert written.done()
+    [late] = p2p.submit([draw_poster()], PLAIN)
+    assert isinstance(late.error(), QueueFullError)
+    with pytest.raises(QueueFullError, match="shutting down; try again"):
+        late.result(0)
 
 
 def test_importing_the_package_loads_no_torch():

@@ -5,12 +5,26 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from poster2plot.errors import CheckpointError
 
+logger = logging.getLogger(__name__)
+
+# In the order in which transformers takes them: whole or in shards, tensors before pickles.
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_SHARD = re.compile(r"[\w-][\w.-]*\.(?:safetensors|bin)", re.ASCII)
 # The checkpoints of 2021 have no tokenizer and no image processor: they were trained with these.
 # "openai-community/gpt2" is the full name of "gpt2".
 TOKENIZER_REPO = "openai-community/gpt2"
@@ -24,44 +38,97 @@ REVISIONS = {
     IMAGE_PROCESSOR_REPO: "b4569560a39a0f1af58e3ddaf17facf20ab919b0",
 }
 
-_TOKENIZER = ("tokenizer.json", "vocab.json")
-_IMAGE_PROCESSOR = ("preprocessor_config.json",)
-_OTHERS = ("generation_config.json", "tokenizer_config.json", "merges.txt")
+# A tokenizer's vocabulary, one of which every tokenizer has, and what may come with it.
+_TOKENIZER = (
+    "tokenizer.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
+_TOKENIZER_DETAILS = (
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+# transformers 5 writes the second alone where it saves a whole processor.
+_IMAGE_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+_OTHERS = ("generation_config.json", *_TOKENIZER_DETAILS)
 
 
 def download(name: str, revision: str | None) -> Path:
-    """The cache's folder of a Hub model, with the files that loading needs.
+    """The cache's folder of a Hub model, with the files that loading needs and no others.
 
-    Raises `CheckpointError`.
+    File after file, as transformers does, so that the cache also knows which ones there are not;
+    the weights come last, and what is cut off goes on where it was. Raises `CheckpointError`.
     """
-    from huggingface_hub import constants, errors, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    unknown: set[str] = set()  # that the cache says nothing of, while nobody can be asked
 
     def fetch(file: str) -> bool:
         known = try_to_load_from_cache(name, file, revision=commit)
         if known is not None:
             return isinstance(known, str)  # else the cache knows that there is no such file
-        try:
-            hf_hub_download(name, file, revision=commit)
-        except errors.RemoteEntryNotFoundError:
+        if not answers:
+            unknown.add(file)
             return False
-        except errors.LocalEntryNotFoundError:
-            if not constants.is_offline_mode():
-                raise  # a broken connection is no reason to take another model's tokenizer
+        try:
+            # It raises where the connection breaks, which is no reason to do without a file.
+            hf_hub_download(name, file, revision=commit)
+        except RemoteEntryNotFoundError:
             return False
         return True
 
     with _hub_errors(f"The Hub model {name!r}"):
-        folder = _fetch_first(name, "config.json", revision or REVISIONS.get(name)).parent
-        commit = folder.name
-        for file in (*_TOKENIZER, *_IMAGE_PROCESSOR, *_OTHERS):
+        config, answers = _fetch_first(name, "config.json", revision or REVISIONS.get(name))
+        answers = answers and not constants.is_offline_mode()
+        folder, commit = config.parent, config.parent.name
+        parts = (("tokenizer", _TOKENIZER, 2), ("image processor", _IMAGE_PROCESSOR, 1))
+        for part, files, usual in parts:
+            # Has it none of its own, or does the cache only lack it? The usual names tell: those
+            # that are seldom used, no other program may have asked for.
+            there = [fetch(file) for file in files]
+            if not any(there) and unknown.intersection(files[:usual]):
+                raise CheckpointError(
+                    f"The Hub model {name!r} is in the cache without its {part}, and the Hub "
+                    "cannot be asked for it; load it once with a connection."
+                )
+        for file in _OTHERS:
             fetch(file)
-        if not fetch("model.safetensors"):
-            hf_hub_download(name, "pytorch_model.bin", revision=commit)
+        for file in WEIGHTS:
+            if fetch(file):
+                for shard in shards(folder / file, name):
+                    hf_hub_download(name, shard, revision=commit, local_files_only=not answers)
+                return folder
+        # As none is there, this raises what is to be said.
+        hf_hub_download(name, WEIGHTS[0], revision=commit, local_files_only=not answers)
     return folder
 
 
-def _fetch_first(repo: str, file: str, revision: str | None) -> Path:
-    """The cache's copy of a file, downloaded if the Hub answers a first request.
+def shards(weights: Path, name: str) -> list[str]:
+    """The files that an index of sharded weights names; none where `weights` is no index.
+
+    Raises `CheckpointError` for an index that is damaged or names files elsewhere.
+    """
+    if not weights.name.endswith(".index.json"):
+        return []
+    try:
+        named = set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())
+        files = sorted(named)
+        plain = files and all(_SHARD.fullmatch(file) for file in files)
+    except (ValueError, LookupError, AttributeError, TypeError):
+        plain = False
+    if not plain:
+        raise CheckpointError(f"The {weights.name} of {name!r} is damaged; get it again.")
+    return files
+
+
+def _fetch_first(repo: str, file: str, revision: str | None) -> tuple[Path, bool]:
+    """The cache's copy of a file, and whether the Hub answers a first request.
 
     Without that request `hf_hub_download` would try a silent Hub again and again, for minutes.
     """
@@ -74,30 +141,60 @@ def _fetch_first(repo: str, file: str, revision: str | None) -> Path:
         get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except Exception as error:
         answers = isinstance(error, errors.HfHubHTTPError) and error.response.status_code < 500
-    return Path(hf_hub_download(repo, file, revision=revision, local_files_only=not answers))
+    path = hf_hub_download(repo, file, revision=revision, local_files_only=not answers)
+    return Path(path), answers
 
 
 def tokenizer_folder(folder: Path, name: str) -> Path:
     """Where the tokenizer of the checkpoint in `folder` is: there, or in the cache."""
-    return _own_or_cached(folder, _TOKENIZER, TOKENIZER_REPO, name)
+    if any((folder / file).is_file() for file in _TOKENIZER):
+        return folder
+    return _other_models(_TOKENIZER[0], TOKENIZER_REPO, name)
 
 
 def image_processor_folder(folder: Path, name: str) -> Path:
     """Where the image processor of the checkpoint in `folder` is: there, or in the cache."""
-    return _own_or_cached(folder, _IMAGE_PROCESSOR, IMAGE_PROCESSOR_REPO, name)
+    own, whole = (folder / file for file in _IMAGE_PROCESSOR)
+    if own.is_file() or _holds_image_processor(whole):
+        return folder
+    return _other_models(own.name, IMAGE_PROCESSOR_REPO, name)
 
 
-def _own_or_cached(folder: Path, files: tuple[str, ...], repo: str, name: str) -> Path:
-    """`folder` if it holds one of `files`, else the cache's folder with the first of them."""
+def _holds_image_processor(file: Path) -> bool:
+    """Whether the settings of a whole processor are there, and an image processor's in them."""
+    try:
+        return "image_processor" in json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        return False
+    except (ValueError, TypeError):
+        return True  # damaged, which whoever reads it says
+
+
+def image_processor_kind(folder: Path) -> object:
+    """What the files of an image processor state as its kind; None where they state none."""
+    for file in _IMAGE_PROCESSOR:
+        try:
+            settings = json.loads((folder / file).read_text(encoding="utf-8"))
+            settings = settings.get("image_processor", settings)
+            for key in ("image_processor_type", "feature_extractor_type"):
+                if key in settings:
+                    return settings[key]
+        except (OSError, ValueError, AttributeError, TypeError):
+            continue  # what is damaged, reading says
+    return None
+
+
+def _other_models(file: str, repo: str, name: str) -> Path:
+    """The cache's folder of the repository that completes the checkpoints of 2021."""
     from huggingface_hub import try_to_load_from_cache
 
-    if any((folder / file).is_file() for file in files):
-        return folder
-    cached = try_to_load_from_cache(repo, files[0], revision=REVISIONS[repo])
+    logger.info("%r has no %s: that of %s is used", name, file, repo)
+    cached = try_to_load_from_cache(repo, file, revision=REVISIONS[repo])
     if isinstance(cached, str):
         return Path(cached).parent
-    with _hub_errors(f"{repo!r}, the Hub model from which {name!r} takes {files[0]},"):
-        return _fetch_first(repo, files[0], REVISIONS[repo]).parent
+    with _hub_errors(f"{repo!r}, the Hub model from which {name!r} takes {file},"):
+        path, _ = _fetch_first(repo, file, REVISIONS[repo])
+    return path.parent
 
 
 @contextmanager
@@ -121,6 +218,11 @@ def _hub_errors(what: str) -> Iterator[None]:
     )
     try:
         yield
+    except CheckpointError:
+        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = "does not fit on the disk; free some space or let HF_HOME name another disk"
+            raise CheckpointError(f"{what} {full}.") from error
         reason = next(reason for kind, reason in reasons if isinstance(error, kind))
         raise CheckpointError(f"{what} {reason}.") from error

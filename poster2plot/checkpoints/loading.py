@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from poster2plot.bundled_files import BUNDLED_MODEL
 from poster2plot.checkpoints.checksums import check_sums
-from poster2plot.checkpoints.hub import download, image_processor_folder, tokenizer_folder
+from poster2plot.checkpoints.fit import check_image_processor, check_kind, check_tokenizer
+from poster2plot.checkpoints.hub import (
+    WEIGHTS,
+    download,
+    image_processor_folder,
+    image_processor_kind,
+    shards,
+    tokenizer_folder,
+)
 from poster2plot.errors import CheckpointError, DeviceError
 
 if TYPE_CHECKING:
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, VisionEncoderDecoderModel
     from transformers.image_processing_utils import BaseImageProcessor
 
-_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 # transformers keeps its log level and its hook for progress bars in globals. One load at a time may
 # borrow them; each puts them back.
 _transformers_globals = threading.Lock()
@@ -76,7 +83,10 @@ def load_checkpoint(
         encoder, decoder = model.config.encoder, model.config.decoder
         tokenizer = _read(AutoTokenizer, tokenizer_at, name, config=decoder)
         image_processor = _read(AutoImageProcessor, image_processor_at, name, config=encoder)
-    _check_fit(encoder, decoder, tokenizer, image_processor, name)
+        # Warnings of pictures and ids that do not fit come with the sentence that refuses them.
+        check_tokenizer(tokenizer, decoder.vocab_size, name)
+        check_kind(image_processor, image_processor_kind(image_processor_at), name)
+        check_image_processor(image_processor, model.encoder, name)
     _fill_special_tokens(model, tokenizer)
     try:
         model.to(target)
@@ -135,9 +145,23 @@ def _check_files(folder: Path, name: str) -> None:
         raise CheckpointError(
             f"{name!r} is not a VisionEncoderDecoderModel with GPT-2 as decoder; choose another."
         )
-    if not any(True for pattern in _WEIGHTS for _ in folder.glob(pattern)):
+    generation = folder / "generation_config.json"
+    try:
+        if generation.is_file() and not isinstance(json.loads(generation.read_bytes()), dict):
+            raise ValueError
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The {generation.name} of {name!r} is damaged; get it again."
+        ) from error
+    weights = next((folder / file for file in WEIGHTS if (folder / file).is_file()), None)
+    if weights is None:
         raise CheckpointError(
             f"{name!r} has no weights (model.safetensors or pytorch_model.bin); get them again."
+        )
+    missing = [file for file in shards(weights, name) if not (folder / file).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{name!r} lacks {missing[0]!r}, which its {weights.name} names; get a complete copy."
         )
 
 
@@ -161,11 +185,17 @@ def _quiet_transformers() -> Iterator[None]:
 def _read(kind: Any, folder: Path, name: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **options)
+    except ImportError as error:
+        part = kind.__name__.removeprefix("Auto")
+        raise CheckpointError(
+            f"The {part} of {name!r} is of a kind that needs another package; choose another "
+            "model, or save it as a tokenizer.json."
+        ) from error
     except Exception as error:
         part = kind.__name__.removeprefix("Auto")
         raise CheckpointError(
-            f"The {part} of {name!r} cannot be read, because its files are damaged or hold more "
-            "than plain data; get it again from a source you trust."
+            f"The {part} of {name!r} cannot be read, because its files are damaged, of an unknown "
+            "kind or hold more than plain data; get it again from a source you trust."
         ) from error
 
 
@@ -189,17 +219,6 @@ def _read_model(folder: Path, name: str) -> Any:
     return model
 
 
-def _check_fit(encoder: Any, decoder: Any, tokenizer: Any, image_processor: Any, name: str) -> None:
-    if len(tokenizer) > decoder.vocab_size:
-        raise CheckpointError(f"{name!r} has the tokenizer of another model; get its own.")
-    crops = getattr(image_processor, "do_center_crop", False)
-    made = dict((image_processor.crop_size if crops else image_processor.size) or {})
-    side = getattr(encoder, "image_size", None)
-    height, width = side if isinstance(side, list | tuple) else (side, side)
-    if side and (made.get("height", height), made.get("width", width)) != (height, width):
-        raise CheckpointError(f"{name!r} has the image processor of another model; get its own.")
-
-
 def _fill_special_tokens(model: Any, tokenizer: Any) -> None:
     """Complete the generation config; GPT-2 begins, ends and pads a text with the same token."""
     own = model.generation_config
@@ -210,7 +229,7 @@ def _fill_special_tokens(model: Any, tokenizer: Any) -> None:
     if own.decoder_start_token_id is None:
         own.decoder_start_token_id = own.bos_token_id
     if own.pad_token_id is None:
-        end = own.eos_token_id
+        end = own.decoder_start_token_id if own.eos_token_id is None else own.eos_token_id
         own.pad_token_id = end[0] if isinstance(end, list) else end
     # The loss of `forward` reads these two from the model's config.
     model.config.decoder_start_token_id = own.decoder_start_token_id

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poster2plot.engine.search import Hypothesis, Prompts, until_eos
+from poster2plot.engine.generation_rules import GenerationRules
+from poster2plot.engine.search import Hypothesis, Prompts
 from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
 
@@ -15,19 +16,21 @@ _NEVER = -1e9  # the score of what must not be chosen, as in transformers
 class BeamSearch:
     """A `Search` as `GenerationMixin._beam_search` of transformers, B posters with K beams each.
 
-    `prompts` begin the hypotheses, `eos_token_id` ends them.
+    `prompts` begin the hypotheses, the end tokens of `rules` end them.
     """
 
-    def __init__(self, prompts: Prompts, settings: GenerationSettings, eos_token_id: int) -> None:
+    def __init__(
+        self, prompts: Prompts, settings: GenerationSettings, rules: GenerationRules
+    ) -> None:
         device, beams = prompts.tokens.device, settings.num_beams
         posters, self._prompt = prompts.tokens.shape
-        self._settings, self._eos_token_id = settings, eos_token_id
-        self._most = settings.max_length - prompts.lengths[:, None]  # (B, 1) tokens to generate
+        self._settings, self._rules = settings, rules
+        self._most = rules.most_tokens(settings, prompts.lengths)[:, None]  # (B, 1)
         self.tokens = prompts.tokens[:, None].expand(-1, beams, -1)
         self._scores = torch.zeros(posters, beams, device=device)
         self._scores[:, 1:] = _NEVER  # all beams are equal at first, and one is enough
         self._finished = torch.full(
-            (posters, beams, self._prompt + settings.max_length), eos_token_id, device=device
+            (posters, beams, self._prompt + settings.max_length), rules.filler, device=device
         )
         self._finished_scores = torch.full((posters, beams), _NEVER, device=device)
         self._is_finished = torch.zeros(posters, beams, dtype=torch.bool, device=device)
@@ -37,12 +40,13 @@ class BeamSearch:
         """Take in log-probabilities and ids (B, K, k); returns the parent beams (B, K)."""
         beams, count = log_probs.shape[1:]
         generated = self.tokens.shape[-1] + 1 - self._prompt
-        # Twice as many as beams: even where all beams end, as many go on.
+        # So many that as many as beams go on, even where each beam could end in every way.
+        most = max(2, 1 + len(self._rules.eos_token_ids)) * beams
         totals = (log_probs + self._scores[..., None]).flatten(1)
-        totals, choices = largest(totals, 2 * beams)
+        totals, choices = largest(totals, min(most, totals.shape[1]))
         parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
         sequences = torch.cat([_rows(self.tokens, parents), chosen[..., None]], dim=-1)
-        ends = (chosen == self._eos_token_id) | (generated >= self._most)
+        ends = self._rules.ends(chosen) | (generated >= self._most)
 
         running = totals + ends * _NEVER
         order = running.topk(beams).indices
@@ -63,7 +67,7 @@ class BeamSearch:
         closed = self._is_finished.all(-1, keepdim=True) & (self._settings.early_stopping is True)
         scores = scores + (closed * _NEVER) + (~self._improvable * _NEVER) + (~ends * _NEVER)
         padded = self._finished.new_full(
-            (*sequences.shape[:2], self._finished.shape[-1]), self._eos_token_id
+            (*sequences.shape[:2], self._finished.shape[-1]), self._rules.filler
         )
         padded[..., : sequences.shape[-1]] = sequences
         scores = torch.cat([self._finished_scores, scores], dim=1)
@@ -103,9 +107,7 @@ class BeamSearch:
         running = float(self._scores[poster, 0]) / generated**self._settings.length_penalty
         if running > score:
             tokens, score = self.tokens[poster, 0], running
-        return Hypothesis(
-            until_eos(self._eos_token_id, tokens[self._generated(poster)].tolist()), score
-        )
+        return Hypothesis(self._rules.until_end(tokens[self._generated(poster)].tolist()), score)
 
     def _generated(self, poster: int) -> slice:
         """Where in a row the tokens are that a poster's prompt is not, and no filling behind."""
@@ -116,7 +118,7 @@ class BeamSearch:
         rows = self._finished[poster, :count, self._generated(poster)].tolist()
         scores = self._finished_scores[poster, :count].tolist()
         return [
-            Hypothesis(until_eos(self._eos_token_id, row), score)
+            Hypothesis(self._rules.until_end(row), score)
             for row, score in zip(rows, scores, strict=True)
         ]
 

@@ -14,6 +14,7 @@ from transformers import VisionEncoderDecoderModel
 from poster2plot.engine.beam_search import BeamSearch
 from poster2plot.engine.cache import select_posters
 from poster2plot.engine.decoder import Decoder
+from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.engine.linear import DTYPES, Precision, precisions, prepack_linears
 from poster2plot.engine.logits_processing import process_logits
 from poster2plot.engine.sampling import Sampling
@@ -26,7 +27,8 @@ class Engine:
 
     It takes the model over, which is of no use afterwards: nothing is in memory twice. `precision`
     is one of `precisions(device)`; the default is the first of them. `word_starts` (vocabulary),
-    boolean, tells guidance which tokens may begin a word; without it all may.
+    boolean, tells guidance which tokens may begin a word; without it all may. `rules` are those of
+    the model's generation config, and raise `ValueError` where it cannot be followed.
     """
 
     def __init__(
@@ -35,8 +37,7 @@ class Engine:
         precision: Precision | None = None,
         word_starts: Tensor | None = None,
     ) -> None:
-        eos = model.generation_config.eos_token_id
-        self.eos_token_id = int(eos[0] if isinstance(eos, list) else eos)
+        self.rules = GenerationRules.of(model.generation_config, model.config.decoder.vocab_size)
         self.decoder_start_token_id = int(model.generation_config.decoder_start_token_id)
         if word_starts is None:
             word_starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)
@@ -141,7 +142,12 @@ class Decoding:
         kind = BeamSearch if settings.num_beams > 1 and not settings.sample else Sampling
         start = engine.decoder_start_token_id
         given = Prompts.of(prompts or [[start]] * count, decoder.device)
-        self._search: Search = kind(given, settings, engine.eos_token_id)
+        self._search: Search = kind(given, settings, engine.rules)
+        ends = given.lengths + engine.rules.most_tokens(settings, given.lengths)
+        self._processors = [
+            engine.rules.processors(prompt=prompt, longest=end, device=decoder.device)
+            for prompt, end in zip(given.lengths.tolist(), ends.tolist(), strict=True)
+        ]
         self._prompt = given.tokens.shape[1]
         self._guided = settings.guidance not in (None, 1)
         self._cross_attention = decoder.cross_attention_cache(encoder_states)
@@ -178,7 +184,8 @@ class Decoding:
             search.tokens,
             text,
             self._settings,
-            engine.eos_token_id,
+            engine.rules,
+            self._processors,
             engine.word_starts,
         )
         parents = search.advance(*candidates)
@@ -207,6 +214,7 @@ class Decoding:
             self._cross_attention = select_posters(self._cross_attention, index)
             self._cache.select(index)
             self._search.select(index)
+            self._processors = [self._processors[row] for row in rows]
 
 
 def _return_freed_memory() -> None:

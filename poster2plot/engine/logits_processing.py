@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from transformers import LogitsProcessorList
 
+from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.engine.guidance import guide
 from poster2plot.engine.search import PAD
 from poster2plot.settings import GenerationSettings
@@ -15,28 +19,40 @@ def process_logits(
     tokens: Tensor,
     text: Tensor,
     settings: GenerationSettings,
-    eos_token_id: int,
+    rules: GenerationRules,
+    processors: Sequence[LogitsProcessorList],
     word_starts: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities and ids (B, N, k) of what may follow tokens (B, N, length).
 
     `logits` are (B, G, N, V): G is 2 with classifier-free guidance (conditional, unconditional),
     else 1. Whatever must not follow has the log-probability -inf. `text` are the tokens without the
-    title of a prompt, whose words guidance may favour; minimum length and n-gram ban count all, as
-    in `transformers`, and come before guidance. `word_starts` (V), boolean, marks the tokens that
-    may begin a word.
+    title of a prompt, whose words guidance may favour; minimum length, n-gram ban and the
+    `processors` of each poster, by the checkpoint's `rules`, count all, as in `transformers`, and
+    come before guidance. `word_starts` (V), boolean, marks the tokens that may begin a word.
     """
-    log_probs = logits.float().log_softmax(-1)
-    conditional = log_probs[:, 0]
+    logits = logits.float()
+    conditional = logits[:, 0]
+    if settings.num_beams > 1 and not settings.sample:
+        conditional = conditional.log_softmax(-1)
     if text.shape[-1] < settings.min_length:
         short = (tokens[:, 0] != PAD).sum(-1) < settings.min_length  # (B,)
-        conditional[short, :, eos_token_id] = -torch.inf
+        conditional[short] = conditional[short].index_fill(
+            -1, rules.end_ids(tokens.device), -torch.inf
+        )
     if settings.no_repeat_ngram_size:
         _ban_repeated_ngrams(conditional, tokens, settings.no_repeat_ngram_size)
+    for row, own in enumerate(processors):
+        if own:
+            written = tokens[row][:, tokens[row, 0] != PAD]
+            conditional[row] = own(written, conditional[row])
     if logits.shape[1] == 1:
+        if rules.config.renormalize_logits:
+            conditional = conditional.log_softmax(-1)
         return conditional, _vocabulary(conditional)
     scale = settings.guidance or 1
-    guided, ids = guide(conditional.log_softmax(-1), log_probs[:, 1], scale, text, word_starts)
+    unconditional = logits[:, 1].log_softmax(-1)
+    guided, ids = guide(conditional.log_softmax(-1), unconditional, scale, text, word_starts)
     if settings.sample:
         # What is drawn depends on the order and number of the candidates, and these on the others
         # that are decoded.

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ LARGEST_BATCH = 16  # posters; more gain little and make those that come next wa
 _BATCHING_DELAY = (
     0.002  # seconds, for those who ask at the same moment, or again as soon as answered
 )
+
+
+class QueueClosedError(Exception):
+    """The queue was closed before a request was done."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,7 @@ class DecodingQueue:
     """Decodes requests in fair order, together with those that wait and ask alike.
 
     Every visitor's first poster comes before anybody's second, and among those the visitor who was
-    served longest ago.
+    served longest ago. Whatever goes wrong, each future gets an outcome.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -62,6 +67,8 @@ class DecodingQueue:
         self._workers = 0  # that run
         self._busy = 0  # of them with a batch
         self._waiting: list[DecodingRequest] = []
+        self._decoding: list[DecodingRequest] = []
+        self._closed = False
         self._batches = 0
         self._served: dict[str, int] = {}  # the last batch of each visitor who waits for another
         self._lock = threading.Lock()
@@ -72,15 +79,47 @@ class DecodingQueue:
             return len(self._round_robin())
 
     def submit(self, requests: Sequence[DecodingRequest]) -> None:
-        """Queue requests; their futures get the hypotheses or the error."""
+        """Queue requests; their futures get the hypotheses or the error.
+
+        Raises `RuntimeError` where the system has no thread for them.
+        """
         with self._lock:
-            self._waiting += requests
-            while self._workers < min(
-                self._engine.max_concurrent_decodings, self._busy + len(self._waiting)
-            ):
+            closed = self._closed
+            if not closed:
+                self._waiting += requests
+                self._start_workers(requests)
+        for each in requests if closed else ():
+            _settle(each.future, QueueClosedError())
+
+    def _start_workers(self, requests: Sequence[DecodingRequest]) -> None:
+        """As many as there is something to do for. The lock must be held."""
+        while self._workers < min(
+            self._engine.max_concurrent_decodings, self._busy + len(self._waiting)
+        ):
+            try:
                 # Not a daemon: PyTorch aborts a process that ends while one is in its code.
                 threading.Thread(target=self._work, name="decoding").start()
-                self._workers += 1
+            except RuntimeError:
+                if self._workers:
+                    return  # they do it all, one after the other
+                self._waiting = [each for each in self._waiting if each not in requests]
+                raise
+            self._workers += 1
+
+    def close(self, seconds: float) -> None:
+        """Take no more requests and end those that wait; return when no other is left.
+
+        Those being decoded have so many seconds. Whatever was ended has a `QueueClosedError`.
+        """
+        with self._lock:
+            self._closed = True
+            waiting, self._waiting = self._waiting, []
+            decoding = [*self._decoding]
+        for each in waiting:
+            _settle(each.future, QueueClosedError())
+        wait_for([each.future for each in decoding], seconds)
+        for each in decoding:
+            _settle(each.future, QueueClosedError())
 
     def ahead(self, request: DecodingRequest) -> int:
         """How many requests come before this one; 0 also when it does not wait any more."""
@@ -89,13 +128,27 @@ class DecodingQueue:
         return order.index(request) if request in order else 0
 
     def _work(self) -> None:
-        while True:
-            time.sleep(_BATCHING_DELAY)
-            if not (batch := self._next_batch()):
-                return
-            self._decode(batch)
+        try:
+            while True:
+                time.sleep(_BATCHING_DELAY)
+                if not (batch := self._next_batch()):
+                    return
+                try:
+                    self._decode(batch)
+                except BaseException as error:  # of a future's callback, say
+                    for each in batch:
+                        _settle(each.future, error)
+                finally:
+                    with self._lock:
+                        self._busy -= 1
+                        self._decoding = [each for each in self._decoding if each not in batch]
+        except BaseException as error:
+            # The worker ends, and without another one nobody would be served.
             with self._lock:
-                self._busy -= 1
+                self._workers -= 1
+                waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                _settle(each.future, error)
 
     def _round_robin(self) -> list[DecodingRequest]:
         """What waits, in the order it is to be served. The lock must be held."""
@@ -133,6 +186,7 @@ class DecodingQueue:
             self._waiting = [each for each in self._waiting if each in order and each not in batch]
             self._batches += 1
             self._busy += 1
+            self._decoding += batch
             self._served |= dict.fromkeys(taken, self._batches)
             here = {each.visitor for each in self._waiting}
             self._served = {who: when for who, when in self._served.items() if who in here}
@@ -147,7 +201,7 @@ class DecodingQueue:
                 with self._engine.threads(exclusive=self._busy == 1):
                     encoder_states.append(request.encode())
                 encoded.append(request)
-            except Exception as error:
+            except BaseException as error:
                 _settle(request.future, error)
             request.seconds["encode"] = time.perf_counter() - started
         if not encoded:
@@ -155,7 +209,7 @@ class DecodingQueue:
         try:
             self._run(encoded, encoder_states)
             return
-        except Exception as error:
+        except BaseException as error:
             if len(encoded) == 1:
                 _settle(encoded[0].future, error)
                 return
@@ -188,16 +242,23 @@ class DecodingQueue:
             for poster in [*decoding.hypotheses]:
                 requests[poster].seconds["decode"] = time.perf_counter() - started
                 _settle(requests[poster].future, decoding.hypotheses.pop(poster))
-            gone = [poster for poster in decoding.running if requests[poster].future.cancelled()]
+            gone = [poster for poster in decoding.running if requests[poster].future.done()]
             if gone:
                 decoding.drop(gone)
 
 
-def _settle(future: Future[list[Hypothesis]], outcome: list[Hypothesis] | Exception) -> None:
-    """Set hypotheses or an error, unless the request has been cancelled meanwhile."""
+def _settle(future: Future[list[Hypothesis]], outcome: list[Hypothesis] | BaseException) -> None:
+    """Set hypotheses or an error, unless the request has been ended meanwhile.
+
+    What would end the thread that waits, such as `SystemExit`, comes as a `RuntimeError`.
+    """
     try:
         if isinstance(outcome, Exception):
             future.set_exception(outcome)
+        elif isinstance(outcome, BaseException):
+            ended = RuntimeError(f"decoding ended by {type(outcome).__name__}")
+            ended.__cause__ = outcome
+            future.set_exception(ended)
         else:
             future.set_result(outcome)
     except InvalidStateError:

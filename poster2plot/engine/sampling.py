@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poster2plot.engine.search import Hypothesis, Prompts, until_eos
+from poster2plot.engine.generation_rules import GenerationRules
+from poster2plot.engine.search import Hypothesis, Prompts
 from poster2plot.settings import GenerationSettings
 
 
@@ -18,11 +19,14 @@ class Sampling:
     Each poster draws from a generator of its own, so that its plots do not depend on the others.
     """
 
-    def __init__(self, prompts: Prompts, settings: GenerationSettings, eos_token_id: int) -> None:
+    def __init__(
+        self, prompts: Prompts, settings: GenerationSettings, rules: GenerationRules
+    ) -> None:
         device, rows = prompts.tokens.device, settings.num_candidates
         posters, self._prompt = prompts.tokens.shape
-        self._settings, self._eos_token_id = settings, eos_token_id
-        self._most = settings.max_length - prompts.lengths  # (B,) tokens to generate
+        self._settings, self._rules = settings, rules
+        self._warpers = rules.warpers(settings, device)
+        self._most = rules.most_tokens(settings, prompts.lengths)  # (B,)
         self.tokens = prompts.tokens[:, None].expand(-1, rows, -1)
         self._sums = torch.zeros(posters, rows, device=device)
         self._counts = torch.zeros(posters, rows, dtype=torch.long, device=device)
@@ -34,7 +38,8 @@ class Sampling:
     def advance(self, log_probs: Tensor, ids: Tensor) -> None:
         """Take in log-probabilities and ids (B, N, k); each row goes on."""
         if self._settings.sample:
-            log_probs = _warp(log_probs, self._settings)
+            rows = log_probs.flatten(0, 1)
+            log_probs = self._warpers(self.tokens.flatten(0, 1), rows).view_as(log_probs)
             places = torch.stack(
                 [
                     rows.softmax(-1).multinomial(1, generator=generator)
@@ -47,9 +52,9 @@ class Sampling:
         chosen = ids.gather(-1, places)[..., 0]
         self._sums += picked.where(~self._finished, 0)
         self._counts += ~self._finished
-        chosen = chosen.where(~self._finished, self._eos_token_id)
+        chosen = chosen.where(~self._finished, self._rules.filler)
         self.tokens = torch.cat([self.tokens, chosen[..., None]], dim=-1)
-        self._finished |= chosen == self._eos_token_id
+        self._finished |= self._rules.ends(chosen)
 
     def finished(self) -> Tensor:
         at_most = self.tokens.shape[-1] - self._prompt >= self._most
@@ -68,18 +73,7 @@ class Sampling:
         scores = (self._sums[poster] / self._counts[poster]).tolist()
         rows = self.tokens[poster, :, self._prompt :].tolist()
         hypotheses = [
-            Hypothesis(until_eos(self._eos_token_id, row), score)
+            Hypothesis(self._rules.until_end(row), score)
             for row, score in zip(rows, scores, strict=True)
         ]
         return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
-
-
-def _warp(log_probs: Tensor, settings: GenerationSettings) -> Tensor:
-    """Log-probabilities (B, N, k) divided by the temperature, -inf outside of the top-p nucleus."""
-    log_probs = log_probs / settings.temperature
-    if settings.top_p < 1:
-        ascending, order = log_probs.sort(-1)
-        unlikely = ascending.softmax(-1).cumsum(-1) <= 1 - settings.top_p
-        unlikely[..., -1] = False
-        log_probs = log_probs.masked_fill(unlikely.scatter(-1, order, unlikely), -torch.inf)
-    return log_probs

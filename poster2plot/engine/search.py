@@ -74,10 +74,3 @@ class Search(Protocol):
 
     def hypotheses(self, poster: int) -> list[Hypothesis]:
         """The `num_candidates` hypotheses of a finished poster, best first."""
-
-
-def until_eos(eos_token_id: int, token_ids: list[int]) -> tuple[int, ...]:
-    """The token ids up to the first end token, with it; all where there is none."""
-    if eos_token_id in token_ids:
-        token_ids = token_ids[: token_ids.index(eos_token_id) + 1]
-    return tuple(token_ids)

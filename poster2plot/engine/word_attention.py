@@ -58,5 +58,7 @@ def patch_grid(encoder: PretrainedConfig, height: int, width: int) -> tuple[int,
     """
     patch: Any = encoder.patch_size
     high, wide = (patch, patch) if isinstance(patch, int) else patch
-    merged = 2 ** (len(getattr(encoder, "depths", [0])) - 1)
-    return height // (high * merged), width // (wide * merged)
+    rows, columns = -(-height // high), -(-width // wide)  # Swin fills up what is left over
+    for _ in getattr(encoder, "depths", [0])[1:]:
+        rows, columns = -(-rows // 2), -(-columns // 2)
+    return rows, columns

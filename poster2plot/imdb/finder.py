@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from poster2plot.images.decoding import read_image
 from poster2plot.imdb.circuit_breakers import make_breakers
 from poster2plot.imdb.http_client import FetchError
 from poster2plot.imdb.ids import parse_title_id
+from poster2plot.imdb.keys import clean_key, plain_value
 from poster2plot.imdb.poster import Poster
 from poster2plot.imdb.poster_cache import PosterCache
 from poster2plot.imdb.services import PosterInfo, Services
@@ -32,7 +34,8 @@ class PosterFinder:
 
     TMDB and OMDb are asked where there is a key for them, then Cinemeta and Metahub, which need
     none, then, only if switched on, IMDb's suggestions: IMDb's terms do not allow scraping.
-    `cache_dir` keeps posters for 30 days; "user" is the user's cache directory, None is no cache.
+    Keys may be as they were pasted (`keys`). `cache_dir` keeps posters for 30 days, and for a day
+    that there is none; "user" is the user's cache directory, None is no cache.
     `services` says how and where the services are asked, `seconds` how long all of them together.
     One that fails several times in a row is left out for a while (`circuit_breakers`).
     """
@@ -49,6 +52,7 @@ class PosterFinder:
     ) -> None:
         self._services, self._seconds = services or Services(), seconds
         self._chain: list[tuple[str, Callable[[Services, str], PosterInfo | None]]] = []
+        tmdb_key, omdb_key = clean_key("TMDB", tmdb_key or ""), clean_key("OMDb", omdb_key or "")
         if tmdb_key:
             self._chain.append(("TMDB", lambda ask, title_id: ask.tmdb(title_id, tmdb_key)))
         if omdb_key:
@@ -79,7 +83,9 @@ class PosterFinder:
         """
 
         def value(name: str) -> str:
-            return str((secrets or {}).get(name, "")).strip() or os.environ.get(name, "").strip()
+            secret = (secrets or {}).get(name)
+            given = "" if secret is None else plain_value(str(secret))
+            return given or plain_value(os.environ.get(name, ""))
 
         cache = value("POSTER2PLOT_CACHE_DIR")
         return cls(
@@ -94,8 +100,11 @@ class PosterFinder:
             seconds=seconds,
         )
 
-    def find(self, title: str) -> Poster:
+    def find(self, title: str, *, refresh: bool = False) -> Poster:
         """Return the poster of an IMDb title, given by its id or any of its URLs.
+
+        `refresh` asks the services also where the cache knows the answer. What it kept for longer
+        than it should is used while services fail, which the attribution then says.
 
         Raises:
             InvalidTitleError: `title` is no IMDb title id or URL.
@@ -103,9 +112,17 @@ class PosterFinder:
             PosterServiceError: every service failed.
         """
         title_id = parse_title_id(title)
-        if self._cache and (cached := self._cache.read(title_id)):
-            logger.info("%s: found in the cache", title_id)
-            return cached
+        names = [name for name, _ in self._chain]
+        if self._cache and not refresh:
+            if cached := self._cache.read(title_id):
+                logger.info("found in the cache")
+                return cached
+            if self._cache.is_without_poster(title_id, names):
+                logger.info("the cache knows of no poster")
+                raise PosterNotFoundError(
+                    f"No service has a poster for {title_id}, as they said within the last day; "
+                    "upload the poster instead."
+                )
         known: PosterInfo | None = None
         failures: list[str] = []
         end = time.monotonic() + self._seconds
@@ -128,7 +145,7 @@ class PosterFinder:
             except CircuitBreakerError:
                 outcome = "is left out for a while, as it kept failing"
                 failures.append(f"{name} {outcome}")
-            logger.info("%s: %s %s", title_id, name, outcome)
+            logger.info("%s %s", name, outcome)  # the title is the visitor's, and in no log
             if info and picture:
                 poster = _poster(title_id, picture, info, known)
                 if self._cache:
@@ -136,6 +153,14 @@ class PosterFinder:
                 return poster
             if info and info.title and known is None:
                 known = info
+        if self._cache and not failures:
+            self._cache.write_without_poster(title_id, names)
+        if self._cache and failures and (old := self._cache.read_expired(title_id)):
+            poster, kept = old
+            logger.warning("found in the cache, where it has expired")
+            since = datetime.fromtimestamp(kept, UTC).date().isoformat()
+            notice = f"As found on {since}; no service has the poster now."
+            return replace(poster, attribution=f"{poster.attribution} {notice}")
         reasons = f" ({', '.join(failures)})" if failures else ""
         if len(failures) < len(self._chain):
             raise PosterNotFoundError(

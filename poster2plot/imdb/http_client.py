@@ -33,16 +33,27 @@ MAX_REDIRECTS = 3
 USER_AGENT = f"poster2plot python-httpcore2/{httpcore2.__version__}"
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # RFC 3986; others are sent in percent-encoding
 _REDIRECTS = {301, 302, 303, 307, 308}
-_TRANSIENT = {429, 500, 502, 503, 504}
+_TRANSIENT = {429, 500, 502, 503, 504, 520, 521, 522, 523, 524}  # from 520 on Cloudflare's own
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _asking: ContextVar[bool] = ContextVar("_asking", default=False)  # in this thread
 
 
 class FetchError(Exception):
-    """A request failed; `reason` completes a sentence that begins with the service's name."""
+    """A request failed; `reason` completes a sentence that begins with the service's name.
 
-    def __init__(self, reason: str, *, transient: bool = False, retry_after: str | None = None):
+    `of_service` tells whether the next request is likely to fail as well.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        transient: bool = False,
+        retry_after: str | None = None,
+        of_service: bool = True,
+    ):
         super().__init__(reason)
+        self.of_service = of_service
         self.reason = reason
         self.transient = transient
         self.retry_after = retry_after
@@ -231,8 +242,9 @@ def _read(response: httpcore2.Response, url: str, max_bytes: int) -> tuple[Respo
     if location is not None:
         return Response(status, content_type, b""), urljoin(url, location)
     chunks: Iterable[bytes] = response.iter_stream()
-    if (header(b"content-encoding") or "").strip().lower() in ("gzip", "x-gzip"):
-        chunks = _unpacked(chunks)
+    encoding = (header(b"content-encoding") or "").strip().lower()
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        chunks = _unpacked(chunks, encoding)
     body = bytearray()
     for chunk in chunks:
         body += chunk
@@ -241,13 +253,21 @@ def _read(response: httpcore2.Response, url: str, max_bytes: int) -> tuple[Respo
     return Response(status, content_type, bytes(body)), None
 
 
-def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Unpack gzip, no more than CHUNK bytes at once, so that a gzip bomb stops at the cap."""
-    unpacker = None
+def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Unpack gzip or deflate, no more than CHUNK bytes at once, so that a bomb stops at the cap.
+
+    What is neither is passed on: some proxies unpack a body and leave the header.
+    """
+    unpacker, form = None, 0
     for packed in chunks:
         while packed:
+            if not form:
+                form = _window_bits(packed, encoding)
+            if form == _PLAIN:
+                yield packed
+                break
             if unpacker is None:
-                unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                unpacker = zlib.decompressobj(form)
             while piece := unpacker.decompress(packed, CHUNK):
                 yield piece
                 packed = unpacker.unconsumed_tail
@@ -256,6 +276,21 @@ def _unpacked(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 unpacker = None
     if unpacker is not None:
         raise ValueError("the end is missing")
+
+
+_PLAIN = -1  # none of zlib's numbers
+
+
+def _window_bits(packed: bytes, encoding: str) -> int:
+    """How zlib is to read what begins so; `_PLAIN` where it is not packed."""
+    if encoding != "deflate":
+        return 16 + zlib.MAX_WBITS if packed[:1] == b"\x1f" else _PLAIN
+    if packed[:1] == b"\x78":
+        return zlib.MAX_WBITS
+    # Some send deflate without zlib's head; JSON, markup and pictures begin otherwise.
+    return (
+        _PLAIN if packed[:1] in (b"{", b"[", b"<", b"\xef", b"\xff", b"\x89") else -zlib.MAX_WBITS
+    )
 
 
 def _failure(error: Exception) -> FetchError:

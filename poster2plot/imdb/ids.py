@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+import unicodedata
+from urllib.parse import unquote, urlsplit
 
 from poster2plot.errors import InvalidTitleError
 
@@ -21,6 +22,13 @@ _KINDS = {
 }
 _ID = re.compile(r"([a-z]{2})([0-9]+)(?![a-z0-9])", re.IGNORECASE | re.ASCII)
 _BARE_ID = re.compile(rf"(?:tt|{'|'.join(_KINDS)})[0-9]{{5,}}", re.IGNORECASE | re.ASCII)
+# What people write around an id: `imdb:tt0133093`, `[imdbid-tt0133093]`, `imdb://title/0133093`.
+_WRITTEN_ID = re.compile(
+    r"(?P<name>imdb(?:[ _-]?id)?[\s:=#_/-]+(?:title/)?)?"
+    r"(?:(?P<tt>tt)[\s:#_-]?)?(?P<digits>[0-9]+)/?",
+    re.IGNORECASE | re.ASCII,
+)
+_AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|"
 _WEB = re.compile(r"https?://", re.IGNORECASE | re.ASCII)
 # A host written without a scheme; it has a dot, and a path, query or nothing after it.
 _BARE_HOST = re.compile(
@@ -32,44 +40,75 @@ _IMDB_HOST = re.compile(r"(?:[a-z0-9-]+\.)*imdb\.com\.?(?::[0-9]*)?", re.IGNOREC
 def parse_title_id(text: str) -> str:
     """Return the canonical id, `tt` and 7 to 10 digits, of an IMDb title id or title URL.
 
+    An id may be written with too many or too few zeros, with brackets or `imdb:` about it, or as
+    its digits alone if they are 7 to 10.
+
     Raises:
         InvalidTitleError: `text` is neither, or is the id or URL of something else.
     """
     text = text.strip()
-    if not text:
-        raise InvalidTitleError(f"The title is empty: {_HINT}.")
     if len(text) > MAX_TEXT:
         raise InvalidTitleError(f"The text is too long to be an IMDb title: {_HINT}.")
+    text = _plain(text)
+    if not text:
+        raise InvalidTitleError(f"The title is empty: {_HINT}.")
     bare = _ID.fullmatch(text)
     if bare:
-        return _title_id(bare, text)
-    for segment in _path_of_imdb_url(text).split("/"):
+        return _title_id(bare[1], bare[2], text)
+    if digits := _written_digits(text):
+        return _title_id("tt", digits, text)
+    before = ""
+    for segment in unquote(_path_of_imdb_url(text)).split("/"):
         found = _ID.match(segment)
         if found:
-            return _title_id(found, text)
+            return _title_id(found[1], found[2], text)
+        if before == "title" and re.fullmatch("[0-9]+", segment, re.ASCII):
+            return _title_id("tt", segment, text)
+        before = segment.lower()
     raise InvalidTitleError(f"{_shown(text)} is not the address of an IMDb title: {_HINT}.")
 
 
 def looks_like_title(text: str) -> bool:
     """Tell what is meant as an IMDb id or a URL, right or wrong, from the path of a file."""
     text = text.strip()[: MAX_TEXT + 1]
-    if _WEB.match(text) or _BARE_ID.fullmatch(text):
+    plain = _plain(text)
+    if _WEB.match(plain) or _BARE_ID.fullmatch(plain):
         return True
-    host = _BARE_HOST.match(text)
+    if _written_digits(plain) and not plain.isdigit():  # which may well be a file's name
+        return True
+    host = _BARE_HOST.match(plain)
     return host is not None and _IMDB_HOST.fullmatch(host[0].removeprefix("//")) is not None
 
 
-def _title_id(found: re.Match[str], text: str) -> str:
-    kind, digits = found[1].lower(), found[2]
+def _plain(text: str) -> str:
+    """The text without invisible characters, and without quotes, brackets and stops about it."""
+    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    text = seen.replace("\xa0", " ").strip(_AROUND)
+    # A percent sign is of no id: a browser wrote its letters or digits in another way.
+    return unquote(text) if "%" in text and "/" not in text else text
+
+
+def _written_digits(text: str) -> str | None:
+    """The digits of an id that is written in one of the ways that people have."""
+    found = _WRITTEN_ID.fullmatch(text)
+    if found is None:
+        return None
+    says_so = found["name"] or found["tt"]
+    return found["digits"] if says_so or 7 <= len(found["digits"]) <= 10 else None
+
+
+def _title_id(kind: str, digits: str, text: str) -> str:
+    """IMDb's form of an id: at least 7 digits, and none of its zeros where there are more."""
+    kind, digits = kind.lower(), digits.lstrip("0")
     if kind in _KINDS:
         raise InvalidTitleError(f"{_shown(text)} is {_KINDS[kind]} on IMDb, not a title: {_HINT}.")
     if kind != "tt":
         raise InvalidTitleError(f"{_shown(text)} is not an IMDb title: {_HINT}.")
-    if not 7 <= len(digits) <= 10:
+    if not 1 <= len(digits) <= 10:
         raise InvalidTitleError(
             f"{_shown(text)} is not an IMDb title id, which is tt and 7 to 10 digits: {_HINT}."
         )
-    return kind + digits
+    return kind + digits.zfill(7)
 
 
 def _path_of_imdb_url(text: str) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from poster2plot.imdb.http_client import Fetcher, FetchError
 
@@ -38,6 +38,17 @@ CINEMETA_NOTICE = "Data from Cinemeta (strem.io)."
 METAHUB_NOTICE = "Poster from Metahub (metahub.space)."
 IMDB_NOTICE = "Data from IMDb (imdb.com)."
 
+# Hosts of IMDb's pictures in the years before, which their answers still name.
+_OLD_PICTURE_HOSTS = {
+    "ia.media-imdb.com",
+    "images-na.ssl-images-amazon.com",
+    "images-eu.ssl-images-amazon.com",
+    "m.media-imdb.com",
+}
+_PICTURE_HOST = "m.media-amazon.com"
+_SAID_CHARS = 80
+# OMDb's words for a title that it does not know.
+_OMDB_UNKNOWN = re.compile("incorrect imdb id|not found|error converting", re.IGNORECASE)
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -80,22 +91,29 @@ class Services:
     def tmdb(self, title_id: str, key: str) -> PosterInfo | None:
         """Ask TMDB with a v3 key (32 characters) or a v4 read access token (a JSON web token)."""
         is_token = key.startswith("eyJ") or len(key) > 40
-        answer = self._json(
-            f"{self.endpoints.tmdb}/find/{title_id}",
-            headers={"Authorization": f"Bearer {key}"} if is_token else {},
-            params={"external_source": "imdb_id"} | ({} if is_token else {"api_key": key}),
-        )
-        found = _objects(answer.get("movie_results")) + _objects(answer.get("tv_results"))
+        asked: dict[str, Any] = {
+            "headers": {"Authorization": f"Bearer {key}"} if is_token else {},
+            "params": {"external_source": "imdb_id"} | ({} if is_token else {"api_key": key}),
+        }
+        answer = self._json(f"{self.endpoints.tmdb}/find/{title_id}", **asked)
+        kinds = ("movie_results", "tv_results", "tv_season_results", "tv_episode_results")
+        found = [entry for kind in kinds for entry in _objects(answer.get(kind))]
         if not found:
             return None
-        path = _text(found[0].get("poster_path"), TITLE_CHARS)
+        # Of several, such as a film and a series of one id, that which has a poster.
+        best = next((each for each in found if _poster_path(each)), found[0])
+        path, show = _poster_path(best), best.get("show_id")
+        if path is None and type(show) is int:
+            # An episode has none of its own, but its series.
+            path = _poster_path(self._json(f"{self.endpoints.tmdb}/tv/{show}", **asked))
+        dates = ("release_date", "first_air_date", "air_date")
         return PosterInfo(
             "TMDB",
             TMDB_NOTICE,
-            self.endpoints.tmdb_pictures + path if path and path.startswith("/") else None,
-            _text(found[0].get("title") or found[0].get("name"), TITLE_CHARS),
-            _year(found[0].get("release_date") or found[0].get("first_air_date")),
-            _text(found[0].get("overview"), SYNOPSIS_CHARS),
+            self.endpoints.tmdb_pictures + path if path else None,
+            _text(best.get("title") or best.get("name"), TITLE_CHARS),
+            next((year for each in dates if (year := _year(best.get(each)))), None),
+            _text(best.get("overview"), SYNOPSIS_CHARS),
         )
 
     def omdb(self, title_id: str, key: str) -> PosterInfo | None:
@@ -103,7 +121,11 @@ class Services:
         params = {"i": title_id, "plot": "short", "apikey": key}
         answer = self._json(self.endpoints.omdb, params=params)
         if answer.get("Response") != "True":
+            said = answer.get("Error")
+            if isinstance(said, str) and not _OMDB_UNKNOWN.search(said):
+                raise FetchError(_in_own_words(said, key))
             return None
+        _check_id(answer.get("imdbID"), title_id)
         return PosterInfo(
             "OMDb",
             OMDB_NOTICE,
@@ -114,13 +136,18 @@ class Services:
         )
 
     def cinemeta(self, title_id: str) -> PosterInfo | None:
-        """Ask Cinemeta, first for a movie, then for a series, as the id does not tell."""
+        """Ask Cinemeta, first for a movie, then for a series, as the id does not tell.
+
+        It may have a stub of the other kind, with little in it but the id.
+        """
+        known = None
         for kind in ("movie", "series"):
             url = f"{self.endpoints.cinemeta}/meta/{kind}/{title_id}.json"
             answer = self._json(url, redirect_hosts=self.endpoints.cinemeta_hosts)
             meta = answer.get("meta")
             if isinstance(meta, dict) and meta:
-                return PosterInfo(
+                _check_id(meta.get("imdb_id") or meta.get("id"), title_id)
+                info = PosterInfo(
                     "Cinemeta",
                     CINEMETA_NOTICE,
                     _picture_url(meta.get("poster")),
@@ -128,7 +155,10 @@ class Services:
                     _year(meta.get("year") or meta.get("releaseInfo")),
                     _text(meta.get("description"), SYNOPSIS_CHARS),
                 )
-        return None
+                if info.picture_url:
+                    return info
+                known = known if known and known.title else info
+        return known
 
     def metahub(self, title_id: str) -> PosterInfo:
         """Name the picture that Metahub has of every title it knows; this asks nothing yet."""
@@ -175,19 +205,53 @@ class Services:
         )
         if answer.status == HTTPStatus.NOT_FOUND:
             return {}
-        if params and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            # OMDb says 401 for both; its "Request limit reached!" is not a matter of the key.
-            limit = b"limit reached" in answer.body.lower()
-            raise FetchError("has reached its daily limit" if limit else "refused the key")
-        if answer.status != HTTPStatus.OK:
-            raise FetchError(f"failed ({answer.status})")
         try:
             value = json.loads(answer.body)
         except (ValueError, RecursionError):
             value = None
+        refused = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        if params and refused and isinstance(value, dict):
+            # OMDb says 401 for whatever it does not do, and what that is in words.
+            said = value.get("Error")
+            keys = [*params.values(), *(headers or {}).values()]
+            raise FetchError(
+                _in_own_words(said, *keys) if isinstance(said, str) else "refused the key"
+            )
+        if refused:
+            # A page of a wall before the service, which knows nothing of keys.
+            raise FetchError(f"does not let this machine in ({answer.status})")
+        if answer.status != HTTPStatus.OK:
+            raise FetchError(f"failed ({answer.status})")
         if not isinstance(value, dict):
             raise FetchError("gave an answer that makes no sense")
         return value
+
+
+def _in_own_words(said: str, *keys: str) -> str:
+    """What OMDb says in place of an answer, without a key that it may quote."""
+    lower = said.lower()
+    if "limit" in lower:
+        return "has reached its daily limit"
+    if "api key" in lower:
+        return "refused the key"
+    text = _text(said, _SAID_CHARS) or ""
+    if not text or any(key in said for key in keys if key):
+        return "gave an answer that makes no sense"
+    return f"says “{text.rstrip('.!')}”"
+
+
+def _check_id(value: object, title_id: str) -> None:
+    """Raise `FetchError` where an answer says that it is of another title.
+
+    IMDb may have merged both, or the service mixes them up; nobody here can tell.
+    """
+    if isinstance(value, str) and re.fullmatch("tt[0-9]{7,10}", value) and value != title_id:
+        raise FetchError(f"answered for {value} instead", of_service=False)
+
+
+def _poster_path(entry: Mapping[str, Any]) -> str | None:
+    path = _text(entry.get("poster_path"), TITLE_CHARS)
+    return path if path and path.startswith("/") else None
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
@@ -218,4 +282,10 @@ def _picture_url(value: object) -> str | None:
     """Return a picture's URL, in the size of 500 pixels across where its name holds the size."""
     if not isinstance(value, str) or not re.match("https?://", value) or len(value) > 2048:
         return None
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return None
+    if parts.netloc.lower() in {*_OLD_PICTURE_HOSTS, _PICTURE_HOST}:
+        value = urlunsplit(("https", _PICTURE_HOST, *parts[2:]))
     return re.sub(r"\._V1_[^/]*\.(jpg|png)$", r"._V1_QL75_UX500_.\1", value)

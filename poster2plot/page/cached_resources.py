@@ -27,6 +27,12 @@ def finder() -> PosterFinder:
         return _finder()
 
 
+def close(seconds: float) -> None:
+    """End what waits for the model, if it is loaded; what it writes now has so many seconds."""
+    if _desk.cache_info().currsize:  # while it is being loaded, nobody waits for plots
+        _desk(os.environ.get("POSTER2PLOT_MODEL")).p2p.close(seconds)
+
+
 @functools.lru_cache(1)
 def _desk(name: str | None) -> PlotService:
     return PlotService(Poster2Plot.from_pretrained(name))

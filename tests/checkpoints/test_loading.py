@@ -60,22 +60,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def online(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """This process talks to the stand-in Hub and has an empty cache."""
-    from huggingface_hub import close_session, constants
-
-    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    hub.requests.clear()
-    yield hub
-    hub.gated, hub.failing, hub.failing_after, hub.delay = set(), None, None, 0
-    close_session()
-
-
-@pytest.fixture
 def new(tmp_path: Path) -> Path:
     return save_tiny_model(tmp_path / "model")
 

@@ -7,6 +7,7 @@ import torch
 
 from poster2plot import GenerationSettings
 from poster2plot.engine.beam_search import BeamSearch
+from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.engine.search import Prompts
 
 END = 2
@@ -28,7 +29,7 @@ def test_a_search_is_finished_when_no_beam_can_beat_what_ended(
     settings = GenerationSettings(
         num_beams=2, max_length=8, length_penalty=1.0, early_stopping=early_stopping
     )
-    search = BeamSearch(Prompts.of([[END]], torch.device("cpu")), settings, END)
+    search = BeamSearch(Prompts.of([[END]], torch.device("cpu")), settings, GenerationRules((END,)))
     ids = torch.arange(3).expand(1, 2, 3)
     far = [-90.0, -90.0, -90.0]
     search.advance(torch.tensor([[[-0.5, -90.0, -0.1], far]]), ids)  # a plot of -0.1

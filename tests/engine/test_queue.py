@@ -11,8 +11,14 @@ import torch
 
 from poster2plot import GenerationSettings
 from poster2plot.engine import quantization
+from poster2plot.engine import queue as engine_queue
 from poster2plot.engine.engine import Engine
-from poster2plot.engine.queue import LARGEST_BATCH, DecodingQueue, DecodingRequest
+from poster2plot.engine.queue import (
+    LARGEST_BATCH,
+    DecodingQueue,
+    DecodingRequest,
+    QueueClosedError,
+)
 from support.toy_model import tiny_model
 
 SHORT = GenerationSettings(max_length=12)
@@ -39,6 +45,9 @@ def encoder_states(engine: Engine, seed: int) -> torch.Tensor:
 
 def request(engine: Engine, seed: int, settings=SHORT, on_step=None, visitor="") -> DecodingRequest:
     return DecodingRequest(lambda: encoder_states(engine, seed), settings, on_step, visitor)
+
+
+decoding = request  # where pytest's own fixture has that name
 
 
 def tokens(plots) -> list[tuple[int, ...]]:
@@ -190,6 +199,105 @@ def test_a_failing_request_harms_no_other(engine: Engine, failing: DecodingReque
         assert tokens(other.future.result(PATIENCE)) == alone(engine, seed)
     with pytest.raises(ArithmeticError, match="broken"):
         failing.future.result(PATIENCE)
+
+
+def ends_the_thread(*_):
+    raise SystemExit("as some library may")
+
+
+@pytest.mark.parametrize("kind", ["engine", "wide_engine"])
+@pytest.mark.parametrize("where", ["encode", "step", "callback"])
+def test_what_ends_a_worker_leaves_nobody_waiting(
+    request: pytest.FixtureRequest, kind: str, where: str
+):
+    """A `BaseException`, which no handler of errors sees, such as a panic of a Rust library."""
+    some_engine = request.getfixturevalue(kind)
+    queue = DecodingQueue(some_engine)
+    failing = DecodingRequest(
+        ends_the_thread if where == "encode" else lambda: encoder_states(some_engine, 3),
+        SHORT,
+        ends_the_thread if where == "step" else None,
+    )
+    if where == "callback":
+        failing.future.add_done_callback(ends_the_thread)
+    others = [decoding(some_engine, seed) for seed in (1, 2)]
+    queue.submit([others[0], failing, others[1]])
+    for seed, other in zip((1, 2), others, strict=True):
+        assert tokens(other.future.result(PATIENCE)) == alone(some_engine, seed)
+    if where != "callback":
+        with pytest.raises(RuntimeError, match="decoding ended by SystemExit"):
+            failing.future.result(PATIENCE)
+    # And those who come later are served.
+    later = decoding(some_engine, 4)
+    queue.submit([later])
+    assert tokens(later.future.result(PATIENCE)) == alone(some_engine, 4)
+
+
+def test_a_worker_that_cannot_go_on_ends_those_who_wait(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    queue = DecodingQueue(engine)
+    gate = hold(engine, queue)
+    waiting = [decoding(engine, seed) for seed in (1, 2)]
+    queue.submit(waiting)
+    monkeypatch.setattr(engine_queue, "Counter", ends_the_thread)
+    gate.open()
+    for each in waiting:
+        with pytest.raises(RuntimeError, match="SystemExit"):
+            each.future.result(PATIENCE)
+    monkeypatch.undo()
+    later = decoding(engine, 4)
+    queue.submit([later])
+    assert tokens(later.future.result(PATIENCE)) == alone(engine, 4)
+
+
+def test_without_a_thread_for_it_a_request_is_refused_and_not_kept(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    def none_left(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    queue = DecodingQueue(engine)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError, match="new thread"):
+            queue.submit([decoding(engine, 1)])
+    assert len(queue) == 0
+    later = decoding(engine, 2)
+    queue.submit([later])
+    assert tokens(later.future.result(PATIENCE)) == alone(engine, 2)
+
+
+def test_a_closed_queue_ends_who_waits_and_lets_the_others_finish(engine: Engine):
+    queue = DecodingQueue(engine)
+    gate = hold(engine, queue)
+    [running] = queue._decoding
+    waiting = [decoding(engine, seed) for seed in (1, 2)]
+    queue.submit(waiting)
+    closing = threading.Thread(target=queue.close, args=(PATIENCE,))
+    closing.start()
+    for each in waiting:
+        with pytest.raises(QueueClosedError):
+            each.future.result(PATIENCE)
+    assert not running.future.done()
+    gate.open()
+    assert tokens(running.future.result(PATIENCE)) == alone(engine, 99)
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
+    late = decoding(engine, 3)
+    queue.submit([late])
+    with pytest.raises(QueueClosedError):
+        late.future.result(PATIENCE)
+
+
+def test_a_closed_queue_does_not_wait_longer_than_it_may(engine: Engine):
+    queue = DecodingQueue(engine)
+    gate = hold(engine, queue)
+    [running] = queue._decoding
+    queue.close(0.05)
+    with pytest.raises(QueueClosedError):
+        running.future.result(0)
+    gate.open()
 
 
 def test_visitors_take_turns(engine: Engine):

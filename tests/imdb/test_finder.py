@@ -190,10 +190,23 @@ def test_each_outcome_is_logged(server: PosterServer, caplog: pytest.LogCaptureF
     server.answers |= {TMDB: html(), METAHUB: Answer(POSTER)}
     server.finder(tmdb_key=V3_KEY).find(ID)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{ID}: TMDB gave an answer that makes no sense",
-        f"{ID}: Cinemeta has no poster",
-        f"{ID}: Metahub has the poster",
+        "TMDB gave an answer that makes no sense",
+        "Cinemeta has no poster",
+        "Metahub has the poster",
     ]
+
+
+def test_the_title_is_in_no_log(
+    server: PosterServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answers |= {TMDB: html(), MOVIE: Answer(status=503), METAHUB: Answer(POSTER)}
+    finder = server.finder(tmdb_key=V3_KEY, cache_dir=tmp_path)
+    for _ in range(2):
+        finder.find(ID)
+    assert caplog.records
+    assert ID not in caplog.text
+    assert ID.removeprefix("tt") not in caplog.text
 
 
 def test_imdb_is_asked_last_and_only_if_switched_on(server: PosterServer) -> None:

@@ -189,7 +189,7 @@ def test_gzip_is_unpacked_and_a_bomb_is_not(server: PosterServer) -> None:
     assert fail(server) == "could not be asked or gave a broken answer"
     server.answers["/x"] = Answer(gzip.compress(bytes(50_000_000)), headers=packed)
     assert fail(server, max_bytes=100_000) == "sent more than 100,000 bytes"
-    server.answers["/x"] = Answer(b"not gzip", headers=packed)
+    server.answers["/x"] = Answer(b"\x1f not gzip", headers=packed)
     assert fail(server) == "could not be asked or gave a broken answer"
 
 
@@ -300,7 +300,7 @@ def test_netrc_is_not_read_and_a_proxy_is_used(
         Answer(hang_up=True),
         Answer(b"half", headers={"Content-Length": "8"}),
         Answer(b"x" * 2000),
-        Answer(b"junk", headers={"Content-Encoding": "gzip"}),
+        Answer(b"\x1fjunk", headers={"Content-Encoding": "gzip"}),
         moved("http://["),
         moved(f"http://evil.example/?api_key={KEY}"),
         moved("/x"),

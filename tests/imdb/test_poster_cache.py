@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from poster2plot import PosterFinder, PosterNotFoundError
+from poster2plot import PosterFinder, PosterNotFoundError, PosterServiceError
 from poster2plot.imdb import poster_cache
-from support.poster_server import ID, METAHUB, MOVIE, Answer, PosterServer, cinemeta
+from support.poster_server import (
+    ID,
+    METAHUB,
+    MOVIE,
+    TMDB,
+    V3_KEY,
+    Answer,
+    PosterServer,
+    cinemeta,
+    tmdb,
+)
 from tests.imdb.conftest import POSTER, reason
 
 
@@ -117,6 +127,72 @@ def test_the_cache_drops_what_is_oldest_and_nothing_else(
 
 def test_failures_are_not_cached(server: PosterServer, folder: Path) -> None:
     keeping = server.finder(cache_dir=folder)
+    server.answers[MOVIE] = Answer(status=403)
     reason(keeping, PosterNotFoundError)
     server.answers[METAHUB] = Answer(POSTER)
     assert keeping.find(ID).service == "Metahub"
+
+
+def test_a_title_without_a_poster_is_not_asked_for_again_within_a_day(
+    server: PosterServer, folder: Path
+) -> None:
+    keeping = server.finder(cache_dir=folder)
+    reason(keeping, PosterNotFoundError)
+    server.requests.clear()
+    server.answers[METAHUB] = Answer(POSTER)
+    assert "within the last day" in reason(keeping, PosterNotFoundError)
+    assert server.requests == []
+    # A service that was not asked then may know more.
+    server.answers[TMDB] = tmdb()
+    assert server.finder(cache_dir=folder, tmdb_key=V3_KEY).find(ID).service == "TMDB"
+    assert [path.name for path in folder.iterdir()] == [f"{ID}.poster"]
+
+
+@pytest.mark.parametrize("how", ["refresh", "a day later", "damaged"])
+def test_a_title_without_a_poster_may_have_one_later(
+    server: PosterServer, folder: Path, how: str
+) -> None:
+    keeping = server.finder(cache_dir=folder)
+    reason(keeping, PosterNotFoundError)
+    server.answers[METAHUB] = Answer(POSTER)
+    entry = folder / f"{ID}.none"
+    if how == "a day later":
+        old = time.time() - poster_cache.WITHOUT_SECONDS - 60
+        os.utime(entry, (old, old))
+    elif how == "damaged":
+        entry.write_bytes(b"[")
+    assert keeping.find(ID, refresh=how == "refresh").service == "Metahub"
+    assert [path.name for path in folder.iterdir()] == [f"{ID}.poster"]
+
+
+def test_a_refresh_asks_for_what_is_cached(server: PosterServer, cached: PosterFinder) -> None:
+    server.answers[MOVIE] = cinemeta(server, name="Anew")
+    assert cached.find(ID, refresh=True).title == "Anew"
+    assert cached.find(ID).title == "Anew"
+
+
+def expire(folder: Path, seconds: float) -> None:
+    old = time.time() - seconds - 60
+    os.utime(folder / f"{ID}.poster", (old, old))
+
+
+def test_what_has_expired_is_used_while_every_service_is_down_and_says_so(
+    server: PosterServer, cached: PosterFinder, folder: Path
+) -> None:
+    expire(folder, poster_cache.CACHE_SECONDS)
+    server.answers = dict.fromkeys([MOVIE, METAHUB], Answer(hang_up=True))
+    poster = cached.find(ID)
+    assert (poster.title, poster.image_bytes) == ("Amélie 愛", POSTER)
+    assert "no service has the poster now" in poster.attribution
+    assert "As found on 20" in poster.attribution
+    expire(folder, poster_cache.EXPIRED_SECONDS)
+    reason(cached, PosterServiceError)
+
+
+def test_a_poster_that_is_gone_is_forgotten(
+    server: PosterServer, cached: PosterFinder, folder: Path
+) -> None:
+    expire(folder, poster_cache.CACHE_SECONDS)
+    server.answers.clear()
+    reason(cached, PosterNotFoundError)
+    assert [path.name for path in folder.iterdir()] == [f"{ID}.none"]

@@ -1,10 +1,13 @@
+import gzip
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from poster2plot.imdb.http_client import FetchError
-from poster2plot.imdb.services import OMDB_NOTICE, TMDB_NOTICE, PosterInfo
+from poster2plot.imdb.services import OMDB_NOTICE, TMDB_NOTICE, Endpoints, PosterInfo
 from support.poster_server import (
     ID,
     IMDB,
@@ -98,6 +101,130 @@ def test_pictures_of_amazon_are_asked_for_in_a_small_size(server: PosterServer) 
         info = server.services().omdb(ID, OMDB_KEY)
         assert info is not None
         assert info.picture_url == "https://m.media-amazon.com/images/M/a@._V1_QL75_UX500_.jpg"
+
+
+OLD = "http://ia.media-imdb.com/images/M/a@._V1_SX300.jpg"
+
+
+@pytest.mark.parametrize("host", ["ia.media-imdb.com", "images-na.ssl-images-amazon.com"])
+def test_old_hosts_of_pictures_are_asked_by_their_new_name(server: PosterServer, host: str) -> None:
+    server.answers[OMDB] = omdb(server, Poster=OLD.replace("ia.media-imdb.com", host))
+    info = server.services().omdb(ID, OMDB_KEY)
+    assert info is not None
+    assert info.picture_url == "https://m.media-amazon.com/images/M/a@._V1_QL75_UX500_.jpg"
+    assert "m.media-amazon.com" in Endpoints().picture_hosts
+
+
+FILM = {"title": "A Film", "release_date": "2001-01-01", "poster_path": None}
+SERIES_ENTRY = {"name": "A Series", "first_air_date": "2002-01-01", "poster_path": "/poster.jpg"}
+EPISODE = {"name": "An Episode", "air_date": "2003-01-01", "still_path": "/s.jpg", "show_id": 42}
+
+
+@pytest.mark.parametrize(
+    ("found", "title", "year"),
+    [
+        ({"movie_results": [FILM], "tv_results": [SERIES_ENTRY]}, "A Series", 2002),
+        ({"movie_results": [FILM, FILM | {"poster_path": "/poster.jpg"}]}, "A Film", 2001),
+        ({"tv_season_results": [SERIES_ENTRY | {"name": "Season 1"}]}, "Season 1", 2002),
+        ({"tv_episode_results": [EPISODE]}, "An Episode", 2003),
+    ],
+)
+def test_the_first_of_tmdbs_answers_with_a_poster_wins(
+    server: PosterServer, found: dict[str, Any], title: str, year: int
+) -> None:
+    server.answers |= {TMDB: as_json(found), "/tmdb/tv/42": as_json(SERIES_ENTRY)}
+    info = server.services().tmdb(ID, V3_KEY)
+    assert info is not None
+    assert (info.picture_url, info.title, info.year) == (server.url + PICTURE, title, year)
+
+
+def test_an_episode_of_a_series_without_a_poster_has_none(server: PosterServer) -> None:
+    server.answers[TMDB] = as_json({"tv_episode_results": [EPISODE]})
+    info = server.services().tmdb(ID, V3_KEY)
+    assert info is not None
+    assert (info.picture_url, info.title) == (None, "An Episode")
+
+
+@pytest.mark.parametrize("stub", [{"poster": None}, {"poster": None, "name": None}, {"poster": ""}])
+def test_a_stub_of_cinemeta_does_not_hide_the_series(
+    server: PosterServer, stub: dict[str, Any]
+) -> None:
+    server.answers |= {MOVIE: cinemeta(server, **stub), SERIES: cinemeta(server, name="Dark")}
+    info = server.services().cinemeta(ID)
+    assert info is not None
+    assert (info.title, info.picture_url) == ("Dark", server.url + PICTURE)
+
+
+def test_an_answer_for_another_title_is_none_of_this(server: PosterServer) -> None:
+    services = server.services()
+    server.answers |= {
+        OMDB: omdb(server, imdbID="tt0000007"),
+        MOVIE: cinemeta(server, id="tt0000007"),
+    }
+    for ask in (lambda: services.omdb(ID, OMDB_KEY), lambda: services.cinemeta(ID)):
+        with pytest.raises(FetchError, match="answered for tt0000007 instead"):
+            ask()
+
+
+@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Request limit reached!", "has reached its daily limit"),
+        ("Invalid API key!", "refused the key"),
+        ("No API key provided.", "refused the key"),
+        ("Error getting data.", "says “Error getting data”"),
+        ("Key deadbeef is odd.", "gave an answer that makes no sense"),
+        ("\u202e \x1b[2J " + "long " * 100, "says “"),
+    ],
+)
+def test_what_omdb_says_is_told_in_its_words(
+    server: PosterServer, status: int, said: str, reason: str
+) -> None:
+    server.answers[OMDB] = as_json({"Response": "False", "Error": said}, status)
+    with pytest.raises(FetchError) as caught:
+        server.services().omdb(ID, OMDB_KEY)
+    assert caught.value.reason.startswith(reason)
+    assert len(caught.value.reason) < 100
+    assert caught.value.reason.isprintable()
+    assert OMDB_KEY not in caught.value.reason
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_wall_before_a_service_is_no_bad_key(server: PosterServer, status: int) -> None:
+    server.answers = dict.fromkeys((TMDB, OMDB, MOVIE), html(status))
+    services = server.services()
+    for ask in (
+        lambda: services.tmdb(ID, V3_KEY),
+        lambda: services.omdb(ID, OMDB_KEY),
+        lambda: services.cinemeta(ID),
+    ):
+        with pytest.raises(FetchError, match=f"does not let this machine in \\({status}\\)"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("encode", "encoding"),
+    [
+        (gzip.compress, "gzip"),
+        (gzip.compress, "X-GZIP"),
+        (zlib.compress, "deflate"),
+        (lambda body: zlib.compress(body, wbits=-15), "deflate"),
+        (lambda body: b"\xef\xbb\xbf" + body, "identity"),
+        (lambda body: gzip.compress(b"\xef\xbb\xbf" + body), "gzip"),
+        (lambda body: body, "gzip"),  # unpacked on the way, and the header left
+        (lambda body: body, "deflate"),
+    ],
+)
+def test_an_answer_may_be_packed_or_marked(
+    server: PosterServer, encode: Callable[[bytes], bytes], encoding: str
+) -> None:
+    answer = cinemeta(server)
+    headers = {"Content-Encoding": encoding}
+    server.answers[MOVIE] = Answer(encode(answer.body), headers=headers)
+    info = server.services().cinemeta(ID)
+    assert info is not None
+    assert info.title == "Inception"
 
 
 ODD: list[Any] = [None, True, 0, 1.5, "", "N/A", [], [[]], [{}], {}, {"x": {}}, [None], ["x"]]

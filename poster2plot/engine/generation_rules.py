@@ -1,0 +1,252 @@
+"""What a checkpoint's generation config asks of decoding, as the stock `generate` follows it.
+
+What `GenerationSettings` has a field for is the user's to say, as a keyword of `generate` comes
+before the config; the config's lengths bound it. All else that changes the tokens is done by the
+logits processors of transformers themselves, in the order in which `generate` applies them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessorList
+from transformers.generation import logits_process as stock
+
+from poster2plot.settings import GenerationSettings
+
+# What changes no token of a plot: how it is computed, and what else `generate` returns.
+_WITHOUT_EFFECT = {
+    "_from_model_config",
+    "transformers_version",
+    "pad_token_id",
+    "use_cache",
+    "cache_implementation",
+    "cache_config",
+    "max_cache_len",
+    "prefill_chunk_size",
+    "low_memory",
+    "compile_config",
+    "disable_compile",
+    "continuous_batching_config",
+    "return_dict_in_generate",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "output_logits",
+}
+_BY_SETTINGS = {
+    "num_beams",
+    "max_length",
+    "num_return_sequences",
+    "length_penalty",
+    "early_stopping",
+    "no_repeat_ngram_size",
+    "do_sample",
+    "temperature",
+    "top_p",
+}
+_FOLLOWED = {
+    "decoder_start_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "max_new_tokens",
+    "min_length",
+    "min_new_tokens",
+    "sequence_bias",
+    "repetition_penalty",
+    "bad_words_ids",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "remove_invalid_values",
+    "exponential_decay_length_penalty",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "renormalize_logits",
+    "top_h",
+    "top_k",
+    "min_p",
+    "typical_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+}
+# Values that ask for nothing, which older versions of transformers wrote out.
+_NEUTRAL = {"encoder_repetition_penalty": 1, "num_beam_groups": 1, "guidance_scale": 1}
+
+
+@dataclass(frozen=True)
+class GenerationRules:
+    """The rules of one checkpoint; `eos_token_ids` may be none, and then no plot ends by itself."""
+
+    eos_token_ids: tuple[int, ...]
+    config: GenerationConfig = field(default_factory=GenerationConfig)
+
+    @classmethod
+    def of(cls, config: GenerationConfig, vocab_size: int) -> GenerationRules:
+        """The rules of a generation config.
+
+        Raises `ValueError` where `generate` could not follow them: a token to begin with or to
+        force is none of the vocabulary, or a value is out of range.
+        """
+        begun = ("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
+        for name in begun:
+            value = getattr(config, name)
+            ids = value if isinstance(value, list) else [] if value is None else [value]
+            if not all(type(each) is int and 0 <= each < vocab_size for each in ids):
+                raise ValueError(f"{name} is {value!r}, none of its {vocab_size} tokens")
+        if type(config.decoder_start_token_id) is not int:
+            value = config.decoder_start_token_id
+            raise ValueError(f"decoder_start_token_id is {value!r}, not the token to begin with")
+        eos = config.eos_token_id
+        eos = eos if isinstance(eos, list) else [eos]
+        # An end token beyond the vocabulary never comes.
+        ends = tuple(each for each in eos if type(each) is int and 0 <= each < vocab_size)
+        rules = cls(ends, config)
+        try:
+            rules._check(vocab_size)
+        except Exception as error:  # of whatever kind a library raises for a value of odd type
+            raise ValueError(" ".join(str(error).split())) from error
+        return rules
+
+    def _check(self, vocab_size: int) -> None:
+        """Let the processors and warpers see a text of one token."""
+        for name in ("max_new_tokens", "min_length", "min_new_tokens"):
+            value = getattr(self.config, name)
+            if value is not None and (type(value) is not int or value < (name[:3] == "max")):
+                raise ValueError(f"{name} cannot be {value!r}")
+        start = torch.tensor([[self.config.decoder_start_token_id]])
+        scores = torch.zeros(1, vocab_size)
+        processors = self.processors(prompt=1, longest=8, device=torch.device("cpu"))
+        if processors:
+            processors(start, scores)
+        self.warpers(GenerationSettings(sample=True), torch.device("cpu"))(start, scores)
+
+    @property
+    def ignored(self) -> list[str]:
+        """The names of what the config asks for beside these rules, sorted."""
+        known = _WITHOUT_EFFECT | _BY_SETTINGS | _FOLLOWED
+        return sorted(
+            name
+            for name, value in self.config.to_dict().items()
+            if name not in known and value and value != _NEUTRAL.get(name)
+        )
+
+    @property
+    def filler(self) -> int:
+        """What stands behind the end of a row, cut off in the end."""
+        return self.eos_token_ids[0] if self.eos_token_ids else 0
+
+    def ends(self, tokens: Tensor) -> Tensor:
+        """Which of these tokens end a text; boolean, of their shape."""
+        return torch.isin(tokens, self.end_ids(tokens.device))
+
+    def end_ids(self, device: torch.device) -> Tensor:
+        """The end tokens, (how many)."""
+        return torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
+
+    def until_end(self, token_ids: list[int]) -> tuple[int, ...]:
+        """The token ids up to the first end token, with it; all where there is none."""
+        for place, token in enumerate(token_ids):
+            if token in self.eos_token_ids:
+                return tuple(token_ids[: place + 1])
+        return tuple(token_ids)
+
+    def most_tokens(self, settings: GenerationSettings, prompts: Tensor) -> Tensor:
+        """How many tokens may follow prompts of these lengths (B); (B)."""
+        most = settings.max_length - prompts
+        new = self.config.max_new_tokens
+        return most if new is None else most.clamp(max=new)
+
+    def processors(self, *, prompt: int, longest: int, device: torch.device) -> LogitsProcessorList:
+        """The processors for texts that begin with `prompt` tokens and have `longest` at most.
+
+        They take in token ids (rows, length) and scores (rows, vocabulary): log-probabilities in
+        beam search, else logits. The list is empty where the config asks for nothing.
+        """
+        config, processors = self.config, LogitsProcessorList()
+        ends = self.end_ids(device)
+
+        def add(value: object, make: Callable[[], Any]) -> None:
+            if value is not None:
+                processors.append(make())
+
+        def least(name: str) -> int | None:
+            return getattr(config, name) if self.eos_token_ids else None
+
+        add(
+            config.sequence_bias,
+            lambda: stock.SequenceBiasLogitsProcessor(config.sequence_bias),
+        )
+        add(
+            None if config.repetition_penalty == 1 else config.repetition_penalty,
+            lambda: stock.RepetitionPenaltyLogitsProcessor(config.repetition_penalty),
+        )
+        add(
+            config.bad_words_ids,
+            lambda: stock.NoBadWordsLogitsProcessor(config.bad_words_ids, ends),
+        )
+        add(
+            # The number of new tokens comes before that of all.
+            least("min_length") if config.min_new_tokens is None else None,
+            lambda: stock.MinLengthLogitsProcessor(config.min_length, ends, str(device)),
+        )
+        add(
+            least("min_new_tokens"),
+            lambda: stock.MinNewTokensLengthLogitsProcessor(
+                prompt, config.min_new_tokens, ends, str(device)
+            ),
+        )
+        add(
+            config.forced_bos_token_id,
+            lambda: stock.ForcedBOSTokenLogitsProcessor(config.forced_bos_token_id),
+        )
+        add(
+            config.forced_eos_token_id,
+            lambda: stock.ForcedEOSTokenLogitsProcessor(
+                longest, config.forced_eos_token_id, str(device)
+            ),
+        )
+        add(config.remove_invalid_values or None, stock.InfNanRemoveLogitsProcessor)
+        add(
+            config.exponential_decay_length_penalty,
+            lambda: stock.ExponentialDecayLengthPenalty(
+                tuple(config.exponential_decay_length_penalty), ends, prompt
+            ),
+        )
+        add(
+            config.suppress_tokens,
+            lambda: stock.SuppressTokensLogitsProcessor(config.suppress_tokens, str(device)),
+        )
+        # A forced first token is none that these may be kept from.
+        first = prompt + (prompt == 1 and config.forced_bos_token_id is not None)
+        add(
+            config.begin_suppress_tokens,
+            lambda: stock.SuppressTokensAtBeginLogitsProcessor(
+                config.begin_suppress_tokens, first, str(device)
+            ),
+        )
+        return processors
+
+    def warpers(self, settings: GenerationSettings, device: torch.device) -> LogitsProcessorList:
+        """What sampling does to scores (rows, vocabulary) before it draws."""
+        config, warpers = self.config, LogitsProcessorList()
+        if settings.temperature != 1:
+            warpers.append(stock.TemperatureLogitsWarper(settings.temperature))
+        if config.top_h is not None:
+            warpers.append(stock.TopHLogitsWarper(config.top_h))
+        if config.top_k:
+            warpers.append(stock.TopKLogitsWarper(config.top_k))
+        if settings.top_p < 1:
+            warpers.append(stock.TopPLogitsWarper(settings.top_p))
+        if config.min_p is not None:
+            warpers.append(stock.MinPLogitsWarper(config.min_p))
+        if config.typical_p is not None and config.typical_p < 1:
+            warpers.append(stock.TypicalLogitsWarper(config.typical_p))
+        if config.epsilon_cutoff is not None and 0 < config.epsilon_cutoff < 1:
+            warpers.append(stock.EpsilonLogitsWarper(config.epsilon_cutoff))
+        if config.eta_cutoff is not None and 0 < config.eta_cutoff < 1:
+            warpers.append(stock.EtaLogitsWarper(config.eta_cutoff, device=str(device)))
+        return warpers
