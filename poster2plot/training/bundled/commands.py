@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from poster2plot.training.dataset import Dataset, Pair
     from poster2plot.training.evaluation.retrieval import Embedder
     from poster2plot.training.plot_embeddings import Clues
+    from poster2plot.training.target_texts import Plot
 
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
 BLOCK_SIZE = 256  # tokens; some five plots with their titles
-TEXTS_PER_POSTER = {"both": 2, "picture": 1, "title": 1}
+SHARES = {"both": 0.66, "picture": 0.26, "title": 0.08}  # what a pseudo-label is learnt from
 COMMONEST_OPENING = 0.02  # share of the pseudo-labels that may begin with the same two words
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -76,6 +77,10 @@ def add_commands(commands: Any) -> None:
     match.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     match.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
     match.add_argument("--embedder", required=True, help="sentence embedding model")
+    match.add_argument(
+        "--nearest", type=int, default=10, help="posters to choose among (default: %(default)s)"
+    )
+    match.add_argument("--seed", type=int, default=0, help="another one, other posters")
     match.add_argument("--out", type=Path, required=True, help="CSV to write")
     match.set_defaults(run=_match_texts)
 
@@ -173,51 +178,47 @@ def _match_texts(options: argparse.Namespace) -> None:
     import random
 
     from poster2plot.training.bundled.text_matching import (
+        PseudoLabel,
         has_stock_opening,
-        nearest_texts,
-        plain_words,
-        special_words,
+        match_posters,
         thin_openings,
-        title_words,
         write_pseudo_labels,
     )
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
-    from poster2plot.training.plot_embeddings import CLUES, cached_embeddings, centred
+    from poster2plot.training.plot_embeddings import cached_embeddings, centred
 
     dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
-    pairs = dataset.split("train")
-    all_texts = _training_texts(dataset, options.corpus)
-    plain = plain_words(all_texts)
-    texts = [text for text in all_texts if not has_stock_opening(text)]
-    embeddings = centred(cached_embeddings(options.aligned, texts, embed))
-    names = [special_words(text, plain) for text in texts]
-    rows: list[tuple[str, Clues, str]] = []
-    for clues in CLUES:
-        in_titles = [title_words("" if clues == "picture" else pair.title) for pair in pairs]
-        chosen = nearest_texts(
-            _predicted(options, pairs, clues, embed),
-            embeddings,
-            names,
-            in_titles,
-            per_poster=TEXTS_PER_POSTER[clues],
-        )
-        rows += [(pairs[poster].id, clues, texts[text]) for poster, text in chosen]
-        print(f"{len(chosen)} texts by {clues} for {len({row for row, _ in chosen})} posters")
-    random.Random(0).shuffle(rows)
-    write_pseudo_labels(options.out, thin_openings(rows, COMMONEST_OPENING))
+    pairs, chance = dataset.split("train"), random.Random(options.seed)
+    plots = _training_plots(dataset, options.corpus)
+    chance.shuffle(plots)
+    plots = thin_openings(
+        [plot for plot in plots if not has_stock_opening(plot.text)], COMMONEST_OPENING
+    )
+    embeddings = cached_embeddings(options.aligned, [plot.text for plot in plots], embed)
+    posters = _predicted(options, pairs, "picture", embed)
+    rows = match_posters(centred(embeddings), posters, nearest=options.nearest, seed=options.seed)
+    labels = []
+    for plot, row in zip(plots, rows, strict=True):
+        [clues] = chance.choices(list(SHARES), list(SHARES.values()))
+        title = "" if clues == "picture" else plot.title
+        labels.append(PseudoLabel(pairs[row].id, clues != "title", title, plot.text))
+    write_pseudo_labels(options.out, labels)
+    print(f"{len(labels)} texts with {len({label.id for label in labels})} posters")
 
 
-def _training_texts(dataset: "Dataset", corpus: Path) -> list[str]:
-    """Premises of training pairs and corpus, less those of held-out titles."""
-    from poster2plot.training.target_texts import premise, read_corpus
+def _training_plots(dataset: "Dataset", corpus: Path) -> "list[Plot]":
+    """Premises of training pairs and corpus with their titles, less those of held-out titles."""
+    from poster2plot.training.target_texts import Plot, premise, read_corpus
 
     held_out = [pair.text for pair in dataset.pairs if pair.split != "train"]
     held_out += [text for texts in dataset.references.values() for text in texts]
     left_out = {premise(text) for text in held_out}
-    own = [text for pair in dataset.split("train") if (text := premise(pair.text))]
-    texts = dict.fromkeys([*own, *(plot.text for plot in read_corpus(corpus))])
-    return [text for text in texts if text not in left_out]
+    own = [
+        Plot(pair.title, text) for pair in dataset.split("train") if (text := premise(pair.text))
+    ]
+    plots = {plot.text: plot for plot in reversed([*own, *read_corpus(corpus)])}
+    return [plot for text, plot in plots.items() if text not in left_out]
 
 
 def _predicted(
@@ -246,18 +247,22 @@ def _self_train(options: argparse.Namespace) -> None:
 
     from poster2plot.pipeline import Poster2Plot
     from poster2plot.training.bundled.self_training import best_plots, sample_plots
-    from poster2plot.training.bundled.text_matching import plain_words, write_pseudo_labels
+    from poster2plot.training.bundled.text_matching import (
+        PseudoLabel,
+        plain_words,
+        write_pseudo_labels,
+    )
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
     from poster2plot.training.plot_embeddings import cached_embeddings
 
     dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
     pairs = dataset.split("train")
-    texts = _training_texts(dataset, options.corpus)
+    texts = [plot.text for plot in _training_plots(dataset, options.corpus)]
     mean = cached_embeddings(options.aligned, [pair.text for pair in pairs], embed).mean(0)
     captioner = Poster2Plot.from_pretrained(options.captioner)
     chosen = random.Random(options.seed).sample(range(len(pairs)), min(options.posters, len(pairs)))
-    rows: list[tuple[str, Clues, str]] = []
+    labels: list[PseudoLabel] = []
     shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[::2]}
     for clues, share in shares.items():
         targets = _predicted(options, pairs, clues, embed)[share]
@@ -270,7 +275,8 @@ def _self_train(options: argparse.Namespace) -> None:
             seed=options.seed,
         )
         plots = F.normalize(embed([text for _, text in written]) - mean, dim=-1)
-        best = best_plots(written, plots, targets)
-        rows += [(pairs[share[row]].id, clues, text) for row, text in best]
-    write_pseudo_labels(options.out, rows)
-    print(f"{len(rows)} plots")
+        for row, text in best_plots(written, plots, targets):
+            pair = pairs[share[row]]
+            labels.append(PseudoLabel(pair.id, True, pair.title if clues == "both" else "", text))
+    write_pseudo_labels(options.out, labels)
+    print(f"{len(labels)} plots")

@@ -1,10 +1,10 @@
-"""Pseudo-labels by retrieval: each poster learns texts that fit what its model can know.
+"""Pseudo-labels by retrieval: each text, after its title, joins a poster that looks like it.
 
-A poster and a title tell little of the true plot, so that a decoder trained on true pairs soon
-leans on the language alone, and a few thousand pairs it knows by heart. Here a poster learns the
-texts nearest to the plot embedding that is predicted from poster and title, or from one of them
-(`poster2plot.training.plot_embeddings`): such pairs agree far better than true ones, and the
-decoder learns to follow its clues.
+A poster tells little of its own plot, so that a decoder trained on true pairs soon leans on the
+language alone, and a few thousand pairs it knows by heart. Here each text, most of which never had
+a poster, is shown with a training poster that the aligned encoder takes for one of its kind, and
+after its own title. Such pairs agree far better than true ones, and the decoder learns to follow
+what it sees.
 """
 
 import csv
@@ -12,15 +12,17 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from poster2plot.training.batches import Example
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.plot_embeddings import Clues
+from poster2plot.training.target_texts import Plot
 
 CHUNK = 2048  # rows compared at once
-_CANDIDATES = 64  # texts looked at for a poster
+_CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub a poster is
 _MIN_TEXTS = 3  # a word that fewer texts use is taken for a name or a slip
 
 # Beam search would begin every plot with these.
@@ -57,58 +59,19 @@ def special_words(text: str, plain: set[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def nearest_texts(
-    posters: Tensor,
-    texts: Tensor,
-    names: Sequence[frozenset[str]],
-    title_words: Sequence[frozenset[str]],
-    *,
-    per_poster: int,
-    per_text: int = 6,
-) -> list[tuple[int, int]]:
-    """(row of a poster, row of a text) by cosine, the best first.
+def thin_openings(texts: Sequence[Plot], share: float) -> list[Plot]:
+    """The texts less the last of those that begin with the same two words as many others.
 
-    `posters` (M, E) are predicted plot embeddings and `texts` (N, E) those of texts, both of unit
-    length and without their means. A text whose names or rare words, `names`, are not all in a
-    poster's title is none for that poster. At most `per_poster` of a poster and `per_text` of a
-    text.
-    """
-    pairs: list[tuple[float, int, int]] = []
-    for start in range(0, len(posters), CHUNK):
-        best = (posters[start : start + CHUNK] @ texts.T).topk(min(_CANDIDATES, len(texts)), -1)
-        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        pairs += [
-            (score, poster, text)
-            for poster, row in enumerate(rows, start)
-            for score, text in zip(*row, strict=True)
-            if names[text] <= title_words[poster]
-        ]
-    posters_used: Counter[int] = Counter()
-    texts_used: Counter[int] = Counter()
-    chosen = []
-    for _, poster, text in sorted(pairs, reverse=True):
-        if posters_used[poster] < per_poster and texts_used[text] < per_text:
-            posters_used[poster] += 1
-            texts_used[text] += 1
-            chosen.append((poster, text))
-    return chosen
-
-
-def thin_openings(
-    rows: Sequence[tuple[str, Clues, str]], share: float
-) -> list[tuple[str, Clues, str]]:
-    """The rows less the last of those whose text begins with the same two words as many others.
-
-    No opening keeps more than a `share` of all rows: what is common in the targets, beam search
+    No opening keeps more than a `share` of all texts, or one: what is common in the targets, beam search
     writes for everyone.
     """
     used: Counter[str] = Counter()
     kept = []
-    for row in rows:
-        opening = " ".join(row[2].split()[:2])
+    for plot in texts:
+        opening = " ".join(plot.text.split()[:2])
         used[opening] += 1
-        if used[opening] <= share * len(rows):
-            kept.append(row)
+        if used[opening] <= max(1, share * len(texts)):
+            kept.append(plot)
     return kept
 
 
@@ -117,12 +80,43 @@ def title_words(title: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _WORD.findall(title))
 
 
-def write_pseudo_labels(path: Path, rows: Sequence[tuple[str, Clues, str]]) -> None:
-    """Write (id of a poster, clues that a text is learnt from, text) rows."""
+def match_posters(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
+    """For each text one of the `nearest` posters, at random: its row.
+
+    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, posters
+    that are near to everything, are held back by cross-domain similarity local scaling (CSLS,
+    Conneau et al. 2018, arXiv:1710.04087).
+    """
+    hubness = torch.cat(
+        [
+            (chunk @ texts.T).topk(min(_CSLS_NEIGHBOURS, len(texts)), -1).values.mean(-1)
+            for chunk in posters.split(CHUNK)
+        ]
+    )
+    generator = torch.Generator().manual_seed(seed)
+    found: list[int] = []
+    for chunk in texts.split(CHUNK):
+        best = (2 * chunk @ posters.T - hubness).topk(min(nearest, len(posters)), -1).indices
+        choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
+        found += best.gather(1, choice)[:, 0].tolist()
+    return found
+
+
+class PseudoLabel(NamedTuple):
+    """A text to learn from a poster, a title, or both."""
+
+    id: str  # of the poster
+    pictured: bool  # else the poster does not count
+    title: str  # empty where there is none
+    text: str
+
+
+def write_pseudo_labels(path: Path, labels: Sequence[PseudoLabel]) -> None:
+    """Write labels as a CSV file."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "clues", "text"])
-        writer.writerows(rows)
+        writer.writerow(PseudoLabel._fields)
+        writer.writerows(labels)
 
 
 def read_pseudo_labels(path: Path, dataset: Dataset) -> list[Example]:
@@ -130,15 +124,15 @@ def read_pseudo_labels(path: Path, dataset: Dataset) -> list[Example]:
 
     Raises `KeyError` for an id that is none of theirs.
     """
-    pairs = {pair.id: pair for pair in dataset.split("train")}
+    pictures = {pair.id: pair.picture for pair in dataset.split("train")}
     with path.open(encoding="utf-8", newline="") as file:
         return [
             Example(
                 row["id"],
                 row["text"],
-                pairs[row["id"]].picture,
-                title="" if row["clues"] == "picture" else pairs[row["id"]].title,
-                pictured=row["clues"] != "title",
+                pictures[row["id"]],
+                title=row["title"],
+                pictured=row["pictured"] == "True",
             )
             for row in csv.DictReader(file)
         ]

@@ -1,6 +1,5 @@
 """The steps before the fine-tune of the bundled model, on tiny parts."""
 
-import csv
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderMod
 from poster2plot.training.bundled.self_training import best_plots, is_plain
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
-    nearest_texts,
+    match_posters,
     plain_words,
     read_pseudo_labels,
     special_words,
@@ -20,7 +19,7 @@ from poster2plot.training.bundled.text_matching import (
 )
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.encoder_states import EncoderStates
-from poster2plot.training.plot_embeddings import Clues
+from poster2plot.training.target_texts import Plot
 from support.toy_model import LAYERS, tiny_image_processor
 from support.training_data import PLOTS, write_csv
 from tests.training.conftest import Command
@@ -73,19 +72,15 @@ def test_the_parts_learn_and_fit_together(
     changed = {name for name in old if not torch.equal(old[name], new[name])}
     assert changed
     assert all(name.startswith((f"layers.{LAYERS - 1}.", "layernorm.")) for name in changed)
-    # Texts that tell of no held-out title joined training posters, by poster, title and both.
+    # Every good text that tells of no held-out title joined a training poster.
     dataset = Dataset.read(data)
-    with (tmp_path / "matched.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    known = {pair.id: pair for pair in dataset.split("train")}
-    assert {row["id"] for row in rows} <= known.keys()
-    assert {row["text"] for row in rows} <= {EXTRA, *(pair.text for pair in known.values())}
-    assert {row["clues"] for row in rows} <= {"both", "picture", "title"}
-    for example, row in zip(
-        read_pseudo_labels(tmp_path / "matched.csv", dataset), rows, strict=True
-    ):
-        assert example.pictured == (row["clues"] != "title")
-        assert example.title == ("" if row["clues"] == "picture" else known[row["id"]].title)
+    examples = read_pseudo_labels(tmp_path / "matched.csv", dataset)
+    own = {pair.text: pair.title for pair in dataset.split("train")}
+    assert {example.text for example in examples} <= {EXTRA, *own}
+    assert {example.title for example in examples} <= {"", *own.values()}
+    assert all(example.title == own[example.text] for example in examples if example.title)
+    assert {example.id for example in examples} <= {pair.id for pair in dataset.split("train")}
+    assert any(not example.title for example in examples)
     # The last stage went on from the captioner.
     first = VisionEncoderDecoderModel.from_pretrained(tmp_path / "captioner")
     last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "self-trained")
@@ -93,19 +88,18 @@ def test_the_parts_learn_and_fit_together(
     assert 0 < change.abs().max() < 0.05
 
 
-def test_posters_get_the_texts_nearest_to_them_unless_a_name_stands_in_the_way():
-    texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [0.9, 0.1], [0, 1]]), dim=-1)
-    posters, zorro = torch.eye(2), frozenset({"zorro"})
-    plain, named = [frozenset[str]()] * 3, [zorro, frozenset[str](), frozenset[str]()]
-    untitled = [frozenset[str]()] * 2
-    assert set(nearest_texts(posters, texts, plain, untitled, per_poster=1)) == {(0, 0), (1, 2)}
-    assert set(nearest_texts(posters, texts, named, untitled, per_poster=1)) == {(0, 1), (1, 2)}
-    titled = [zorro, frozenset[str]()]
-    assert set(nearest_texts(posters, texts, named, titled, per_poster=1)) == {(0, 0), (1, 2)}
-    # Two posters want the same text, which may be used once: the nearer one gets it.
-    alike = torch.nn.functional.normalize(torch.tensor([[1.0, 0.2], [1.0, 0]]), dim=-1)
-    chosen = nearest_texts(alike, texts, plain, untitled, per_poster=1, per_text=1)
-    assert set(chosen) == {(1, 0), (0, 1)}
+def test_texts_join_the_posters_that_look_like_them():
+    """Of two nearest posters both are drawn; a poster that is near to everything gets no more."""
+    directions = torch.eye(4)
+    posters = torch.cat([directions, directions + 0.1, directions.mean(0, keepdim=True)])
+    posters = torch.nn.functional.normalize(posters, dim=-1)
+    texts = directions.repeat(50, 1)
+    chosen = match_posters(texts, posters, nearest=2, seed=0)
+    assert {(i % 4, row) for i, row in enumerate(chosen)} == {
+        (i, row) for i in range(4) for row in (i, i + 4)
+    }
+    assert match_posters(texts, posters, nearest=2, seed=0) == chosen
+    assert match_posters(texts, posters, nearest=2, seed=1) != chosen
 
 
 def test_names_and_rare_words_are_told_from_plain_ones():
@@ -115,11 +109,11 @@ def test_names_and_rare_words_are_told_from_plain_ones():
     assert title_words("The Mask of Zorro") >= {"zorro"}
 
 
-def test_no_opening_is_in_too_many_rows():
-    rows: list[tuple[str, Clues, str]] = [("tt1", "both", f"A man {i}.") for i in range(6)]
-    rows += [("tt2", "title", f"Two men {i}.") for i in range(4)]
-    kept = thin_openings(rows, 0.4)
-    assert kept == [*rows[:4], *rows[6:]]
+def test_no_opening_is_in_too_many_texts():
+    plots = [Plot("", f"A man {i}.") for i in range(6)] + [
+        Plot("", f"Two men {i}.") for i in "1234"
+    ]
+    assert thin_openings(plots, 0.4) == [*plots[:4], *plots[6:]]
 
 
 def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():
