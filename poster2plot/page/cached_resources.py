@@ -1,6 +1,7 @@
 """What all visitors share, made once: the service with the model, and the poster services."""
 
 import functools
+import gc
 import os
 import threading
 
@@ -35,7 +36,12 @@ def close(seconds: float) -> None:
 
 @functools.lru_cache(1)
 def _desk(name: str | None) -> PlotService:
-    return PlotService(Poster2Plot.from_pretrained(name))
+    service = PlotService(Poster2Plot.from_pretrained(name))
+    # Streamlit collects garbage after each script run, and would look at every object of PyTorch,
+    # transformers and the model each time, while the interpreter waits.
+    gc.collect()
+    gc.freeze()
+    return service
 
 
 @functools.cache

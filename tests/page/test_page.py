@@ -1,5 +1,6 @@
 """The page's script, driven without a browser."""
 
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,12 @@ def test_the_page_opens_without_a_plot(page: AppTest):
     assert page.title[0].value == "Poster2Plot"
     assert "written_plots" not in page.session_state or not plots(page)
     assert any("CPU" in caption.value for caption in page.caption)
+
+
+def test_the_model_is_no_work_for_the_garbage_collector(page: AppTest):
+    """Streamlit collects garbage after each run of the page."""
+    model = cached_resources.desk().p2p
+    assert not any(each is model for each in gc.get_objects())
 
 
 def test_each_upload_gets_its_plot(page: AppTest):
