@@ -181,7 +181,9 @@ def _match_texts(options: argparse.Namespace) -> None:
         PseudoLabel,
         has_stock_opening,
         match_posters,
+        names,
         thin_openings,
+        title_words,
         write_pseudo_labels,
     )
     from poster2plot.training.dataset import Dataset
@@ -192,9 +194,12 @@ def _match_texts(options: argparse.Namespace) -> None:
     pairs, chance = dataset.split("train"), random.Random(options.seed)
     plots = _training_plots(dataset, options.corpus)
     chance.shuffle(plots)
-    plots = thin_openings(
-        [plot for plot in plots if not has_stock_opening(plot.text)], COMMONEST_OPENING
-    )
+    plots = [
+        plot
+        for plot in plots
+        if names(plot.text) <= title_words(plot.title) and not has_stock_opening(plot.text)
+    ]
+    plots = thin_openings(plots, COMMONEST_OPENING)
     embeddings = cached_embeddings(options.aligned, [plot.text for plot in plots], embed)
     posters = _predicted(options, pairs, "picture", embed)
     rows = match_posters(centred(embeddings), posters, nearest=options.nearest, seed=options.seed)

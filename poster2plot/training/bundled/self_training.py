@@ -18,7 +18,8 @@ from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
-    special_words,
+    names,
+    rare_words,
     title_words,
 )
 from poster2plot.training.dataset import Pair
@@ -40,7 +41,7 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and len(set(long)) == len(long)
         and len(set(pairs)) == len(pairs)
         and all(first != second for first, second in pairs)
-        and special_words(text, plain) <= title_words(title)
+        and names(text) | rare_words(text, plain) <= title_words(title)
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)

@@ -48,22 +48,27 @@ def plain_words(texts: Sequence[str]) -> set[str]:
     return {word for word, count in seen.items() if count >= _MIN_TEXTS}
 
 
-def special_words(text: str, plain: set[str]) -> frozenset[str]:
-    """The names and rare words of a text in small letters: capitals inside sentences, not plain."""
-    found = set()
-    for match in _WORD.finditer(text):
-        word = match.group()
-        inside = not _SENTENCE_START.search(text[: match.start()])
-        if word != "I" and ((word[0].isupper() and inside) or word.lower() not in plain):
-            found.add(word.lower().removesuffix("'s").removesuffix("’s"))
-    return frozenset(found)
+def names(text: str) -> frozenset[str]:
+    """The capitalised words inside a text's sentences, in small letters."""
+    return frozenset(
+        match.group().lower().removesuffix("'s").removesuffix("’s")
+        for match in _WORD.finditer(text)
+        if match.group()[0].isupper()
+        and match.group() != "I"
+        and not _SENTENCE_START.search(text[: match.start()])
+    )
+
+
+def rare_words(text: str, plain: set[str]) -> frozenset[str]:
+    """The words of a text, in small letters, that are not plain."""
+    return frozenset(word.lower() for word in _WORD.findall(text)) - plain - {"i"}
 
 
 def thin_openings(texts: Sequence[Plot], share: float) -> list[Plot]:
     """The texts less the last of those that begin with the same two words as many others.
 
-    No opening keeps more than a `share` of all texts, or one: what is common in the targets, beam search
-    writes for everyone.
+    No opening keeps more than a `share` of all texts, or one: what is common in the targets, beam
+    search writes for everyone.
     """
     used: Counter[str] = Counter()
     kept = []

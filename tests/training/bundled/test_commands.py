@@ -11,9 +11,10 @@ from poster2plot.training.bundled.self_training import best_plots, is_plain
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
     match_posters,
+    names,
     plain_words,
+    rare_words,
     read_pseudo_labels,
-    special_words,
     thin_openings,
     title_words,
 )
@@ -104,8 +105,9 @@ def test_texts_join_the_posters_that_look_like_them():
 
 def test_names_and_rare_words_are_told_from_plain_ones():
     plain = plain_words(["A nurse meets a thief in town."] * 3)
-    assert special_words("A nurse meets Zorro in town. Zorro's thief!", plain) == {"zorro"}
-    assert special_words("A nurse meets a glorp. In town a thief.", plain) == {"glorp"}
+    assert names("A nurse meets Zorro in town. Zorro's thief and I!") == {"zorro"}
+    assert names("In town a thief. A nurse, Anna’s friend.") == {"anna"}
+    assert rare_words("A nurse meets a glorp. In town I thief.", plain) == {"glorp"}
     assert title_words("The Mask of Zorro") >= {"zorro"}
 
 
