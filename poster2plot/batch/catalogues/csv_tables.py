@@ -1,30 +1,131 @@
-"""Tables as text, whose cells name posters: .csv and .txt with commas, .tsv with tabs."""
+"""Tables as text, whose cells name posters: .csv, .tsv and .txt, whatever program wrote them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from lzma import LZMAError
+from pathlib import PurePosixPath
+from typing import Any
 
-from poster2plot.batch.catalogues.columns import poster_column
+from poster2plot.batch.catalogues.columns import COLUMNS, SAMPLE, normal, poster_cell, poster_column
+from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place
+from poster2plot.batch.catalogues.text_files import open_text
 from poster2plot.errors import InputError
+from poster2plot.images.limits import IMAGE_SUFFIXES
+from poster2plot.imdb.ids import looks_like_title
+
+_LONGEST_CELL = 2**27  # characters; Python's own limit is below what one plot or picture takes
+_DELIMITERS = ",;\t|"
+_END = "\0end of the table\0"  # if a quote is open at the end, it lands in the last cell
+UNREADABLE = (OSError, UnicodeError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile)
+
+csv.field_size_limit(_LONGEST_CELL)
 
 
-def csv_cells(place: Place) -> Iterator[str]:
-    """The cells that name a poster, without those that are empty.
+@dataclass(frozen=True)
+class _Dialect:
+    delimiter: str
+    quoting: int
+    escape: str | None = None
 
-    Raises `InputError` where it is no table in UTF-8, or none of its columns has posters.
+    def rows(self, lines: Any) -> Iterator[list[str]]:
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quoting=self.quoting,  # type: ignore[arg-type]
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            strict=True,
+        )
+
+
+def csv_cells(place: Place, passed_over: PassedOver | None = None) -> Iterator[str]:
+    """The cells that name a poster; rows whose cell is empty are passed over.
+
+    The delimiter is the first line's, quotes are quotes unless the file is one of IMDb's own or a
+    tabbed one in which they come out uneven, and a table without a header is one whose first row
+    names a poster. Raises `InputError` where it is no such table, or none of its columns has
+    posters.
     """
     try:
-        with (
-            place.fs.open(place.path) as data,
-            io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as file,
-        ):
-            rows = csv.reader(file, delimiter="\t" if place.suffix == ".tsv" else ",")
-            column = poster_column(next(rows, []), place.name)
-            for row in rows:
-                if len(row) > column and (cell := row[column].strip()):
+        dialect = _dialect(place)
+        with open_text(place) as file:
+            rows = dialect.rows(file)
+            header = next(rows, [])
+            first = list(islice(rows, SAMPLE))
+
+            def sample(column: int) -> list[str]:
+                return [row[column].strip() for row in first if len(row) > column]
+
+            if not set(map(normal, header)) & set(COLUMNS) and _names_poster(header) >= 0:
+                column, name, first = _names_poster(header), "", [header, *first]
+            else:
+                column = poster_column(header, place.shown, sample)
+                name = header[column]
+            for row in chain(first, rows):
+                cell = poster_cell(name, row[column]) if len(row) > column else ""
+                if cell:
                     yield cell
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{place.name!r} cannot be read as a table.") from error
+                elif passed_over is not None and row:
+                    passed_over.add("rows without a poster", place.shown)
+    except (*UNREADABLE, csv.Error) as error:
+        raise InputError(f"{place.shown!r} cannot be read as a table; is it complete?") from error
+
+
+def _names_poster(row: list[str]) -> int:
+    """The first cell of a row that can only be a poster's name, -1 where there is none."""
+    for place, cell in enumerate(row):
+        suffix = PurePosixPath(cell.strip()).suffix.lower()
+        if suffix in IMAGE_SUFFIXES or looks_like_title(cell):
+            return place
+    return -1
+
+
+def _dialect(place: Place) -> _Dialect:
+    """The dialect in which all of a table makes sense. Raises `InputError` where none does."""
+    with open_text(place) as file:
+        start = file.read(2**16)
+    line = next(iter(io.StringIO(start, newline=None)), "")
+    outside = "".join(line.split('"')[::2])
+    delimiter = max(_DELIMITERS, key=outside.count)
+    if not outside.count(delimiter):
+        delimiter = "\t" if place.suffix in (".tsv", ".tab") else ","
+    plain = _Dialect(delimiter, csv.QUOTE_NONE)
+    if delimiter == "\t" and line.startswith(("tconst\t", "nconst\t", "titleId\t")):
+        return plain  # https://developer.imdb.com/non-commercial-datasets/
+    trouble = ""
+    for dialect in (
+        _Dialect(delimiter, csv.QUOTE_MINIMAL),
+        _Dialect(delimiter, csv.QUOTE_MINIMAL, "\\"),
+    ):
+        problem = _problem(place, dialect)
+        if not problem:
+            return dialect
+        trouble = trouble or problem
+    if delimiter == "\t":
+        return plain
+    raise InputError(f"{place.shown!r} cannot be read as a table: {trouble}; write it anew.")
+
+
+def _problem(place: Place, dialect: _Dialect) -> str:
+    """What is wrong with a table if it is in this dialect."""
+    with open_text(place) as file:
+        rows = dialect.rows(chain(file, ["\n", _END]))
+        before, row = 0, [""]
+        reader: Any = rows
+        try:
+            for row in rows:
+                if row != [_END]:
+                    before = reader.line_num
+        except csv.Error as error:
+            return f"after line {before:,} {error}"
+        if row != [_END]:
+            return f"after line {before:,} a quote is opened and never closed"
+    return ""

@@ -2,28 +2,122 @@
 
 from __future__ import annotations
 
+import posixpath
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any, Literal, NamedTuple
 
 from poster2plot.batch.catalogues.item import Item
-from poster2plot.batch.catalogues.stores import Place
+from poster2plot.batch.catalogues.names import is_hidden, printable
+from poster2plot.batch.catalogues.passed_over import PassedOver
+from poster2plot.batch.catalogues.stores import Place, version
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_BLOCK = 512  # bytes; of zeros, it ends a tar
 
-def tar_items(place: Place) -> Iterator[Item]:
+
+class _Member(NamedTuple):
+    kind: Literal["part", "sparse"]
+    offset: int
+    size: int
+
+
+def tar_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     """The pictures of a tar in its order, without unpacking it.
 
-    Raises `InputError` where it is not a tar, or is compressed or damaged.
+    Of members with the same name the last counts, as it does when a tar is unpacked; links lead to
+    the members that they name. Where a tar is cut off, a last item says so. Raises `InputError`
+    where it is not a tar, or is compressed.
     """
+    url, before = place.url, version(place.url)
     try:
-        with place.fs.open(place.path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                # What has been listed would otherwise be kept.
-                tar.members = []  # type: ignore[attr-defined]
-                if member.isfile() and PurePosixPath(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                    source = f"{place.name}/{member.name}"
-                    yield Item(source, "part", place.url, member.offset_data, member.size)
-    except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{place.name!r} is not a tar, or it is compressed or damaged.") from error
+        members, cut = _members(place, passed_over)
+    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+        raise InputError(f"{place.shown!r} is not a tar, or it is damaged.") from error
+    if version(url) != before:
+        raise InputError(f"{place.shown!r} changed while it was listed; start again later.")
+    for name, member in members.items():
+        source = f"{place.shown}/{printable(name)}"
+        yield Item(source, member.kind, url, member.offset, member.size, before)
+    if cut:
+        why = f"{place.shown!r} is cut off or damaged after {cut!r}; what came then is lost."
+        yield Item(place.shown, "nothing", url, version=before, detail=why)
+
+
+def _members(place: Place, passed_over: PassedOver) -> tuple[dict[str, _Member], str]:
+    """The pictures by name and, where the end is missing, the name of the last member."""
+    found: dict[str, _Member] = {}
+    links: dict[str, str] = {}
+    last = ""
+    with place.fs.open(place.path) as file:
+        _refuse_compressed(file, place)
+        tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape")
+        while True:
+            try:
+                member = tar.next()
+            except (OSError, tarfile.TarError, EOFError, ValueError):
+                if not last:
+                    raise
+                break
+            if member is None:
+                file.seek(tar.offset)  # type: ignore[attr-defined]
+                if file.read(_BLOCK).strip(b"\0"):
+                    break  # no header and no end
+                last = ""
+                break
+            tar.members = []  # type: ignore[attr-defined]  # what is listed would be kept
+            name = member.name.removeprefix("./")
+            last = printable(name) or "."
+            if member.isdir():
+                continue
+            shown = f"{place.shown}/{last}"
+            if is_hidden(name):
+                passed_over.add("hidden", shown)
+            elif PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+                passed_over.add("of another kind", shown)
+            else:
+                if found.pop(name, None) or links.pop(name, None):
+                    passed_over.add("replaced by later members of the same name", shown)
+                if member.islnk():
+                    links[name] = member.linkname.removeprefix("./")
+                elif member.issym():
+                    above = posixpath.dirname(name)
+                    links[name] = posixpath.normpath(posixpath.join(above, member.linkname))
+                elif member.issparse():
+                    found[name] = _Member("sparse", member.offset, member.size)
+                else:
+                    found[name] = _Member("part", member.offset_data, member.size)
+    for name in links:
+        end = _end_of(name, links)
+        if end in found:
+            found[name] = found[end]
+        else:
+            passed_over.add("links that lead nowhere", f"{place.shown}/{printable(name)}")
+    return found, last
+
+
+def _end_of(name: str, links: dict[str, str]) -> str:
+    seen = {name}
+    while name in links and links[name] not in seen:
+        name = links[name]
+        seen.add(name)
+    return name
+
+
+def _refuse_compressed(file: Any, place: Place) -> None:
+    start = file.read(8)
+    file.seek(0)
+    for magic, program in COMPRESSIONS.items():
+        if start.startswith(magic):
+            raise InputError(
+                f"{place.shown!r} is compressed with {program}, so that no poster in it can be "
+                "read by itself; unpack it and give the folder or the .tar."
+            )
