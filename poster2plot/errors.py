@@ -56,7 +56,9 @@ class InvalidTitleError(PosterLookupError):
 
 
 class PosterNotFoundError(PosterLookupError):
-    """No service has a poster for the title."""
+    """No service has a poster for the title; not `is_certain` where some failed to answer."""
+
+    is_certain = True
 
 
 class PosterServiceError(PosterLookupError):

@@ -177,16 +177,7 @@ class Poster2Plot:
 
         Raises `SettingsError` where the model cannot follow them.
         """
-        settings = settings or GenerationSettings()
-        if settings.guidance is None:
-            recommended = getattr(self.config, "recommended_guidance", 1.0)
-            settings = replace(settings, guidance=recommended)
-        longest = self.config.decoder.n_positions
-        if settings.max_length > longest:
-            raise SettingsError(
-                f"This model writes at most {longest} tokens; lower the maximum length."
-            )
-        return settings
+        return resolve_settings(settings, self.config)
 
     def generate(
         self,
@@ -307,6 +298,22 @@ class Poster2Plot:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         text = tidy(text, finished=ids[-1] == self.engine.eos_token_id)
         return Candidate(text, hypothesis.score, ids, tuple(prompt))
+
+
+def resolve_settings(
+    settings: GenerationSettings | None, config: VisionEncoderDecoderConfig
+) -> GenerationSettings:
+    """As `Poster2Plot.resolve`, of a model that need not be loaded. Raises `SettingsError`."""
+    settings = settings or GenerationSettings()
+    if settings.guidance is None:
+        recommended = getattr(config, "recommended_guidance", 1.0)
+        settings = replace(settings, guidance=recommended)
+    longest = config.decoder.n_positions
+    if settings.max_length > longest:
+        raise SettingsError(
+            f"This model writes at most {longest} tokens; lower the maximum length."
+        )
+    return settings
 
 
 def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:

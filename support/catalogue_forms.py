@@ -376,7 +376,7 @@ def _csv(name: str, text: str, encoding: str = "utf-8") -> Maker:
 
 
 _IMDB = "tconst\ttitleType\tprimaryTitle\tstartYear\tgenres\n" + "".join(
-    f'{title}\tmovie\t{name}\t\\N\tDrama\n'
+    f"{title}\tmovie\t{name}\t\\N\tDrama\n"
     for title, name in zip(TITLES, ['"Open', "Plain", 'Five 5" disks"'], strict=True)
 )
 
@@ -388,9 +388,7 @@ form("text with tabs in UTF-16, as Excel writes it")(_csv("a.txt", _lines("\t"),
 form("CSV with line ends of old Macs")(_csv("a.csv", _lines(end="\r").replace("\n", " ")))
 form("CSV in Windows-1252")(_csv("a.csv", _lines(), "cp1252"))
 form("CSV with a header in capitals and spaces")(_csv("a.csv", _lines(header=" File Name ")))
-form("CSV with a megabyte in a cell")(
-    _csv("a.csv", _lines().replace("The", "Th" + "e" * 2**20, 1))
-)
+form("CSV with a megabyte in a cell")(_csv("a.csv", _lines().replace("The", "Th" + "e" * 2**20, 1)))
 form("list of files without a header")(
     _csv("a.txt", "".join(f"posters/{i}.png\n" for i in range(COUNT)))
 )
@@ -580,5 +578,3 @@ def make(form: Form, folder: Path) -> tuple[Path, Rows]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return form.make(folder)
-
-

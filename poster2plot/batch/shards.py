@@ -189,28 +189,27 @@ class Shards:
                     continue
                 yield data
 
-        where = self.folder if self.is_local else None
-        with tempfile.NamedTemporaryFile(dir=where, suffix=".tmp", delete_on_close=False) as file:
-            merge = _merge_parquet if self.suffix == ".parquet" else _merge_lines
-            merge(file, content())
-            file.flush()
-            for name in damaged:
-                if shard := there.get(name):
-                    with suppress(FileNotFoundError):
-                        self.fs.rm_file(f"{self.folder}/{shard.file}")
+        where = self.folder if self.is_local else tempfile.gettempdir()
+        temporary = Path(where, f"{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                merge = _merge_parquet if self.suffix == ".parquet" else _merge_lines
+                merge(file, content())
             if damaged:
+                for name in damaged:
+                    if shard := there.get(name):
+                        self.fs.rm_file(f"{self.folder}/{shard.file}")
                 return damaged
-            file.seek(0)
-            content_digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = os.path.getsize(file.name)  # noqa: PTH202
-            file.close()
-            whole = record | {"size": size, "sha256": content_digest}
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            whole = record | {"size": temporary.stat().st_size, "sha256": digest}
             self._put_record(json.dumps(whole, indent=1).encode())
             if self.is_local:
-                Path(file.name).chmod(0o666 & ~_umask())
-                Path(file.name).replace(self.path)
+                temporary.replace(self.path)
             else:
-                self.fs.put_file(file.name, self.path)
+                self.fs.put_file(str(temporary), self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
         return []
 
     def _put_record(self, data: bytes) -> None:
@@ -257,12 +256,6 @@ class Shards:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _encode(rows: Sequence[Row], suffix: str) -> bytes:

@@ -136,7 +136,7 @@ def picture_in_row(url: str, of_file: str, row: int, path: list[str | int]) -> A
 
 
 @lru_cache(16)
-def _row_group_starts(url: str, of_file: str) -> list[int]:
+def _row_group_starts(url: str, of_file: str) -> list[int]:  # noqa: ARG001  # for the cache
     """The number of the first row of each row group."""
     import pyarrow.parquet as pq
 
@@ -146,7 +146,7 @@ def _row_group_starts(url: str, of_file: str) -> list[int]:
 
 
 @lru_cache(2)
-def _row_group(url: str, of_file: str, group: int, column: str) -> pa.Table:
+def _row_group(url: str, of_file: str, group: int, column: str) -> pa.Table:  # noqa: ARG001
     """The posters of a row group, in the only column."""
     import pyarrow.parquet as pq
 
@@ -155,7 +155,7 @@ def _row_group(url: str, of_file: str, group: int, column: str) -> pa.Table:
 
 
 @lru_cache(4)
-def _arrow_table(url: str, of_file: str) -> pa.Table:
+def _arrow_table(url: str, of_file: str) -> pa.Table:  # noqa: ARG001  # for the cache
     """Arrow on a disk is mapped into memory, so that rows come from the disk."""
     import pyarrow as pa
 

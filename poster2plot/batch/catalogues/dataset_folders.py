@@ -68,8 +68,8 @@ def _in_order(
     cells = [(file, cell) for file in files for cell in arrow_cells(file)]
     if len(cells) != sum(arrow_length(file) for file in files):
         raise InputError(
-            f"{files[0].shown!r} has rows with no poster or several, of which a second file chooses "
-            "some; save the data set again with a newer version of datasets."
+            f"{files[0].shown!r} has rows without a poster or with several, and another file picks "
+            "among them; save the data set again with a newer version of datasets."
         )
     for part in indices:
         for row in arrow_rows(part, "indices"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from contextlib import suppress
 from functools import lru_cache
 
 _MAC = "__MACOSX"  # where a Mac puts its own notes on the files of an archive
@@ -46,10 +47,8 @@ def find_file(folder: str, cell: str) -> str | None:
     """
     names = [cell, cell.replace("\\", "/")]
     if not cell.isascii():
-        try:  # what is not UTF-8 may be Windows-1252
+        with suppress(UnicodeError):  # what is not UTF-8 may be Windows-1252
             names.append(cell.encode("utf-8", "surrogateescape").decode("cp1252"))
-        except UnicodeError:
-            pass
     for name in dict.fromkeys(names):
         place = folder
         for part in name.split("/"):

@@ -59,7 +59,7 @@ def _members(place: Place, passed_over: PassedOver) -> tuple[dict[str, _Member],
     last = ""
     with place.fs.open(place.path) as file:
         _refuse_compressed(file, place)
-        tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape")
+        tar = tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape")
         while True:
             try:
                 member = tar.next()

@@ -49,11 +49,11 @@ def _unpacked(data: Any, place: Place, stack: ExitStack) -> io.BufferedReader:
     data.seek(0)
     program = next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), "")
     if program == "gzip":
-        data = gzip.open(data)
+        data = gzip.GzipFile(fileobj=data)
     elif program == "bzip2":
-        data = bz2.open(data)
+        data = bz2.BZ2File(data)
     elif program == "xz":
-        data = lzma.open(data)
+        data = lzma.LZMAFile(data)  # noqa: SIM115  # as long as `data` below it
     elif program == "zstd":
         import pyarrow as pa
 
