@@ -18,7 +18,7 @@ from poster2plot import (
 from poster2plot.batch import shards
 from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.listing import items
-from poster2plot.batch.shards import Shards, chunks
+from poster2plot.batch.shards import Chunk, Shards, chunks
 from poster2plot.batch.worker import READERS, Worker
 from poster2plot.inputs import LoadedPoster
 from support.drawn_posters import draw_poster, encode
@@ -67,7 +67,26 @@ def test_a_run_stops_when_no_service_answers_any_more(tiny: Poster2Plot, tmp_pat
     worker = Worker(tiny, tiny.resolve(SETTINGS), gone, pauses=())
     with pytest.raises(PosterServiceError, match="8 titles in a row"):
         worker.write(chunks(items(str(table)), ""), output, lambda *_: None)
-    assert output.complete() == set()
+    assert output.complete() == {}
+
+
+def test_a_service_that_is_down_is_asked_again_and_one_that_knows_nothing_is_not(
+    tiny: Poster2Plot, tmp_path: Path
+):
+    output = Shards(str(tmp_path / "plots.csv"))
+    unknown, down, half = (
+        Chunk(name, (Item(f"tt{i:07}", "title"),)) for i, name in enumerate("abc")
+    )
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder(), pauses=())
+        worker.write([unknown], output, lambda *_: None)
+        server.answers = {METAHUB.replace(ID, "tt0000002"): Answer(b"", 503)}
+        worker.write([half], output, lambda *_: None)
+        gone = server.finder()
+    worker = Worker(tiny, tiny.resolve(SETTINGS), gone, pauses=())
+    worker.write([down], output, lambda *_: None)
+    there = output.complete()
+    assert [(there[name].errors, there[name].again) for name in "abc"] == [(1, 0), (1, 1), (1, 1)]
 
 
 def down() -> LoadedPoster:
@@ -104,10 +123,14 @@ def test_shards_are_reported_with_their_errors(
     with serve_posters() as server:
         worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
         worker.write(some, output, lambda *report: reports.append(report))
-    assert reports == [(4, 2), (4, 0), (1, 1)]
-    assert output.complete() == {chunk.name for chunk in some}
+    bad = {str(folder / name) for name in ("1.png", "2.png", "8.png")}
+    assert reports == [
+        (len(chunk.items), sum(item.source in bad for item in chunk.items)) for chunk in some
+    ]
+    assert set(output.complete()) == {chunk.name for chunk in some}
     for chunk in some:
-        lines = (tmp_path / "plots.jsonl.parts" / f"{chunk.name}.jsonl").read_text().splitlines()
+        file = output.complete()[chunk.name].file
+        lines = (tmp_path / "plots.jsonl.parts" / file).read_text().splitlines()
         assert [json.loads(line)["source"] for line in lines] == [
             item.source for item in chunk.items
         ]

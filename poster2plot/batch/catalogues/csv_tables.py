@@ -23,7 +23,6 @@ from poster2plot.imdb.ids import looks_like_title
 
 _LONGEST_CELL = 2**27  # characters; Python's own limit is below what one plot or picture takes
 _DELIMITERS = ",;\t|"
-_END = "\0end of the table\0"  # if a quote is open at the end, it lands in the last cell
 UNREADABLE = (OSError, UnicodeError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile)
 
 csv.field_size_limit(_LONGEST_CELL)
@@ -100,32 +99,31 @@ def _dialect(place: Place) -> _Dialect:
     plain = _Dialect(delimiter, csv.QUOTE_NONE)
     if delimiter == "\t" and line.startswith(("tconst\t", "nconst\t", "titleId\t")):
         return plain  # https://developer.imdb.com/non-commercial-datasets/
-    trouble = ""
-    for dialect in (
-        _Dialect(delimiter, csv.QUOTE_MINIMAL),
-        _Dialect(delimiter, csv.QUOTE_MINIMAL, "\\"),
-    ):
-        problem = _problem(place, dialect)
-        if not problem:
-            return dialect
-        trouble = trouble or problem
+    trouble = _trouble(place, _Dialect(delimiter, csv.QUOTE_MINIMAL))
+    if not trouble:
+        return _Dialect(delimiter, csv.QUOTE_MINIMAL)
+    escaped = _Dialect(delimiter, csv.QUOTE_MINIMAL, "\\")
+    if '\\"' in start and not _trouble(place, escaped):
+        return escaped
     if delimiter == "\t":
         return plain
     raise InputError(f"{place.shown!r} cannot be read as a table: {trouble}; write it anew.")
 
 
-def _problem(place: Place, dialect: _Dialect) -> str:
+def _trouble(place: Place, dialect: _Dialect) -> str:
     """What is wrong with a table if it is in this dialect."""
     with open_text(place) as file:
-        rows = dialect.rows(chain(file, ["\n", _END]))
-        before, row = 0, [""]
-        reader: Any = rows
+        rows: Any = dialect.rows(file)
+        before = columns = 0
         try:
             for row in rows:
-                if row != [_END]:
-                    before = reader.line_num
+                before = rows.line_num
+                columns = columns or len(row)
+                # With escapes, Python takes a quote within a cell for the end of it.
+                if dialect.escape and row and len(row) != columns:
+                    return f"line {before:,} has more or fewer cells than the first"
         except csv.Error as error:
+            if "end of data" in str(error):
+                return f"after line {before:,} a quote is opened and never closed"
             return f"after line {before:,} {error}"
-        if row != [_END]:
-            return f"after line {before:,} a quote is opened and never closed"
     return ""
