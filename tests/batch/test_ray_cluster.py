@@ -90,6 +90,32 @@ def test_what_a_worker_cannot_go_on_with_is_said(nodes, tmp_path: Path):
     assert "Poster2PlotError: The Hub model 'missing' is not in the cache" in result.stderr
 
 
+def test_a_model_that_only_the_driver_has_reaches_the_workers(
+    nodes, tiny_folder: Path, tmp_path: Path
+):
+    nodes.add_node(num_cpus=1)
+    (tmp_path / "a.png").write_bytes(encode(draw_poster()))
+    script = (
+        "import sys, ray; from pathlib import Path; from poster2plot import GenerationSettings; "
+        "from poster2plot.batch import ray_cluster as cluster, shards; "
+        "from poster2plot.batch.catalogues.item import Item; "
+        "items = [Item('a.png', file=sys.argv[4])]; tasks = shards.chunks(items, ''); "
+        "ray.init(sys.argv[1], log_to_driver=False); "
+        "files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}; "
+        "files = ray.put(files); kept = ray.shutdown; ray.shutdown = lambda: None; "
+        "ray.init = lambda *_, **__: None; settings = GenerationSettings(max_length=8); "
+        "job = cluster.Job('/only/here', 'cpu', None, settings, sys.argv[3], files); "
+        "cluster.run(sys.argv[1], job, tasks, print); kept()"
+    )
+    output = tmp_path / "plots.jsonl"
+    arguments = [nodes.address, str(tiny_folder), str(output), str(tmp_path / "a.png")]
+    command = [sys.executable, "-c", script, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stdout == "1 0\n", result.stderr
+    [shard] = tmp_path.glob("plots.jsonl.parts/*-*")
+    assert json.loads(shard.read_text())["model"] == "/only/here"
+
+
 def test_no_cluster_is_said(tmp_path: Path):
     job = cluster.Job(None, "cpu", None, GenerationSettings(), str(tmp_path / "plots.csv"))
     with pytest.raises(InputError, match="There is no Ray cluster at '127"):

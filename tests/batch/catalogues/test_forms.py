@@ -216,7 +216,7 @@ def test_two_spellings_that_are_both_there_are_told_apart(tmp_path: Path):
     (tmp_path / "in.csv").write_text("path\nA.png\na.png\nä.PNG\nb.png\n")
     found = list(items(str(tmp_path / "in.csv")))
     assert [item.read() for item in found[:3]] == [picture(0), picture(1), picture(2)]
-    with pytest.raises(InputError, match="There is no file at 'b.png'"):
+    with pytest.raises(InputError, match=r"There is no file at 'b\.png'"):
         found[3].read()
     (tmp_path / "in.csv").write_text("path\nä.PNG\n")
     pictures(tmp_path, ["ä.png"])
