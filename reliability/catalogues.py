@@ -324,7 +324,7 @@ class Trial:
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
                 "LOCAL_WORLD_SIZE": str(self.processes),
             } if self.processes > 1 else {}  # fmt: skip
-            children.fork(lambda: batch(command), environment)  # noqa: B023  # called at once
+            children.fork(lambda: batch(command), environment)  # called at once
         return children
 
 

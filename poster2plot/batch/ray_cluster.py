@@ -127,7 +127,7 @@ class Cluster:
         """Write these shards."""
         import ray
 
-        tasks = [_task(chunk) for chunk in lost]
+        tasks = [task(chunk) for chunk in lost]
         if not tasks:
             return
         files = None
@@ -198,7 +198,7 @@ def run(
 ) -> None:
     """Write the shards of `chunks` on the Ray cluster at `address`. Raises as `Cluster` does."""
     with Cluster(address, job.device) as cluster:
-        cluster.run(job, [_task(chunk) for chunk in chunks], report)
+        cluster.run(job, [task(chunk) for chunk in chunks], report)
 
 
 def _workers(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, dict[str, Any]]:
@@ -214,7 +214,7 @@ def _workers(nodes: Sequence[dict[str, Any]], device: str) -> tuple[int, dict[st
     return max(1, workers_for("CPU", cpus)), {"num_cpus": cpus}
 
 
-def _task(chunk: Chunk) -> dict[str, Any]:
+def task(chunk: Chunk) -> dict[str, Any]:
     """Some tens of bytes for each item, as all of a catalogue are here at once."""
     items = "\n".join(item.as_json() for item in chunk.items)
     return {

@@ -200,8 +200,8 @@ class Shards:
                     if shard := there.get(name):
                         self.fs.rm_file(f"{self.folder}/{shard.file}")
                 return damaged
-            with temporary.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            with temporary.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
             whole = record | {"size": temporary.stat().st_size, "sha256": digest}
             self._put_record(json.dumps(whole, indent=1).encode())
             if self.is_local:

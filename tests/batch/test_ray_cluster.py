@@ -100,12 +100,11 @@ def test_a_model_that_only_the_driver_has_reaches_the_workers(
         "from poster2plot.batch import ray_cluster as cluster, shards; "
         "from poster2plot.batch.catalogues.item import Item; "
         "items = [Item('a.png', file=sys.argv[4])]; tasks = shards.chunks(items, ''); "
-        "ray.init(sys.argv[1], log_to_driver=False); "
-        "files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}; "
-        "files = ray.put(files); kept = ray.shutdown; ray.shutdown = lambda: None; "
-        "ray.init = lambda *_, **__: None; settings = GenerationSettings(max_length=8); "
-        "job = cluster.Job('/only/here', 'cpu', None, settings, sys.argv[3], files); "
-        "cluster.run(sys.argv[1], job, tasks, print); kept()"
+        "files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}\n"
+        "with cluster.Cluster(sys.argv[1], 'cpu') as workers:\n"
+        "    job = cluster.Job('/only/here', 'cpu', None, GenerationSettings(max_length=8), "
+        "sys.argv[3], ray.put(files))\n"
+        "    workers.run(job, [cluster.task(chunk) for chunk in tasks], print)\n"
     )
     output = tmp_path / "plots.jsonl"
     arguments = [nodes.address, str(tiny_folder), str(output), str(tmp_path / "a.png")]

@@ -133,7 +133,8 @@ def test_rows_that_could_not_be_had_are_tried_again(
 ):
     from poster2plot.batch.catalogues.item import Item
 
-    read, changed = Item.read, []
+    read = Item.read
+    changed: list[int] = []
 
     def changing(self: Item) -> bytes:
         """One file changes after the catalogue was listed, and before it is read."""

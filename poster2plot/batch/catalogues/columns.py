@@ -156,7 +156,7 @@ def arrow_column(
     """
     candidates = list(_candidates(schema))
     images = _image_features(schema)
-    declared = [path for path, _ in candidates if path[0] in images and len(path) == 1]
+    declared = [path for path, _ in candidates if path[:1] == path and path[0] in images]
     if len(declared) == 1:
         return Column(declared[0], True)
 
