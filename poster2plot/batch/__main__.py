@@ -65,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped; start it again to go on.", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        hint = f"Catalogues need the package {error.name}; `pip install 'poster2plot[batch]'`."
+        print(f"error: {hint}", file=sys.stderr)
+        return 2
     except Exception as error:
         if (what := sentence(error)) is None:
             raise

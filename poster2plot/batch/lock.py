@@ -46,10 +46,14 @@ class OutputLock:
         self._alive: threading.Thread | None = None
 
     def __enter__(self) -> OutputLock:
-        if self._is_local:
-            self._take_on_disk()
-        else:
-            self._take_in_store()
+        try:
+            if self._is_local:
+                self._take_on_disk()
+            else:
+                self._take_in_store()
+        except OSError as error:
+            why = error.strerror or error
+            raise InputError(f"{self._output!r} cannot be written: {why}.") from error
         self._alive = threading.Thread(target=self._live, daemon=True)
         self._alive.start()
         return self

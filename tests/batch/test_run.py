@@ -197,6 +197,13 @@ def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path, url: str):
     assert not fs.exists(path)
 
 
+def test_an_output_where_nothing_can_be_written_is_said(
+    tiny_folder: Path, folder: Path, capsys: Capture
+):
+    assert run(tiny_folder, folder, "--output", "/proc/plots.csv") == 2
+    assert "'/proc/plots.csv' cannot be written: " in capsys.readouterr().err
+
+
 def nothing(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
