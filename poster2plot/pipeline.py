@@ -114,15 +114,9 @@ class Poster2Plot:
         """
         from poster2plot.engine.engine import Engine
         from poster2plot.engine.guidance import word_start_mask
-        from poster2plot.engine.linear import precisions
         from poster2plot.engine.queue import DecodingQueue
 
-        allowed = precisions(checkpoint.device)
-        if precision is not None and precision not in allowed:
-            raise CheckpointError(
-                f"The precision {precision} does not work on {checkpoint.device.type} here; "
-                f"choose {' or '.join(allowed)}."
-            )
+        precision = resolve_precision(precision, checkpoint.device.type)
         self.name = checkpoint.name
         self.notice: str | None = None  # what users should know of how it runs
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
@@ -298,6 +292,24 @@ class Poster2Plot:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         text = tidy(text, finished=ids[-1] == self.engine.eos_token_id)
         return Candidate(text, hypothesis.score, ids, tuple(prompt))
+
+
+def resolve_precision(precision: Precision | None, device: str) -> Precision:
+    """The precision, or the default of a kind of device ("cpu" or "cuda").
+
+    Raises `CheckpointError` for one that the device lacks.
+    """
+    import torch
+
+    from poster2plot.engine.linear import precisions
+
+    allowed = precisions(torch.device(device))
+    if precision is not None and precision not in allowed:
+        raise CheckpointError(
+            f"The precision {precision} does not work on {device} here; "
+            f"choose {' or '.join(allowed)}."
+        )
+    return precision or allowed[0]
 
 
 def resolve_settings(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
-_STORES = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "google", "azure")
+from poster2plot.batch.catalogues.stores import STORE_PACKAGES
+
 _HINTS = {
     errno.ENOSPC: "the disk is full; make room",
     errno.EDQUOT: "the quota of the disk is used up; make room",
@@ -37,7 +38,9 @@ def sentence(error: BaseException) -> str | None:
             "credentials, then start it again to go on."
         )
     home = type(error).__module__.split(".")[0]
-    if home in _STORES or isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+    if home in STORE_PACKAGES or isinstance(
+        error, ConnectionError | TimeoutError | socket.gaierror
+    ):
         return (
             f"The run stopped, as the store or the network fails ({_first_line(error)}); check the "
             "connection and the credentials, then start it again to go on."

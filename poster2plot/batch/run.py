@@ -29,7 +29,7 @@ from poster2plot.checkpoints.checksums import folder_digest
 from poster2plot.checkpoints.loading import checkpoint_folder, choose_device, read_config
 from poster2plot.cli import settings_of
 from poster2plot.errors import CheckpointError, InputError, Poster2PlotError
-from poster2plot.pipeline import Poster2Plot, resolve_settings
+from poster2plot.pipeline import Poster2Plot, resolve_precision, resolve_settings
 
 _ATTEMPTS = 3  # at a merge, each time with the shards that were damaged written anew
 _EXAMPLES = 3  # errors that are shown where there is nothing else
@@ -76,18 +76,8 @@ def run(options: Namespace) -> int:
 
 
 def _job(options: Namespace, device: str) -> Job:
-    import torch
-
-    from poster2plot.engine.linear import precisions
-
     settings = resolve_settings(settings_of(options), read_config(options.model))
-    allowed = precisions(torch.device(device))
-    precision = options.precision or allowed[0]
-    if precision not in allowed:
-        raise CheckpointError(
-            f"The precision {precision} does not work on {device} here; choose "
-            f"{' or '.join(allowed)}."
-        )
+    precision = resolve_precision(options.precision, device)
     name = BUNDLED_MODEL.name if options.model is None else options.model
     description = {
         "model": name,

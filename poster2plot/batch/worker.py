@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from poster2plot.batch.catalogues.item import ChangedError, Item
+from poster2plot.batch.catalogues.item import ChangedError, Item, UnreachableError
 from poster2plot.batch.shards import Chunk, Row, Shards
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.errors import Poster2PlotError, PosterNotFoundError, PosterServiceError
@@ -36,14 +36,15 @@ class Worker:
     finder: PosterFinder
     pauses: Sequence[float] = (PAUSE_SECONDS, PAUSE_SECONDS)
     idle_seconds: float = field(default=0.0, init=False)
-    _unanswered: int = field(default=0, init=False)  # titles in a row
+    _unanswered: int = field(default=0, init=False)  # posters in a row
 
     def write(
         self, chunks: Iterable[Chunk], shards: Shards, report: Callable[[int, int], object]
     ) -> None:
         """Write a shard for each chunk and report how many rows it has, and how many errors.
 
-        Raises `PosterServiceError` when no service answers any more, whatever the title.
+        Raises `PosterServiceError` when no service answers any more, whatever the title, and
+        `UnreachableError` when no poster can be read any more.
         """
         waiting: deque[Chunk] = deque()
 
@@ -111,8 +112,14 @@ class Worker:
         try:
             loaded = reading.result()
         except Poster2PlotError as error:
-            is_down = isinstance(error, PosterServiceError)
+            is_down = isinstance(error, PosterServiceError | UnreachableError)
             self._unanswered = self._unanswered + 1 if is_down else 0
+            if self._unanswered == READERS and isinstance(error, UnreachableError):
+                raise UnreachableError(
+                    f"Posters cannot be read any more, {READERS} in a row; check the connection, "
+                    "the credentials and the disk, and start again to go on: what is written is "
+                    f"kept. The last: {error}"
+                ) from error
             if self._unanswered == READERS:
                 raise PosterServiceError(
                     f"Poster services do not answer, for {READERS} titles in a row; what is "

@@ -16,7 +16,7 @@ from poster2plot import (
     PosterServiceError,
 )
 from poster2plot.batch import shards
-from poster2plot.batch.catalogues.item import Item
+from poster2plot.batch.catalogues.item import Item, UnreachableError
 from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.shards import Chunk, Shards, chunks
 from poster2plot.batch.worker import READERS, Worker
@@ -109,6 +109,29 @@ def test_an_answer_in_between_lets_a_run_go_on(tiny: Poster2Plot, monkeypatch: p
         assert {row["source"] for row in rows if row["plot"]} == answered
         with pytest.raises(PosterServiceError, match="The last: down"):
             list(worker.rows([Item("x", "title")]))  # the next in a row
+
+
+def test_a_run_stops_when_no_poster_can_be_read_any_more(
+    tiny: Poster2Plot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As when credentials expire in the middle: rows of errors would say that all is done."""
+
+    def load(item: Item, _: Any) -> LoadedPoster:
+        if int(item.source) < 12:
+            return LoadedPoster(draw_poster())
+        raise UnreachableError("expired")
+
+    monkeypatch.setattr(Item, "load", load)
+    output, some = Shards(str(tmp_path / "plots.csv")), [Item(str(i)) for i in range(40)]
+    first, last = Chunk("first", tuple(some[:10])), Chunk("last", tuple(some[10:]))
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+        with pytest.raises(UnreachableError, match="8 in a row; check the connection"):
+            worker.write([first, last], output, lambda *_: None)
+    assert set(output.complete()) <= {"first"}
+    worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+    worker.write([Chunk("few", tuple(some[8:16]))], output, lambda *_: None)
+    assert (output.complete()["few"].errors, output.complete()["few"].again) == (4, 4)
 
 
 def test_shards_are_reported_with_their_errors(

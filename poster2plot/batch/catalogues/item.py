@@ -5,6 +5,7 @@ An `Item` is small and can be sent to another machine.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tarfile
@@ -16,6 +17,7 @@ from poster2plot.batch.catalogues.arrow_tables import picture_in_row
 from poster2plot.batch.catalogues.names import printable, shortened
 from poster2plot.batch.catalogues.stores import (
     MISSING,
+    STORE_PACKAGES,
     STORES,
     UNREADABLE,
     file_system_of,
@@ -33,11 +35,24 @@ if TYPE_CHECKING:
     from poster2plot.imdb.finder import PosterFinder
 
 _LONGEST = 4096  # characters of a path
+_OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _LOCAL_HEADER = 30  # bytes of a zip's, before the name
 
 
 class ChangedError(InputError):
     """What is there now is not what was listed."""
+
+
+class UnreachableError(InputError):
+    """The store, the network or the disk fails, which says nothing of the poster."""
+
+
+def is_passing(error: Exception, url: str) -> bool:
+    """Whether an error in reading a `Place.url` is of what lies between."""
+    if "://" not in url:
+        return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+    home = type(error).__module__.split(".")[0]
+    return isinstance(error, OSError) or home in STORE_PACKAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +86,8 @@ class Item:
     def load(self, finder: PosterFinder) -> LoadedPoster:
         """The poster; `finder` looks titles up.
 
-        Raises `InputError`, `ImageError` or `PosterLookupError`, and `ChangedError` where the file
-        is not the one that was listed.
+        Raises `InputError`, `ImageError` or `PosterLookupError`, `ChangedError` where the file is
+        not the one that was listed, and `UnreachableError`.
         """
         if self.kind == "title":
             return from_title(self.source, finder)
@@ -100,7 +115,8 @@ class Item:
         except ImportError as error:
             raise InputError(f"{called} cannot be read without a package: {error}.") from error
         except Exception as error:  # each store has its own
-            raise InputError(f"{called} cannot be read ({type(error).__name__}).") from error
+            kind = UnreachableError if is_passing(error, self.file) else InputError
+            raise kind(f"{called} cannot be read ({type(error).__name__}).") from error
         return data
 
     def _whole_file(self) -> bytes:

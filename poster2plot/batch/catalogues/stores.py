@@ -17,6 +17,10 @@ import fsspec
 from poster2plot.batch.catalogues.names import printable
 
 STORES = ("s3", "gs", "abfs", "hdfs")  # a cell may name these; no web address, whoever wrote it
+# Whose errors are of a store or of the way to it.
+STORE_PACKAGES = (
+    "botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "google", "azure",
+)  # fmt: skip
 MISSING = "missing"  # the version of a file that is not there …
 UNREADABLE = "unreadable"  # … and of one that may not be looked at
 _AT_ONCE = 32  # requests to a store
