@@ -68,7 +68,7 @@ def _members(place: Place, passed_over: PassedOver) -> tuple[dict[str, _Member],
                     raise
                 break
             if member is None:
-                file.seek(tar.offset)  # type: ignore[attr-defined]
+                file.seek(tar.offset)
                 if file.read(_BLOCK).strip(b"\0"):
                     break  # no header and no end
                 last = ""
