@@ -138,7 +138,7 @@ def _begin(options: Namespace, job: Job, shards: Shards, folder: Path, stack: Ex
     """List the catalogue, take the output's lock, and say what there is to do."""
     stack.enter_context(OutputLock(shards))
     listed, passed_over = folder / snapshot.FILE, PassedOver()
-    found = snapshot.take(listed, items(options.input, passed_over), job.description)
+    found = snapshot.take(listed, items(options.input, passed_over, shards.path), job.description)
     if not found.items:
         there = f"; it holds {passed_over}" if passed_over else "; it is empty"
         raise InputError(f"There is no poster in {options.input!r}{there}.")

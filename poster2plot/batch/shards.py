@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from poster2plot.batch.catalogues.folders import RECORD
 from poster2plot.batch.catalogues.item import Item
 from poster2plot.errors import InputError
 from poster2plot.records import harmless
@@ -107,7 +108,7 @@ class Shards:
         except (ValueError, ImportError, OSError) as error:
             raise InputError(f"The output {output!r} cannot be written: {error}.") from error
         self.folder = f"{self.path}.parts"
-        self._record = f"{self.path}.run.json"
+        self._record = f"{self.path}{RECORD}"
 
     def complete(self) -> dict[str, Shard]:
         """The shards that are there, by name; of several, the one with the fewest rows `again`."""

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from poster2plot.batch.catalogues.folders import SNAPSHOT
 from poster2plot.batch.catalogues.item import Item
 
-FILE = "catalogue.jsonl.gz"  # beside the shards
+FILE = SNAPSHOT  # beside the shards
 _DIGEST = 8  # bytes of a digest of a name or a line, for comparing two catalogues
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from poster2plot import InputError
@@ -197,11 +200,44 @@ def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path, url: str):
     assert not fs.exists(path)
 
 
+def test_an_output_within_the_catalogue_is_no_part_of_it(tiny_folder: Path, tmp_path: Path):
+    for shard in range(2):
+        some = [poster(3 * shard + i) for i in range(3)]
+        pq.write_table(pa.table({"image": some}), tmp_path / f"in-{shard}.parquet")
+    output, other = tmp_path / "plots.parquet", tmp_path / "more.parquet"
+    Path(f"{output}.run.json").mkdir()
+    assert run(tiny_folder, tmp_path, "--output", output) == 1
+    Path(f"{output}.run.json").rmdir()
+    for each in (output, output, other):
+        assert run(tiny_folder, tmp_path, "--output", each) == 0
+        assert pq.read_table(each, columns=["source"]).num_rows == 6
+
+
 def test_an_output_where_nothing_can_be_written_is_said(
     tiny_folder: Path, folder: Path, capsys: Capture
 ):
     assert run(tiny_folder, folder, "--output", "/proc/plots.csv") == 2
     assert "'/proc/plots.csv' cannot be written: " in capsys.readouterr().err
+
+
+def test_an_output_in_an_object_store(
+    tiny_folder: Path, folder: Path, output: Path, store: str, capsys: Capture
+):
+    remote, fs = f"{store}/plots.jsonl", fsspec.filesystem("s3")
+    dead = {"host": socket.gethostname(), "process": 2**22 + 1, "alive": time.time()}
+    fs.pipe_file(f"{remote}.lock", json.dumps(dead).encode())
+    assert run(tiny_folder, folder, "--output", remote) == 0
+    assert run(tiny_folder, folder, "--output", remote) == 0
+    assert "is complete already" in capsys.readouterr().err
+    swap(folder)
+    assert run(tiny_folder, folder, "--output", remote) == 2
+    assert run(tiny_folder, folder, "--output", remote, "--overwrite") == 0
+    fs.get_file(remote, str(output))
+    assert is_as_clean(tiny_folder, folder, output)
+    fs.invalidate_cache()
+    assert sorted(fs.ls(store, detail=False)) == [
+        f"{store.removeprefix('s3://')}/plots.jsonl{more}" for more in ("", ".run.json")
+    ]
 
 
 def nothing(tmp_path: Path) -> Path:

@@ -11,18 +11,27 @@ from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import MISSING, UNREADABLE, Entry, Place, entries
 from poster2plot.images.limits import IMAGE_SUFFIXES
 
+SNAPSHOT = "catalogue.jsonl.gz"  # lies among the shards of a run
+RECORD = ".run.json"  # after the name of a complete output
+
 
 def folder_items(
     folder: Place,
     archive_items: Callable[[Place], Iterator[Item] | None],
     passed_over: PassedOver,
+    leave_out: str = "",
 ) -> Iterator[Item]:
     """The pictures in a folder and below it, and those in its archives, in natural order.
 
-    `archive_items` reads an archive and gives None for what is none. What is hidden is left out.
+    `archive_items` reads an archive and gives None for what is none. What is hidden is left out,
+    and what a run writes into the folder: the output at `leave_out`, and what lies beside it.
     Raises `OSError`, or what the store does, where the folder itself may not be read.
     """
-    for file in files_below(folder, passed_over):
+    for file in _below(entries(folder), passed_over, {_identity(folder)}):
+        if leave_out and (
+            file.place.path == leave_out or file.place.path.startswith(f"{leave_out}.")
+        ):
+            continue
         if file.place.suffix in IMAGE_SUFFIXES:
             yield Item(file.place.shown, file=file.place.url, version=file.version)
         elif (items := archive_items(file.place)) is not None:
@@ -31,30 +40,25 @@ def folder_items(
             passed_over.add("of another kind", file.place.shown)
 
 
-def files_below(folder: Place, passed_over: PassedOver) -> Iterator[Entry]:
-    """The files in a folder and below it, in natural order (2 before 10).
-
-    Raises `OSError`, or what the store does, where the folder itself may not be read; one below it
-    is passed over.
-    """
-    yield from _below(entries(folder), passed_over, {_identity(folder)})
-
-
 def _below(
     found: list[Entry], passed_over: PassedOver, above: set[tuple[int, int]]
 ) -> Iterator[Entry]:
+    """The files of a folder that has these entries, and those below it, in natural order."""
     for entry in sorted(found, key=lambda entry: natural_key(entry.name)):
         if is_hidden(entry.name):
             passed_over.add("hidden", entry.place.shown)
         elif entry.is_folder:
-            identity = _identity(entry.place)
+            try:
+                identity = _identity(entry.place)
+                inside = [] if identity in above else entries(entry.place)
+            except PermissionError:
+                passed_over.add("folders that may not be read", entry.place.shown)
+                continue
             if identity in above:
                 passed_over.add("that lead back to their own folder", entry.place.shown)
                 continue
-            try:
-                inside = entries(entry.place)
-            except PermissionError:
-                passed_over.add("folders that may not be read", entry.place.shown)
+            if any(each.name == SNAPSHOT for each in inside):
+                passed_over.add("folders of a run's shards", entry.place.shown)
                 continue
             yield from _below(inside, passed_over, above | {identity})
         elif entry.version == MISSING:

@@ -15,7 +15,7 @@ from poster2plot.batch.catalogues.arrow_tables import ARROW, PARQUET, arrow_cell
 from poster2plot.batch.catalogues.columns import InRow
 from poster2plot.batch.catalogues.csv_tables import csv_cells
 from poster2plot.batch.catalogues.dataset_folders import dataset_tables, is_dataset
-from poster2plot.batch.catalogues.folders import folder_items
+from poster2plot.batch.catalogues.folders import RECORD, folder_items
 from poster2plot.batch.catalogues.item import Item, named_item
 from poster2plot.batch.catalogues.json_lines import json_cells
 from poster2plot.batch.catalogues.names import find_file, forget_folders, printable
@@ -35,11 +35,12 @@ _KINDS = (
 )
 
 
-def items(name: str, passed_over: PassedOver | None = None) -> Iterator[Item]:
+def items(name: str, passed_over: PassedOver | None = None, leave_out: str = "") -> Iterator[Item]:
     """The posters of a folder, an archive, a table, or a folder saved by `datasets`.
 
     `name` is a path or a URL of fsspec. The order is always the same. What is no poster goes to
-    `passed_over`. Raises `InputError` where there is none of these.
+    `passed_over`; the output at the path `leave_out`, and what lies beside it, are no part of the
+    catalogue. Raises `InputError` where there is none of these.
     """
     passed_over = PassedOver() if passed_over is None else passed_over
     forget_folders()
@@ -52,7 +53,7 @@ def items(name: str, passed_over: PassedOver | None = None) -> Iterator[Item]:
     place = Place(fs, name.rstrip("/") or name, root.rstrip("/") or root)
     try:
         if is_folder:
-            yield from _folder(place, passed_over)
+            yield from _folder(place, passed_over, leave_out)
         elif is_file:
             yield from _file(place, passed_over)
         else:
@@ -69,25 +70,29 @@ def items(name: str, passed_over: PassedOver | None = None) -> Iterator[Item]:
         fs.invalidate_cache()  # what is read later is looked at anew
 
 
-def _folder(folder: Place, passed_over: PassedOver) -> Iterator[Item]:
+def _folder(folder: Place, passed_over: PassedOver, leave_out: str) -> Iterator[Item]:
     if is_dataset(folder):
         for table, cells in dataset_tables(folder):
             yield from _table_items(table, cells)
         return
     tables: list[Place] = []
+    outputs: set[str] = set()
     found = False
 
     def archive_items(place: Place) -> Iterator[Item] | None:
         if _is_table(place):
             tables.append(place)
             return iter(())
+        if place.path.endswith(RECORD):
+            outputs.add(place.path.removesuffix(RECORD))
         items = _archive_items(place, passed_over)
         return items and _said(place, items)
 
-    for item in folder_items(folder, archive_items, passed_over):
+    for item in folder_items(folder, archive_items, passed_over, leave_out):
         found = True
         yield item
-    chosen = [] if found else _shards(folder, tables)
+    inputs = [table for table in tables if table.path not in outputs]
+    chosen = [] if found else _shards(folder, inputs)
     for place in tables:
         if place not in chosen:
             passed_over.add("tables beside the posters", place.shown)
