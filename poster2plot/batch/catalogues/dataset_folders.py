@@ -23,11 +23,14 @@ _CACHED = re.compile(r"(cache|tmp|indices)[-_.].*|indices\.arrow")
 
 def is_dataset(folder: Place) -> bool:
     """Whether the library datasets made it."""
-    names = {entry.name for entry in entries(folder)}
-    return (
-        STATE in names
-        or SPLITS in names
-        or (INFO in names and any(name.endswith(".arrow") for name in names))
+
+    def has(name: str) -> bool:
+        return bool(folder.fs.exists(f"{folder.path}/{name}"))
+
+    if has(SPLITS):
+        return True
+    return has(INFO) and (
+        has(STATE) or any(entry.name.endswith(".arrow") for entry in entries(folder))
     )
 
 

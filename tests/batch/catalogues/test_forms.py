@@ -62,6 +62,7 @@ def row_numbers(folder: Path) -> Path:
 def lost_shard(folder: Path) -> Path:
     state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
     (folder / "state.json").write_text(json.dumps(state))
+    (folder / "dataset_info.json").write_text("{}")
     return folder
 
 
