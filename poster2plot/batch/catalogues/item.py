@@ -166,7 +166,8 @@ class Item:
     def _member_of_zip(self) -> bytes:
         header = self._bytes(self.offset, _LOCAL_HEADER)
         after = sum(int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-        packed = self._bytes(self.offset + _LOCAL_HEADER + after, self.size)
+        most = min(self.size, MAX_BYTES + 1)  # more is refused, packed or not
+        packed = self._bytes(self.offset + _LOCAL_HEADER + after, most)
         if self.kind == "stored":
             return packed
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, MAX_BYTES + 1)
