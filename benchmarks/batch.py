@@ -2,8 +2,9 @@
 
 Posters a second of the whole pipeline, from files to rows, against the model alone on posters in
 memory; how long the model waits for posters; what more workers gain, as processes and, where Ray is
-installed, as nodes of a Ray cluster, each with one CPU thread; and the memory of a catalogue with
-1,000 and one with 100,000 entries, a hundred of which have a poster.
+installed, as nodes of a Ray cluster, each with one CPU thread; how long a million names take to be
+listed; and the memory of a catalogue with 1,000 and one with 100,000 entries (`--entries`), a
+hundred of which have a poster.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ from pathlib import Path
 from typing import Any
 
 from poster2plot import Poster2Plot, read_image
+from poster2plot.batch import snapshot
 from poster2plot.batch.catalogues.listing import items
+from poster2plot.batch.shards import chunks
 from poster2plot.batch.worker import Worker
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.imdb.finder import PosterFinder
 from support.page_client import Posters
 
 ENTRIES = 100_000
+NAMES = 1_000_000
 
 
 def main() -> None:
     """Print one line for each figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--posters", type=int, default=512)
+    parser.add_argument("--entries", type=int, default=ENTRIES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "posters")
@@ -43,7 +48,8 @@ def main() -> None:
             (folder / f"{i}.jpg").write_bytes(posters.next())
         throughput(folder)
         scaling(folder, options.posters)
-        memory(folder)
+        listing(folder)
+        memory(folder, options.entries)
 
 
 def throughput(folder: Path) -> None:
@@ -96,18 +102,18 @@ def scaling(folder: Path, posters: int) -> None:
 
 
 def _rate(command: list[str], folder: Path, posters: int) -> float:
-    """Posters a second of a job, less a job without any poster."""
-    empty = folder.parent / "empty.csv"
-    empty.write_text("path\nmissing.jpg\n", encoding="utf-8")
+    """Posters a second of a job, less a job of a single one."""
+    single = folder.parent / "single.csv"
+    single.write_text(f"path\n{folder / '0.jpg'}\n", encoding="utf-8")
     seconds = []
-    for source in (empty, folder):
+    for source in (single, folder):
         with tempfile.TemporaryDirectory() as out:
             job = [*command, str(source), "--output", f"{out}/x.csv"]
             began = time.perf_counter()
             environment = os.environ | {"OMP_NUM_THREADS": "1"}
             subprocess.run(job, check=True, capture_output=True, env=environment)
             seconds.append(time.perf_counter() - began)
-    return posters / (seconds[1] - seconds[0])
+    return (posters - 1) / (seconds[1] - seconds[0])
 
 
 @contextmanager
@@ -127,10 +133,24 @@ def _nodes(count: int) -> Iterator[str]:
         cluster.shutdown()
 
 
-def memory(folder: Path) -> None:
+def listing(folder: Path) -> None:
+    """A million names of files that are there, listed as a run lists them, and cut into shards."""
+    names = sorted(path.name for path in folder.glob("*.jpg"))
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        table, listed = Path(name, "names.csv"), Path(name, "listed.gz")
+        lines = (f"../{folder.name}/{names[i % len(names)]}\n" for i in range(NAMES))
+        table.write_text("path\n" + "".join(lines), encoding="utf-8")
+        began = time.perf_counter()
+        found = snapshot.take(listed, items(str(table)), {})
+        shards = sum(1 for _ in chunks(snapshot.read_items(listed), ""))
+        seconds = time.perf_counter() - began
+    print(f"{found.items:,} names listed in {seconds:.1f} s, {shards:,} shards", flush=True)
+
+
+def memory(folder: Path, most: int) -> None:
     """The peak of a run over few entries and over many, with as many posters."""
     some = sorted(folder.iterdir())
-    for entries in (ENTRIES // 100, ENTRIES):
+    for entries in (ENTRIES // 100, most):
         table, apart = folder / "many.csv", entries // 100
         names = (
             some[i // apart % len(some)].name if i % apart == 0 else f"missing-{i}.jpg"

@@ -5,7 +5,7 @@ Poster2PlotError
 ├── InputError                a path that is missing or holds no poster
 ├── ImageError
 │   ├── UnsupportedImageError not a picture, or a format that is not accepted
-│   ├── ImageTooLargeError    too many bytes or pixels
+│   ├── ImageTooLargeError    too many bytes or pixels, or too much work
 │   └── DamagedImageError     truncated or corrupt
 ├── PosterLookupError
 │   ├── InvalidTitleError     not the id or URL of an IMDb title
@@ -40,7 +40,7 @@ class UnsupportedImageError(ImageError):
 
 
 class ImageTooLargeError(ImageError):
-    """The picture has too many bytes or pixels."""
+    """The picture has too many bytes or pixels, or takes too much work to read."""
 
 
 class DamagedImageError(ImageError):
@@ -56,7 +56,9 @@ class InvalidTitleError(PosterLookupError):
 
 
 class PosterNotFoundError(PosterLookupError):
-    """No service has a poster for the title."""
+    """No service has a poster for the title; not `is_certain` where some failed to answer."""
+
+    is_certain = True
 
 
 class PosterServiceError(PosterLookupError):

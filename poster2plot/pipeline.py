@@ -126,15 +126,9 @@ class Poster2Plot:
         """
         from poster2plot.engine.engine import Engine
         from poster2plot.engine.guidance import word_start_mask
-        from poster2plot.engine.linear import precisions
         from poster2plot.engine.queue import DecodingQueue
 
-        allowed = precisions(checkpoint.device)
-        if precision is not None and precision not in allowed:
-            raise CheckpointError(
-                f"The precision {precision} does not work on {checkpoint.device.type} here; "
-                f"choose {' or '.join(allowed)}."
-            )
+        precision = resolve_precision(precision, checkpoint.device.type)
         self.name = checkpoint.name
         self.notice: str | None = None  # what users should know of how it runs
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
@@ -200,16 +194,7 @@ class Poster2Plot:
 
         Raises `SettingsError` where the model cannot follow them.
         """
-        settings = settings or GenerationSettings()
-        if settings.guidance is None:
-            recommended = getattr(self.config, "recommended_guidance", 1.0)
-            settings = replace(settings, guidance=recommended)
-        longest = self.config.decoder.n_positions
-        if settings.max_length > longest:
-            raise SettingsError(
-                f"This model writes at most {longest} tokens; lower the maximum length."
-            )
-        return settings
+        return resolve_settings(settings, self.config)
 
     def generate(
         self,
@@ -342,6 +327,40 @@ class Poster2Plot:
 
 def _closed() -> QueueFullError:
     return QueueFullError("The server is shutting down; try again in a moment.", retry_after=5)
+
+
+def resolve_precision(precision: Precision | None, device: str) -> Precision:
+    """The precision, or the default of a kind of device ("cpu" or "cuda").
+
+    Raises `CheckpointError` for one that the device lacks.
+    """
+    import torch
+
+    from poster2plot.engine.linear import precisions
+
+    allowed = precisions(torch.device(device))
+    if precision is not None and precision not in allowed:
+        raise CheckpointError(
+            f"The precision {precision} does not work on {device} here; "
+            f"choose {' or '.join(allowed)}."
+        )
+    return precision or allowed[0]
+
+
+def resolve_settings(
+    settings: GenerationSettings | None, config: VisionEncoderDecoderConfig
+) -> GenerationSettings:
+    """As `Poster2Plot.resolve`, of a model that need not be loaded. Raises `SettingsError`."""
+    settings = settings or GenerationSettings()
+    if settings.guidance is None:
+        recommended = getattr(config, "recommended_guidance", 1.0)
+        settings = replace(settings, guidance=recommended)
+    longest = config.decoder.n_positions
+    if settings.max_length > longest:
+        raise SettingsError(
+            f"This model writes at most {longest} tokens; lower the maximum length."
+        )
+    return settings
 
 
 def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:

@@ -1,8 +1,10 @@
 """What is written, in shards that are complete or absent, so that a killed run loses none.
 
-Shard k holds the rows of chunk k of a catalogue. Its name has a digest of what the chunk lists and
-of what was asked for: a shard that is there need not be written again, whoever wrote it, and one
-of another catalogue or of other settings is never taken for it.
+A shard holds the rows of a chunk of a catalogue. Its name begins with a digest of all that these
+rows depend on: what was listed, each file's version included, and what was asked for. A shard that
+is there need not be written again, whoever wrote it, and one of other pictures or settings is never
+taken for it. The name also has how many of the rows are errors, and a digest of the content, by
+which a shard that was cut off or damaged is known when it is read.
 """
 
 from __future__ import annotations
@@ -11,8 +13,12 @@ import csv
 import hashlib
 import io
 import json
+import os
+import tempfile
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -20,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from poster2plot.batch.catalogues.folders import RECORD
 from poster2plot.batch.catalogues.item import Item
 from poster2plot.errors import InputError
 from poster2plot.records import harmless
@@ -27,85 +34,229 @@ from poster2plot.records import harmless
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK = 128  # items; what a kill costs at most
+CHUNK = 128  # items, about; what a kill costs
 FORMATS = (".parquet", ".csv", ".jsonl")
 _SHARDS_PER_ROW_GROUP = 256  # of an output in Parquet, whose writer keeps a record of each group
 COLUMNS = (
     "source", "plot", "score", "candidates", "model", "title", "title_source", "title_used", "year",
     "synopsis", "attribution", "error",
 )  # fmt: skip
+# What rows of this program are; a number more for each change in what is in a column.
+ROW_FORMAT = [2, *COLUMNS]
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """`CHUNK` items or, at the end, fewer; `name` is that of their shard."""
+    """Some items, `CHUNK` on the average; `name` is that of their shard."""
 
     name: str
     items: tuple[Item, ...]
 
 
 def chunks(items: Iterable[Item], depends_on: str) -> Iterator[Chunk]:
-    """Cut a catalogue up. `depends_on` is whatever else the rows depend on, as text."""
-    number, rest = 0, iter(items)
-    while chunk := tuple(islice(rest, CHUNK)):
-        listed = (text for each in chunk for text in (each.source, each.title))
-        digest = hashlib.sha256("\0".join([depends_on, *listed]).encode())
-        yield Chunk(f"{number:08d}-{digest.hexdigest()[:16]}", chunk)
-        number += 1
+    """Cut a catalogue up. `depends_on` is whatever else the rows depend on, as text.
+
+    The names of the items say where a chunk ends, so that an item that comes or goes changes its
+    own chunk and no other (content-defined chunking).
+    """
+    some: list[Item] = []
+    for item in items:
+        some.append(item)
+        ends = zlib.crc32(item.source.encode("utf-8", "replace")) % CHUNK == 0
+        if ends or len(some) == 2 * CHUNK:
+            yield _chunk(some, depends_on)
+            some = []
+    if some:
+        yield _chunk(some, depends_on)
+
+
+def _chunk(items: Sequence[Item], depends_on: str) -> Chunk:
+    text = "\n".join([depends_on, *(item.as_json() for item in items)])
+    return Chunk(hashlib.sha256(text.encode()).hexdigest()[:32], tuple(items))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard that is there: how many of its rows are errors, and how many to write `again`."""
+
+    file: str
+    errors: int
+    again: int
 
 
 class Shards:
     """The shards of `output`, in the folder `OUTPUT.parts` of any file system of fsspec.
 
-    `output` is an absolute path or a URL.
+    `output` is an absolute path or a URL. Beside it lie, while a run goes on, its lock and, when it
+    is complete, a record of what it is.
     """
 
     def __init__(self, output: str) -> None:
-        """Raises `InputError` for an output that cannot be written."""
+        """Raises `InputError` for an output that cannot be written. Nothing is written yet."""
         self.output = output if "://" in output else str(Path(output).absolute())
         self.suffix = PurePosixPath(output).suffix
         if self.suffix not in FORMATS:
             raise InputError(f"The output {output!r} must end in {', '.join(FORMATS)}.")
         try:
-            self._fs, self._output = fsspec.core.url_to_fs(output)
-            self._folder = f"{self._output}.parts"
-            if self._fs.exists(self._output):
-                raise InputError(f"{output!r} is there already; remove it or name another output.")
-            self._fs.makedirs(self._folder, exist_ok=True)
+            self.fs, self.path = fsspec.core.url_to_fs(self.output)
+            self.is_local = "file" in self.fs.protocol
+            folder = self.path.rpartition("/")[0]
+            if self.is_local and not os.path.isdir(folder or "/"):  # noqa: PTH112
+                raise InputError(f"The output {output!r} cannot be written: no folder {folder!r}.")
         except (ValueError, ImportError, OSError) as error:
             raise InputError(f"The output {output!r} cannot be written: {error}.") from error
-        self._is_local = "file" in self._fs.protocol
+        self.folder = f"{self.path}.parts"
+        self._record = f"{self.path}{RECORD}"
 
-    def complete(self) -> set[str]:
-        """The names of the complete shards."""
-        self._fs.invalidate_cache()
-        names = (PurePosixPath(path).name for path in self._fs.find(self._folder))
-        return {name.removesuffix(self.suffix) for name in names if name.endswith(self.suffix)}
+    def complete(self) -> dict[str, Shard]:
+        """The shards that are there, by name; of several, the one with the fewest rows `again`."""
+        self.fs.invalidate_cache()
+        found: dict[str, Shard] = {}
+        try:
+            paths = self.fs.find(self.folder)
+        except FileNotFoundError:
+            return found
+        for path in paths:
+            file = PurePosixPath(path).name
+            parts = file.removesuffix(self.suffix).split("-")
+            if not file.endswith(self.suffix) or len(parts) != 4:
+                continue
+            shard = Shard(file, int(parts[1]), int(parts[2]))
+            if parts[0] not in found or shard.again < found[parts[0]].again:
+                found[parts[0]] = shard
+        return found
 
-    def write(self, name: str, rows: Sequence[Row]) -> None:
-        """Write a shard: whole or not at all, also when two try at once."""
+    def write(self, name: str, rows: Sequence[Row], again: int = 0) -> None:
+        """Write a shard: whole or not at all, also when two try at once.
+
+        `again` rows could not be had now, for reasons that pass.
+        """
         data = _encode(rows, self.suffix)
-        path = f"{self._folder}/{name}{self.suffix}"
-        if not self._is_local:
-            self._fs.pipe_file(path, data)  # an object appears when it is complete
-            return
-        temporary = f"{self._folder}/{uuid.uuid4().hex}.tmp"
-        self._fs.pipe_file(temporary, data)
-        self._fs.mv(temporary, path)
+        errors = sum(row["error"] is not None for row in rows)
+        self.put(f"{name}-{errors}-{again}-{_digest(data)}{self.suffix}", data)
 
-    def merge(self, names: Iterable[str]) -> None:
-        """Make the one output of these shards, in this order, and remove the shards."""
-        temporary = f"{self._folder}/{uuid.uuid4().hex}.tmp"
-        with self._fs.open(temporary, "wb") as file:
-            merge = _merge_parquet if self.suffix == ".parquet" else _merge_lines
-            merge(
-                file,
-                (self._fs.cat_file(f"{self._folder}/{name}{self.suffix}") for name in names),
-            )
-        self._fs.mv(temporary, self._output)
-        self._fs.rm(self._folder, recursive=True)
+    def put(self, file: str, data: bytes) -> None:
+        """Write a file of the folder: whole or not at all."""
+        path = f"{self.folder}/{file}"
+        if not self.is_local:
+            self.fs.pipe_file(path, data)  # an object appears when it is complete
+            return
+        os.makedirs(self.folder, exist_ok=True)  # noqa: PTH103
+        temporary = Path(self.folder, f"{uuid.uuid4().hex}.tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def get(self, file: str) -> bytes | None:
+        """A file of the folder, None where there is none."""
+        try:
+            data: bytes = self.fs.cat_file(f"{self.folder}/{file}")
+        except FileNotFoundError:
+            return None
+        return data
+
+    def errors_of(self, shard: Shard) -> list[str]:
+        """The errors of a shard's rows."""
+        data = self.get(shard.file) or b""
+        if self.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            found = pq.read_table(io.BytesIO(data), columns=["error"]).column(0).to_pylist()
+        elif self.suffix == ".jsonl":
+            found = [json.loads(line)["error"] for line in data.splitlines()]
+        else:
+            table = csv.DictReader(io.StringIO(data.decode(), newline=""))
+            found = [row["error"] for row in table]
+        return [error for error in found if error]
+
+    def merge(self, names: Sequence[str], record: dict[str, Any]) -> list[str]:
+        """Make the one output of these shards, in this order, with a record of what it is.
+
+        The record comes first, so that an output that lacks its own was not finished. Gives the
+        names of shards that were damaged, and are gone now: then no output was made.
+        """
+        there, damaged = self.complete(), []
+
+        def content() -> Iterator[bytes]:
+            for name in names:
+                shard = there.get(name)
+                data = self.get(shard.file) if shard else None
+                if data is None or not shard or _digest(data) not in shard.file:
+                    damaged.append(name)
+                    continue
+                yield data
+
+        where = self.folder if self.is_local else tempfile.gettempdir()
+        temporary = Path(where, f"{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                merge = _merge_parquet if self.suffix == ".parquet" else _merge_lines
+                merge(file, content())
+            if damaged:
+                for name in damaged:
+                    if shard := there.get(name):
+                        self.fs.rm_file(f"{self.folder}/{shard.file}")
+                return damaged
+            with temporary.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            whole = record | {"size": temporary.stat().st_size, "sha256": digest}
+            self._put_record(json.dumps(whole, indent=1).encode())
+            if self.is_local:
+                temporary.replace(self.path)
+            else:
+                self.fs.put_file(str(temporary), self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return []
+
+    def _put_record(self, data: bytes) -> None:
+        if not self.is_local:
+            self.fs.pipe_file(self._record, data)
+            return
+        temporary = Path(f"{self._record}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(self._record)
+
+    def record(self) -> dict[str, Any] | None:
+        """What the output that was written last is, None where there is no record."""
+        try:
+            found = json.loads(self.fs.cat_file(self._record))
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def is_there(self) -> bool:
+        """Whether there is an output."""
+        self.fs.invalidate_cache()
+        return bool(self.fs.exists(self.path))
+
+    def is_recorded(self, record: dict[str, Any] | None) -> bool:
+        """Whether the output is what its record says, whole and unchanged."""
+        if not record or not self.is_there() or self.fs.size(self.path) != record.get("size"):
+            return False
+        with self.fs.open(self.path, "rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(2**22):
+                digest.update(block)
+        return digest.hexdigest() == record.get("sha256")
+
+    def has_parts(self) -> bool:
+        """Whether an earlier run left shards."""
+        self.fs.invalidate_cache()
+        return bool(self.fs.isdir(self.folder))
+
+    def clear(self) -> None:
+        """Remove the shards."""
+        with suppress(FileNotFoundError):
+            self.fs.rm(self.folder, recursive=True)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _encode(rows: Sequence[Row], suffix: str) -> bytes:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
-from poster2plot.batch.catalogues.item import Item
+from poster2plot.batch.catalogues.item import ChangedError, Item, UnreachableError
 from poster2plot.batch.shards import COLUMNS, Chunk, Row, Shards
 from poster2plot.engine.queue import LARGEST_BATCH
-from poster2plot.errors import Poster2PlotError, PosterServiceError
+from poster2plot.errors import Poster2PlotError, PosterNotFoundError, PosterServiceError
 from poster2plot.imdb.circuit_breakers import PAUSE_SECONDS
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import LoadedPoster
@@ -35,14 +36,15 @@ class Worker:
     finder: PosterFinder
     pauses: Sequence[float] = (PAUSE_SECONDS, PAUSE_SECONDS)
     idle_seconds: float = field(default=0.0, init=False)
-    _unanswered: int = field(default=0, init=False)  # titles in a row
+    _unanswered: int = field(default=0, init=False)  # posters in a row
 
     def write(
         self, chunks: Iterable[Chunk], shards: Shards, report: Callable[[int, int], object]
     ) -> None:
         """Write a shard for each chunk and report how many rows it has, and how many errors.
 
-        Raises `PosterServiceError` when no service answers any more, whatever the title.
+        Raises `PosterServiceError` when no service answers any more, whatever the title, and
+        `UnreachableError` when no poster can be read any more.
         """
         waiting: deque[Chunk] = deque()
 
@@ -52,20 +54,28 @@ class Worker:
                 yield from chunk.items
 
         rows: list[Row] = []
-        for row in self.rows(items()):
+        again = 0
+        for row, passes in self._rows(items()):
             rows.append(row)
+            again += passes
             if len(rows) == len(waiting[0].items):
-                shards.write(waiting.popleft().name, rows)
+                shards.write(waiting.popleft().name, rows, again)
                 report(len(rows), sum(row["error"] is not None for row in rows))
-                rows = []
+                rows, again = [], 0
 
     def rows(self, items: Iterable[Item]) -> Iterator[Row]:
         """A row for each item, in order; what is wrong with one becomes its `error`."""
+        with closing(self._rows(items)) as rows:
+            for row, _ in rows:
+                yield row
+
+    def _rows(self, items: Iterable[Item]) -> Generator[tuple[Row, bool]]:
+        """Each row, and whether its error is one that passes: of a service, or of the machine."""
         rest, stop = iter(items), threading.Event()
         # So that a full batch waits whenever the model is free.
         most_submitted = 2 * LARGEST_BATCH * self.p2p.engine.max_concurrent_decodings
         reading: deque[tuple[Item, Future[LoadedPoster]]] = deque()
-        writing: deque[tuple[Item, LoadedPoster, PlotRequest] | Row] = deque()
+        writing: deque[_Written] = deque()
         with ThreadPoolExecutor(READERS) as pool:
             try:
                 while True:
@@ -86,7 +96,7 @@ class Worker:
                 for _, future in reading:
                     future.cancel()
                 for each in writing:
-                    if not isinstance(each, dict):
+                    if len(each) == 3:
                         each[2].cancel()
 
     def _load(self, item: Item, stop: threading.Event) -> LoadedPoster:
@@ -98,35 +108,45 @@ class Worker:
                     raise
         return item.load(self.finder)
 
-    def _submit(
-        self, item: Item, reading: Future[LoadedPoster]
-    ) -> tuple[Item, LoadedPoster, PlotRequest] | Row:
+    def _submit(self, item: Item, reading: Future[LoadedPoster]) -> _Written:
         try:
             loaded = reading.result()
         except Poster2PlotError as error:
-            is_down = isinstance(error, PosterServiceError)
+            is_down = isinstance(error, PosterServiceError | UnreachableError)
             self._unanswered = self._unanswered + 1 if is_down else 0
+            if self._unanswered == READERS and isinstance(error, UnreachableError):
+                raise UnreachableError(
+                    f"Posters cannot be read any more, {READERS} in a row; check the connection, "
+                    "the credentials and the disk, and start again to go on: what is written is "
+                    f"kept. The last: {error}"
+                ) from error
             if self._unanswered == READERS:
                 raise PosterServiceError(
                     f"Poster services do not answer, for {READERS} titles in a row; what is "
                     f"written is kept. The last: {error}"
                 ) from error
-            return _error(item, str(error))
+            passes = is_down or isinstance(error, ChangedError)
+            if isinstance(error, PosterNotFoundError):
+                passes = not error.is_certain
+            return _error(item, str(error)), passes
+        except MemoryError:
+            return _error(item, "There was too little memory to read the picture."), True
         self._unanswered = 0
         title = loaded.title
         [request] = self.p2p.submit([loaded.image], self.settings, [title.text if title else None])
         return item, loaded, request
 
-    def _row(self, written: tuple[Item, LoadedPoster, PlotRequest] | Row) -> Row:
-        if isinstance(written, dict):
+    def _row(self, written: _Written) -> tuple[Row, bool]:
+        if len(written) == 2:
             return written
         item, loaded, request = written
         try:
             candidates = request.result()
         except Exception as error:  # of the machine: out of memory, say
-            return _error(item, f"The plot could not be written ({type(error).__name__}).")
+            why = f"The plot could not be written ({type(error).__name__})."
+            return _error(item, why), True
         about, title = loaded.poster, loaded.title
-        return {
+        row: Row = {
             "source": item.source,
             "plot": candidates[0].text,
             "score": round(candidates[0].score, 6),
@@ -142,6 +162,11 @@ class Worker:
             "attribution": about and about.attribution,
             "error": None,
         }
+        return row, False
+
+
+# A poster whose plot is being written, or its row and whether an error in it passes.
+_Written = tuple[Item, LoadedPoster, PlotRequest] | tuple[Row, bool]
 
 
 def _error(item: Item, why: str) -> Row:

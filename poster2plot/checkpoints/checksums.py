@@ -43,6 +43,21 @@ def check_sums(folder: Path, name: str) -> None:
             )
 
 
+def folder_digest(folder: Path) -> str:
+    """A SHA-256 sum over every file of a checkpoint but its card and its sums: what it is.
+
+    Raises `CheckpointError` for a file that cannot be read.
+    """
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name not in (CHECKSUMS, "README.md", ".gitattributes"):
+            digest = _digest(path)
+            if digest == "missing":
+                raise CheckpointError(f"{str(path)!r} cannot be read; check who may.")
+            whole.update(f"{digest}  {path.name}\n".encode())
+    return whole.hexdigest()
+
+
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:

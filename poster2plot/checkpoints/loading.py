@@ -29,7 +29,11 @@ from poster2plot.errors import CheckpointError, DeviceError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase, VisionEncoderDecoderModel
+    from transformers import (
+        PreTrainedTokenizerBase,
+        VisionEncoderDecoderConfig,
+        VisionEncoderDecoderModel,
+    )
     from transformers.image_processing_utils import BaseImageProcessor
 
 # transformers keeps its log level and its hook for progress bars in globals. One load at a time may
@@ -66,11 +70,7 @@ def load_checkpoint(
     """
     target = choose_device(device)
     name = BUNDLED_MODEL.name if name_or_path is None else str(name_or_path)
-    folder = _local_folder(name_or_path)
-    if folder is None:
-        folder = download(name, revision)
-    elif revision is not None:
-        raise CheckpointError(f"{name!r} is a local folder; leave the revision out.")
+    folder = checkpoint_folder(name_or_path, revision)
     check_sums(folder, name)
     _check_files(folder, name)
     tokenizer_at = tokenizer_folder(folder, name)
@@ -93,6 +93,30 @@ def load_checkpoint(
     except (RuntimeError, AssertionError) as error:  # too little memory, or no driver after all
         raise DeviceError(f"{name!r} does not go on {target}; use the device cpu.") from error
     return Checkpoint(name, model, tokenizer, image_processor, target)
+
+
+def checkpoint_folder(name_or_path: str | Path | None = None, revision: str | None = None) -> Path:
+    """Where the files of a checkpoint are, downloaded first if need be.
+
+    The arguments are those of `load_checkpoint`. Raises `CheckpointError`.
+    """
+    folder = _local_folder(name_or_path)
+    if folder is None:
+        return download(str(name_or_path), revision)
+    if revision is not None:
+        raise CheckpointError(f"{str(name_or_path)!r} is a local folder; leave the revision out.")
+    return folder
+
+
+def read_config(name_or_path: str | Path | None = None) -> VisionEncoderDecoderConfig:
+    """The config of a checkpoint whose weights stay on the disk. Raises `CheckpointError`."""
+    name = BUNDLED_MODEL.name if name_or_path is None else str(name_or_path)
+    folder = checkpoint_folder(name_or_path)
+    _check_files(folder, name)
+    from transformers import VisionEncoderDecoderConfig
+
+    config: VisionEncoderDecoderConfig = _read(VisionEncoderDecoderConfig, folder, name)
+    return config
 
 
 def choose_device(name: str) -> torch.device:

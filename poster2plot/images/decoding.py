@@ -5,13 +5,13 @@ sentence for the user. Pillow's own errors and bomb warnings stay inside.
 """
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from poster2plot.errors import (
     DamagedImageError,
-    ImageError,
     ImageTooLargeError,
     InputError,
     UnsupportedImageError,
@@ -24,10 +24,13 @@ from poster2plot.images.limits import (
     MAX_SCANS,
     MAX_SIDE,
     GuardedSource,
+    Reader,
+    TooMuchWorkError,
     count_scans,
     guarded_directories,
     reader_of,
 )
+from poster2plot.images.repairs import repairs
 
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS = {
@@ -50,8 +53,9 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
     file's name.
 
     Raises InputError (no such file), UnsupportedImageError (not one of `FORMATS`),
-    ImageTooLargeError (over `MAX_BYTES`, `MAX_PIXELS` or `MAX_INPUT_SIDE`) or
-    DamagedImageError (empty, cut off, corrupt, or more work than an honest picture).
+    ImageTooLargeError (over `MAX_BYTES`, `MAX_PIXELS` or `MAX_INPUT_SIDE`, or more work than an
+    honest picture) or DamagedImageError (empty, cut off or corrupt). What viewers pass over, such
+    as an odd profile or a missing end mark, is passed over (`images.repairs`).
     """
     if isinstance(source, str):
         source = Path(source)
@@ -72,32 +76,58 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
             f"save it as {', '.join(FORMATS[:-1])} or {FORMATS[-1]} and try again."
         )
     try:
-        with (
-            guarded_directories(),
-            GuardedSource(data) as stream,
-            open_picture(stream, "") as picture,
-        ):
-            width, height = picture.size
-            if width * height > MAX_PIXELS or max(width, height) > MAX_INPUT_SIDE:
-                raise too_large
-            # The decoder goes over the whole picture for each scan, even for an empty one
-            jpeg = picture.format in {"JPEG", "MPO"}
-            if jpeg and width * height * count_scans(data) > MAX_PIXELS * MAX_SCANS:
-                raise ValueError("more scans than any encoder writes")
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; two times the size that is
-            # needed is left for the better filter below. Other formats ignore this.
-            picture.draft(None, _fit((width, height), 2 * MAX_SIDE))
-            picture.load()
-            return upright_rgb(picture)
-    except ImageError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        return _decode(data, open_picture)
+    except (
+        _TooLargeError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+        MemoryError,
+    ) as error:
         raise too_large from error
+    except TooMuchWorkError as error:
+        raise ImageTooLargeError(
+            f"{label} takes more work to read than any honest picture; save it anew as JPEG or PNG "
+            "and try again."
+        ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on corrupt data
+        if (repaired := _repaired(data, open_picture)) is not None:
+            return repaired
         raise DamagedImageError(
             f"{label} cannot be decoded because it is cut off or damaged; "
             "download it again or save it anew as JPEG or PNG."
         ) from error
+
+
+class _TooLargeError(Exception):
+    """By what the header claims."""
+
+
+def _decode(data: bytes, open_picture: Reader) -> Image.Image:
+    with guarded_directories(), GuardedSource(data) as stream, open_picture(stream, "") as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS or max(width, height) > MAX_INPUT_SIDE:
+            raise _TooLargeError
+        # The decoder goes over the whole picture for each scan, even for an empty one
+        jpeg = picture.format in {"JPEG", "MPO"}
+        if jpeg and width * height * count_scans(data) > MAX_PIXELS * MAX_SCANS:
+            raise TooMuchWorkError("more scans than any encoder writes")
+        # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; two times the size that is
+        # needed is left for the better filter below. Other formats ignore this.
+        picture.draft(None, _fit((width, height), 2 * MAX_SIDE))
+        picture.load()
+        return upright_rgb(picture)
+
+
+def _repaired(data: bytes, open_picture: Reader) -> Image.Image | None:
+    """The picture that a viewer shows, None where it does not show all of it either."""
+    for repair in repairs(data):
+        with suppress(Exception):  # as damaged as before
+            picture = _decode(repair.data, open_picture)
+            if repair.alike is None:
+                return picture
+            if _decode(repair.alike, open_picture).tobytes() == picture.tobytes():
+                return picture
+    return None
 
 
 def upright_rgb(picture: Image.Image) -> Image.Image:

@@ -49,7 +49,10 @@ def claimed_pixels(data: bytes) -> int:
         return 0
 
 
-def reader_of(data: bytes) -> Callable[[IO[bytes], str], ImageFile.ImageFile] | None:
+Reader = Callable[[IO[bytes], str], ImageFile.ImageFile]
+
+
+def reader_of(data: bytes) -> Reader | None:
     """Find Pillow's reader by the first bytes; the name's suffix plays no part.
 
     `Image.open` is passed over because it warns of pictures over 89 megapixels, and silencing a
@@ -68,6 +71,10 @@ def reader_of(data: bytes) -> Callable[[IO[bytes], str], ImageFile.ImageFile] | 
     return None
 
 
+class TooMuchWorkError(ValueError):
+    """A picture asks for more than an honest one does."""
+
+
 class GuardedSource(io.BytesIO):
     """The bytes, for a reader that gives up where an honest picture would long be read.
 
@@ -83,7 +90,7 @@ class GuardedSource(io.BytesIO):
         piece = super().read(size)
         self._left -= len(piece) + 1024
         if self._left < 0:
-            raise ValueError("read over and over")
+            raise TooMuchWorkError("read over and over")
         return piece
 
 
@@ -138,7 +145,7 @@ def _guard_pillow() -> None:
 
 
 def count_scans(data: bytes) -> int:
-    """Count a JPEG's scans; raises ValueError where its segments are too many to look at."""
+    """Count a JPEG's scans; raises `TooMuchWorkError` for more segments than can be looked at."""
     scans, place = 0, 2
     for _ in range(MAX_SEGMENTS):
         marker = _MARKER.search(data, place)
@@ -146,4 +153,4 @@ def count_scans(data: bytes) -> int:
             return scans
         scans += marker[1] == _START_OF_SCAN
         place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    raise ValueError("more segments than any encoder writes")
+    raise TooMuchWorkError("more segments than any encoder writes")

@@ -125,11 +125,13 @@ class PosterFinder:
                 )
         known: PosterInfo | None = None
         failures: list[str] = []
+        is_certain = True  # every service that was asked did answer
         end = time.monotonic() + self._seconds
         services = replace(self._services, fetcher=self._services.fetcher.until(end))
         for name, ask in self._chain:
             if time.monotonic() >= end:
                 failures.append(f"no time was left for {name}")
+                is_certain = False
                 continue
             info, picture = None, None
             try:
@@ -142,9 +144,11 @@ class PosterFinder:
             except (FetchError, ImageError) as error:
                 outcome = getattr(error, "reason", "gave a picture that cannot be used")
                 failures.append(f"{name} {outcome}")
+                is_certain &= isinstance(error, ImageError)
             except CircuitBreakerError:
                 outcome = "is left out for a while, as it kept failing"
                 failures.append(f"{name} {outcome}")
+                is_certain = False
             logger.info("%s %s", name, outcome)  # the title is the visitor's, and in no log
             if info and picture:
                 poster = _poster(title_id, picture, info, known)
@@ -163,9 +167,11 @@ class PosterFinder:
             return replace(poster, attribution=f"{poster.attribution} {notice}")
         reasons = f" ({', '.join(failures)})" if failures else ""
         if len(failures) < len(self._chain):
-            raise PosterNotFoundError(
+            not_found = PosterNotFoundError(
                 f"No service has a poster for {title_id}{reasons}; upload the poster instead."
             )
+            not_found.is_certain = is_certain
+            raise not_found
         raise PosterServiceError(
             f"No poster service gave a usable answer for {title_id}{reasons}; "
             "upload the poster instead."

@@ -18,9 +18,9 @@ from poster2plot import (
     read_image,
 )
 from poster2plot.batch import shards
-from poster2plot.batch.catalogues.item import Item
+from poster2plot.batch.catalogues.item import Item, UnreachableError
 from poster2plot.batch.catalogues.listing import items
-from poster2plot.batch.shards import Shards, chunks
+from poster2plot.batch.shards import Chunk, Shards, chunks
 from poster2plot.batch.worker import READERS, Worker
 from poster2plot.inputs import LoadedPoster
 from support.drawn_posters import draw_poster, encode
@@ -102,7 +102,26 @@ def test_a_run_stops_when_no_service_answers_any_more(tiny: Poster2Plot, tmp_pat
     worker = Worker(tiny, tiny.resolve(SETTINGS), gone, pauses=())
     with pytest.raises(PosterServiceError, match="8 titles in a row"):
         worker.write(chunks(items(str(table)), ""), output, lambda *_: None)
-    assert output.complete() == set()
+    assert output.complete() == {}
+
+
+def test_a_service_that_is_down_is_asked_again_and_one_that_knows_nothing_is_not(
+    tiny: Poster2Plot, tmp_path: Path
+):
+    output = Shards(str(tmp_path / "plots.csv"))
+    unknown, down, half = (
+        Chunk(name, (Item(f"tt{i:07}", "title"),)) for i, name in enumerate("abc")
+    )
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder(), pauses=())
+        worker.write([unknown], output, lambda *_: None)
+        server.answers = {METAHUB.replace(ID, "tt0000002"): Answer(b"", 503)}
+        worker.write([half], output, lambda *_: None)
+        gone = server.finder()
+    worker = Worker(tiny, tiny.resolve(SETTINGS), gone, pauses=())
+    worker.write([down], output, lambda *_: None)
+    there = output.complete()
+    assert [(there[name].errors, there[name].again) for name in "abc"] == [(1, 0), (1, 1), (1, 1)]
 
 
 def down() -> LoadedPoster:
@@ -127,6 +146,29 @@ def test_an_answer_in_between_lets_a_run_go_on(tiny: Poster2Plot, monkeypatch: p
             list(worker.rows([Item("x", "title")]))  # the next in a row
 
 
+def test_a_run_stops_when_no_poster_can_be_read_any_more(
+    tiny: Poster2Plot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As when credentials expire in the middle: rows of errors would say that all is done."""
+
+    def load(item: Item, _: Any) -> LoadedPoster:
+        if int(item.source) < 12:
+            return LoadedPoster(draw_poster())
+        raise UnreachableError("expired")
+
+    monkeypatch.setattr(Item, "load", load)
+    output, some = Shards(str(tmp_path / "plots.csv")), [Item(str(i)) for i in range(40)]
+    first, last = Chunk("first", tuple(some[:10])), Chunk("last", tuple(some[10:]))
+    with serve_posters() as server:
+        worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+        with pytest.raises(UnreachableError, match="8 in a row; check the connection"):
+            worker.write([first, last], output, lambda *_: None)
+    assert set(output.complete()) <= {"first"}
+    worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
+    worker.write([Chunk("few", tuple(some[8:16]))], output, lambda *_: None)
+    assert (output.complete()["few"].errors, output.complete()["few"].again) == (4, 4)
+
+
 def test_shards_are_reported_with_their_errors(
     tiny: Poster2Plot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -139,10 +181,14 @@ def test_shards_are_reported_with_their_errors(
     with serve_posters() as server:
         worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder())
         worker.write(some, output, lambda *report: reports.append(report))
-    assert reports == [(4, 2), (4, 0), (1, 1)]
-    assert output.complete() == {chunk.name for chunk in some}
+    bad = {str(folder / name) for name in ("1.png", "2.png", "8.png")}
+    assert reports == [
+        (len(chunk.items), sum(item.source in bad for item in chunk.items)) for chunk in some
+    ]
+    assert set(output.complete()) == {chunk.name for chunk in some}
     for chunk in some:
-        lines = (tmp_path / "plots.jsonl.parts" / f"{chunk.name}.jsonl").read_text().splitlines()
+        file = output.complete()[chunk.name].file
+        lines = (tmp_path / "plots.jsonl.parts" / file).read_text().splitlines()
         assert [json.loads(line)["source"] for line in lines] == [
             item.source for item in chunk.items
         ]

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -568,7 +569,7 @@ def test_a_jpeg_of_many_scans_is_refused(monkeypatch):
     assert near(sides(read_image(with_scans(1000)))[1], RIGHT)  # a small one costs little
     monkeypatch.setattr("poster2plot.images.decoding.MAX_PIXELS", SIZE[0] * SIZE[1])
     assert near(sides(read_image(with_scans(MAX_SCANS)))[1], RIGHT)
-    with pytest.raises(DamagedImageError):
+    with pytest.raises(ImageTooLargeError, match="more work"):
         read_image(with_scans(MAX_SCANS + 1))
 
 
@@ -597,7 +598,7 @@ def test_what_only_looks_like_scans_is_not_counted():
     ],
 )
 def test_endless_metadata_is_refused(data):
-    with pytest.raises(DamagedImageError):
+    with pytest.raises(ImageTooLargeError, match="more work"):
         read_image(data)
 
 
@@ -642,7 +643,7 @@ def test_a_source_counts_what_is_read_and_each_look(monkeypatch):
 def test_strips_that_lie_over_one_another_are_refused():
     # in turn the first 250 rows and the other 50, each a byte after the one before
     places = struct.pack("<100000I", *range(512, 100_512))
-    with pytest.raises(DamagedImageError):
+    with pytest.raises(ImageTooLargeError, match="more work"):
         read_image(grey_tiff(300, 300, [(273, 4, 100_000, 512), (278, 4, 1, 250)], places))
 
 
@@ -654,6 +655,95 @@ def test_odd_metadata_writes_nothing_to_the_log():
         [sys.executable, "-c", code], input=data, capture_output=True, check=True, timeout=60
     )
     assert done.stderr == b""
+
+
+# What every viewer shows
+
+
+def with_chunks(chunks: bytes) -> bytes:
+    """A PNG with these before its pixels."""
+    data = encode(halves())
+    return data[:33] + chunks + data[33:]
+
+
+def bad_sum(kind: bytes, data: bytes) -> bytes:
+    return chunk(kind, data)[:-1] + b"?"
+
+
+LONG_TEXT = zlib.compress(b"x" * (2**20 + 1))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        chunk(b"zTXt", b"Comment\0\0" + LONG_TEXT),
+        chunk(b"iTXt", b"Comment\0\1\0\0\0" + LONG_TEXT),
+        chunk(b"iCCP", b"profile\0\0" + LONG_TEXT),
+        chunk(b"tEXt", b"Comment\0" + b"x" * 2**20) * 17,
+        bad_sum(b"tEXt", b"Comment\0x"),
+        bad_sum(b"iCCP", b"profile\0\0x"),
+        bad_sum(b"eXIf", directory([(0x0112, 3, 1, 6)])),
+        chunk(b"pHYs", b"short"),
+        chunk(b"gAMA", b""),
+        chunk(b"cHRM", b"odd"),
+        chunk(b"acTL", b""),
+    ],
+)
+def test_a_png_is_its_pixels_whatever_its_notes_are(chunks: bytes):
+    assert sides(read_image(with_chunks(chunks))) == (LEFT, RIGHT)
+
+
+def test_a_png_keeps_its_transparency_and_orientation_when_its_notes_are_odd():
+    exif = chunk(b"eXIf", directory([(0x0112, 3, 1, 6)]))
+    long = chunk(b"zTXt", b"Comment\0\0" + LONG_TEXT)
+    key = chunk(b"tRNS", struct.pack(">3H", *LEFT))
+    picture = read_image(with_chunks(exif + long + key))
+    assert picture.size == SIZE[::-1]
+    assert picture.getpixel((5, 5)) == WHITE
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        segment(0xE2, b"ICC_PROFILE\0"),
+        segment(0xE2, b"MPF\0II*\0" + bytes(40)),
+        segment(0xED, b"Photoshop 3.0\08BIM\4\4"),
+        segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 3,
+        segment(0xE0, b"JFIF\0"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_jpeg_is_its_pixels_whatever_its_notes_are(segments: bytes, mode: str):
+    data = with_segments(segments, encode(halves().convert(mode), "JPEG", quality=95))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of the second picture that is not there
+        picture = read_image(data)
+    assert near(sides(picture)[0], LEFT, 30)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("end", [b"", b"\xff", b"\0" * 40])
+def test_a_jpeg_may_lack_its_end_mark_and_nothing_else(options, end: bytes):
+    picture = noise()
+    data = encode(picture, "JPEG", **options)
+    assert read_image(data[:-2] + end).tobytes() == read_image(data).tobytes()
+    for cut in (len(data) * 2 // 3, len(data) - 60):
+        with pytest.raises(DamagedImageError, match="cut off or damaged"):
+            read_image(data[:cut] + end[:1])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
+def test_bytes_after_the_end_are_passed_over(kind: str):
+    data = encode(halves(), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    assert near(sides(read_image(data + b"<html>and more" * 99))[1], RIGHT)
+
+
+def test_a_gif_is_its_first_frame_whatever_the_second_is():
+    frames = [Image.new("RGB", SIZE, colour) for colour in (LEFT, RIGHT)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    second = data.rindex(b"\x2c")
+    for broken in (data[: second + 12], data[:second] + b"\x2c" + b"\xff" * 30):
+        assert near(read_image(broken).getpixel((10, 10)), LEFT)
 
 
 # Not a picture, or not one of ours

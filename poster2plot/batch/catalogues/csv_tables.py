@@ -1,32 +1,140 @@
-"""Tables as text, whose cells name posters: .csv and .txt with commas, .tsv with tabs."""
+"""Tables as text, whose cells name posters: .csv, .tsv and .txt, whatever program wrote them."""
 
 from __future__ import annotations
 
 import csv
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from lzma import LZMAError
+from pathlib import PurePosixPath
+from typing import Any
 
-from poster2plot.batch.catalogues.columns import TITLES, poster_column, title_in
+from poster2plot.batch.catalogues.columns import (
+    COLUMNS,
+    SAMPLE,
+    Cell,
+    normal,
+    poster_cell,
+    poster_column,
+    title_column,
+    title_in,
+)
+from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place
+from poster2plot.batch.catalogues.text_files import open_text
 from poster2plot.errors import InputError
+from poster2plot.images.limits import IMAGE_SUFFIXES
+from poster2plot.imdb.ids import looks_like_title
+
+_LONGEST_CELL = 2**27  # characters; Python's own limit is below what one plot or picture takes
+_DELIMITERS = ",;\t|"
+UNREADABLE = (OSError, UnicodeError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile)
+
+csv.field_size_limit(_LONGEST_CELL)
 
 
-def csv_cells(place: Place) -> Iterator[tuple[str, str]]:
-    """The cells that name a poster, without those that are empty, and its title or nothing.
+@dataclass(frozen=True)
+class _Dialect:
+    delimiter: str
+    quoting: int
+    escape: str | None = None
 
-    Raises `InputError` where it is no table in UTF-8, or none of its columns has posters.
+    def rows(self, lines: Any) -> Iterator[list[str]]:
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quoting=self.quoting,  # type: ignore[arg-type]
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            strict=True,
+        )
+
+
+def csv_cells(place: Place, passed_over: PassedOver | None = None) -> Iterator[Cell]:
+    """The cells that name a poster, with its title; rows whose cell is empty are passed over.
+
+    The delimiter is the first line's, quotes are quotes unless the file is one of IMDb's own or a
+    tabbed one in which they come out uneven, and a table without a header is one whose first row
+    names a poster. Raises `InputError` where it is no such table, or none of its columns has
+    posters.
     """
     try:
-        with (
-            place.fs.open(place.path) as data,
-            io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as file,
-        ):
-            rows = csv.reader(file, delimiter="\t" if place.suffix == ".tsv" else ",")
-            names = next(rows, [])
-            column = poster_column(names, place.name)
-            titles = names.index(TITLES) if TITLES in names else len(names)
+        dialect = _dialect(place)
+        with open_text(place) as file:
+            rows = dialect.rows(file)
+            header = next(rows, [])
+            first = list(islice(rows, SAMPLE))
+
+            def sample(column: int) -> list[str]:
+                return [row[column].strip() for row in first if len(row) > column]
+
+            titles = title_column(header)
+            if not set(map(normal, header)) & set(COLUMNS) and _names_poster(header) >= 0:
+                column, name, first = _names_poster(header), "", [header, *first]
+            else:
+                column = poster_column(header, place.shown, sample)
+                name = header[column]
+            for row in chain(first, rows):
+                cell = poster_cell(name, row[column]) if len(row) > column else ""
+                if cell:
+                    title = row[titles] if titles is not None and len(row) > titles else ""
+                    yield Cell(cell, title_in(title))
+                elif passed_over is not None and row:
+                    passed_over.add("rows without a poster", place.shown)
+    except (*UNREADABLE, csv.Error) as error:
+        raise InputError(f"{place.shown!r} cannot be read as a table; is it complete?") from error
+
+
+def _names_poster(row: list[str]) -> int:
+    """The first cell of a row that can only be a poster's name, -1 where there is none."""
+    for place, cell in enumerate(row):
+        suffix = PurePosixPath(cell.strip()).suffix.lower()
+        if suffix in IMAGE_SUFFIXES or looks_like_title(cell):
+            return place
+    return -1
+
+
+def _dialect(place: Place) -> _Dialect:
+    """The dialect in which all of a table makes sense. Raises `InputError` where none does."""
+    with open_text(place) as file:
+        start = file.read(2**16)
+    line = next(iter(io.StringIO(start, newline=None)), "")
+    outside = "".join(line.split('"')[::2])
+    delimiter = max(_DELIMITERS, key=outside.count)
+    if not outside.count(delimiter):
+        delimiter = "\t" if place.suffix in (".tsv", ".tab") else ","
+    plain = _Dialect(delimiter, csv.QUOTE_NONE)
+    if delimiter == "\t" and line.startswith(("tconst\t", "nconst\t", "titleId\t")):
+        return plain  # https://developer.imdb.com/non-commercial-datasets/
+    trouble = _trouble(place, _Dialect(delimiter, csv.QUOTE_MINIMAL))
+    if not trouble:
+        return _Dialect(delimiter, csv.QUOTE_MINIMAL)
+    escaped = _Dialect(delimiter, csv.QUOTE_MINIMAL, "\\")
+    if '\\"' in start and not _trouble(place, escaped):
+        return escaped
+    if delimiter == "\t":
+        return plain
+    raise InputError(f"{place.shown!r} cannot be read as a table: {trouble}; write it anew.")
+
+
+def _trouble(place: Place, dialect: _Dialect) -> str:
+    """What is wrong with a table if it is in this dialect."""
+    with open_text(place) as file:
+        rows: Any = dialect.rows(file)
+        before = columns = 0
+        try:
             for row in rows:
-                if len(row) > column and (cell := row[column].strip()):
-                    yield cell, title_in(row[titles]) if len(row) > titles else ""
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{place.name!r} cannot be read as a table.") from error
+                before = rows.line_num
+                columns = columns or len(row)
+                # With escapes, Python takes a quote within a cell for the end of it.
+                if dialect.escape and row and len(row) != columns:
+                    return f"line {before:,} has more or fewer cells than the first"
+        except csv.Error as error:
+            if "end of data" in str(error):
+                return f"after line {before:,} a quote is opened and never closed"
+            return f"after line {before:,} {error}"
+    return ""

@@ -1,40 +1,77 @@
-"""Folders of pictures and tars."""
+"""Folders of pictures and archives or, where there are none, of tables."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+import os
+from collections.abc import Callable, Iterator
 
 from poster2plot.batch.catalogues.item import Item
-from poster2plot.batch.catalogues.stores import Place
-from poster2plot.batch.catalogues.tars import tar_items
+from poster2plot.batch.catalogues.names import is_hidden, natural_key
+from poster2plot.batch.catalogues.passed_over import PassedOver
+from poster2plot.batch.catalogues.stores import MISSING, UNREADABLE, Entry, Place, entries
 from poster2plot.images.limits import IMAGE_SUFFIXES
 
+SNAPSHOT = "catalogue.jsonl.gz"  # lies among the shards of a run
+RECORD = ".run.json"  # after the name of a complete output
 
-def folder_items(folder: Place) -> Iterator[Item]:
-    """The pictures and tars in a folder and below it, in natural order (2 before 10).
 
-    What is hidden, with a dot first, is left out. Raises `InputError` for a tar that cannot be
-    read, and what the store does.
+def folder_items(
+    folder: Place,
+    archive_items: Callable[[Place], Iterator[Item] | None],
+    passed_over: PassedOver,
+    leave_out: str = "",
+) -> Iterator[Item]:
+    """The pictures in a folder and below it, and those in its archives, in natural order.
+
+    `archive_items` reads an archive and gives None for what is none. What is hidden is left out,
+    and what a run writes into the folder: the output at `leave_out`, and what lies beside it.
+    Raises `OSError`, or what the store does, where the folder itself may not be read.
     """
-    entries = [
-        (PurePosixPath(entry["name"]).name, entry)
-        for entry in folder.fs.ls(folder.path, detail=True)
-    ]
-    for name, entry in sorted(entries, key=lambda named: (_natural_key(named[0]), named[0])):
-        place = folder.below(entry["name"].rstrip("/"))
-        if name.startswith("."):
+    for file in _below(entries(folder), passed_over, {_identity(folder)}):
+        if leave_out and (
+            file.place.path == leave_out or file.place.path.startswith(f"{leave_out}.")
+        ):
             continue
-        if entry["type"] == "directory":
-            yield from folder_items(place)
-        elif place.suffix == ".tar":
-            yield from tar_items(place)
-        elif place.suffix in IMAGE_SUFFIXES:
-            yield Item(place.name, file=place.url)
+        if file.place.suffix in IMAGE_SUFFIXES:
+            yield Item(file.place.shown, file=file.place.url, version=file.version)
+        elif (items := archive_items(file.place)) is not None:
+            yield from items
+        else:
+            passed_over.add("of another kind", file.place.shown)
 
 
-def _natural_key(name: str) -> list[str | int]:
-    # re.split puts text at even and digits at odd places, so like is compared with like
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
+def _below(
+    found: list[Entry], passed_over: PassedOver, above: set[tuple[int, int]]
+) -> Iterator[Entry]:
+    """The files of a folder that has these entries, and those below it, in natural order."""
+    for entry in sorted(found, key=lambda entry: natural_key(entry.name)):
+        if is_hidden(entry.name):
+            passed_over.add("hidden", entry.place.shown)
+        elif entry.is_folder:
+            try:
+                identity = _identity(entry.place)
+                inside = [] if identity in above else entries(entry.place)
+            except PermissionError:
+                passed_over.add("folders that may not be read", entry.place.shown)
+                continue
+            if identity in above:
+                passed_over.add("that lead back to their own folder", entry.place.shown)
+                continue
+            if any(each.name == SNAPSHOT for each in inside):
+                passed_over.add("folders of a run's shards", entry.place.shown)
+                continue
+            yield from _below(inside, passed_over, above | {identity})
+        elif entry.version == MISSING:
+            passed_over.add("links that lead nowhere", entry.place.shown)
+        elif entry.version == UNREADABLE:
+            passed_over.add("that are no files or may not be looked at", entry.place.shown)
+        else:
+            yield entry
+
+
+def _identity(folder: Place) -> tuple[int, int]:
+    """What two links to the same folder have in common."""
+    if not folder.is_local:
+        return (0, hash(folder.path))
+    found = os.stat(folder.path)  # noqa: PTH116
+    return found.st_dev, found.st_ino

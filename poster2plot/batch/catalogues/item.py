@@ -5,14 +5,27 @@ An `Item` is small and can be sent to another machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+import errno
+import json
+import os
+import tarfile
+import zlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
-from poster2plot.batch.catalogues.arrow import arrow_picture
-from poster2plot.batch.catalogues.parquet import parquet_picture
-from poster2plot.batch.catalogues.stores import STORES, file_system_of
-from poster2plot.errors import InputError
+from poster2plot.batch.catalogues.arrow_tables import picture_in_row
+from poster2plot.batch.catalogues.names import printable, shortened
+from poster2plot.batch.catalogues.stores import (
+    MISSING,
+    STORE_PACKAGES,
+    STORES,
+    UNREADABLE,
+    file_system_of,
+    open_file,
+    version,
+    version_of_stat,
+)
+from poster2plot.errors import DamagedImageError, InputError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_BYTES
 from poster2plot.imdb.ids import looks_like_title
@@ -21,57 +34,157 @@ from poster2plot.inputs import LoadedPoster, from_title
 if TYPE_CHECKING:
     from poster2plot.imdb.finder import PosterFinder
 
+_LONGEST = 4096  # characters of a path
+_OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_LOCAL_HEADER = 30  # bytes of a zip's, before the name
 
-@dataclass(frozen=True)
+
+class ChangedError(InputError):
+    """What is there now is not what was listed."""
+
+
+class UnreachableError(InputError):
+    """The store, the network or the disk fails, which says nothing of the poster."""
+
+
+def is_passing(error: Exception, url: str) -> bool:
+    """Whether an error in reading a `Place.url` is of what lies between."""
+    if "://" not in url:
+        return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+    home = type(error).__module__.split(".")[0]
+    return isinstance(error, OSError) or home in STORE_PACKAGES
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One poster of a catalogue: `source` names it, `title` is its title where that is known.
 
     The rest says where it is.
 
-    A "file" is whole, a "part" is `size` bytes at byte `offset` of a file, a "row" is number
-    `offset`, from 0, of a table with pictures in it, and a "title" is to be looked up. `file` is an
-    absolute path or a URL of fsspec.
+    A "file" is whole. A "part" is `size` bytes at byte `offset` of a file, a "sparse" one the
+    member of a tar that begins there, a "stored" or "deflated" one that of a zip. A "row" is number
+    `offset`, from 0, of a table with pictures in it, at the path `detail` (JSON) in that row. A
+    "title" is to be looked up, and "nothing" stands for posters that cannot be listed, `detail`
+    says why. `file` is an absolute path or a URL of fsspec, and `version` what told that file from
+    others of its name when it was listed, "" where nobody looked.
     """
 
     source: str
-    kind: Literal["file", "part", "row", "title"] = "file"
+    kind: Literal["file", "part", "sparse", "stored", "deflated", "row", "title", "nothing"] = (
+        "file"
+    )
     file: str = ""
     offset: int = 0
     size: int = MAX_BYTES + 1  # more would be refused anyway
+    version: str = ""
+    detail: str = ""
     title: str = ""
+
+    def as_json(self) -> str:
+        """All of it as one line; `Item(*json.loads(line))` is equal."""
+        return json.dumps([getattr(self, field.name) for field in fields(self)])
 
     def load(self, finder: PosterFinder) -> LoadedPoster:
         """The poster; `finder` looks titles up.
 
-        Raises `InputError`, `ImageError` or `PosterLookupError`.
+        Raises `InputError`, `ImageError` or `PosterLookupError`, `ChangedError` where the file is
+        not the one that was listed, and `UnreachableError`.
         """
         if self.kind == "title":
             return from_title(self.source, finder, self.title)
-        data = self._read_row() if self.kind == "row" else self._read_part()
-        image = read_image(data, name=PurePosixPath(self.source).name)
-        return LoadedPoster(image, given_title=self.title)
+        if self.kind == "nothing":
+            raise InputError(self.detail)
+        name = shortened(self.source.rpartition("/")[2])
+        return LoadedPoster(read_image(self.read(), name=name), given_title=self.title)
 
-    def _read_part(self) -> bytes:
+    def read(self) -> bytes:
+        """The picture as it is encoded. Raises as `load` does."""
+        called = repr(shortened(self.source))
         try:
-            fs, path = file_system_of(self.file)
-            data: bytes = fs.cat_file(path, start=self.offset, end=self.offset + self.size)
-        except FileNotFoundError as error:
+            if self.kind == "file" and "://" not in self.file:
+                return self._whole_file()
+            data = self._picture()
+            if self.version and version(self.file) != self.version:
+                raise self._changed()
+        except (InputError, DamagedImageError):
+            raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self.version not in ("", MISSING, UNREADABLE):
+                raise self._changed() from error
             hint = "; addresses of the web are not fetched" if "://" in self.source else ""
-            raise InputError(f"There is no file at {self.source!r}{hint}.") from error
+            raise InputError(f"There is no file at {called}{hint}.") from error
+        except ImportError as error:
+            raise InputError(f"{called} cannot be read without a package: {error}.") from error
         except Exception as error:  # each store has its own
-            raise InputError(f"{self.source!r} cannot be read ({type(error).__name__}).") from error
+            kind = UnreachableError if is_passing(error, self.file) else InputError
+            raise kind(f"{called} cannot be read ({type(error).__name__}).") from error
         return data
 
-    def _read_row(self) -> bytes:
-        picture_of = arrow_picture if self.file.endswith(".arrow") else parquet_picture
-        try:
-            picture = picture_of(self.file, self.offset)
-        except Exception as error:  # each store has its own
-            raise InputError(f"{self.source!r} cannot be read ({type(error).__name__}).") from error
-        data = picture["bytes"] if isinstance(picture, dict) else picture
-        if data is None and picture and picture.get("path"):
-            return named_item(picture["path"], self.file)._read_part()
+    def _whole_file(self) -> bytes:
+        """Of one file that stays the same meanwhile, also where another takes its name."""
+        with open(self.file, "rb", opener=_without_waiting) as file:
+            before = version_of_stat(os.fstat(file.fileno()))
+            data = file.read(self.size)
+            after = version_of_stat(os.fstat(file.fileno()))
+        if before != after or self.version not in ("", after):
+            raise self._changed()
+        return data
+
+    def _changed(self) -> ChangedError:
+        return ChangedError(
+            f"{shortened(self.source)!r} has changed since the catalogue was listed; start the "
+            "same command again."
+        )
+
+    def _picture(self) -> bytes:
+        if self.kind == "row":
+            picture = picture_in_row(self.file, self.version, self.offset, json.loads(self.detail))
+            return _bytes_of(picture, self.file)
+        if self.kind == "sparse":
+            return self._sparse_member()
+        if self.kind in ("stored", "deflated"):
+            return self._member_of_zip()
+        data = self._bytes(self.offset, min(self.size, MAX_BYTES + 1))
+        if self.kind == "part" and len(data) < min(self.size, MAX_BYTES + 1):
+            raise DamagedImageError(
+                f"The picture {shortened(self.source)!r} is cut off, as the archive ends within it."
+            )
+        return data
+
+    def _bytes(self, start: int, size: int) -> bytes:
+        fs, path = file_system_of(self.file)
+        data: bytes = fs.cat_file(path, start=start, end=start + size)
+        return data
+
+    def _sparse_member(self) -> bytes:
+        with open_file(self.file) as file:
+            file.seek(self.offset)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                member = tar.next()
+                data = member and tar.extractfile(member)
+                return data.read(MAX_BYTES + 1) if data else b""
+
+    def _member_of_zip(self) -> bytes:
+        header = self._bytes(self.offset, _LOCAL_HEADER)
+        after = sum(int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+        most = min(self.size, MAX_BYTES + 1)  # more is refused, packed or not
+        packed = self._bytes(self.offset + _LOCAL_HEADER + after, most)
+        if self.kind == "stored":
+            return packed
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, MAX_BYTES + 1)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # or a pipe of that name would stop all
+
+
+def _bytes_of(picture: Any, table: str) -> bytes:
+    if isinstance(picture, dict):
+        data = picture.get("bytes")
+        if data is None and picture.get("path"):
+            return named_item(picture["path"], table).read()
         return data or b""
+    return picture or b""
 
 
 def named_item(cell: str, table: str) -> Item:
@@ -79,11 +192,16 @@ def named_item(cell: str, table: str) -> Item:
 
     `table` is an absolute path or a URL of fsspec.
     """
+    if len(cell) > _LONGEST:
+        return Item(shortened(printable(cell)), "nothing", detail=(
+            f"The name that begins with {printable(cell[:40])!r} is longer than a path can be."
+        ))  # fmt: skip
     if looks_like_title(cell):
         return Item(cell, "title")
+    source = printable(cell)
     if cell.split("://")[0] in STORES:
-        return Item(cell, file=cell)
+        return Item(source, file=cell)
     folder = table.rpartition("/")[0]
     if "://" in folder:
-        return Item(cell, file=f"{folder}/{cell.lstrip('/')}")
-    return Item(cell, file=str(PurePosixPath(folder, cell)))
+        return Item(source, file=f"{folder}/{cell.lstrip('/')}")
+    return Item(source, file=os.path.join(folder, cell))  # noqa: PTH118  # a million times

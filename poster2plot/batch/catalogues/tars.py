@@ -3,58 +3,125 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import tarfile
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Any, Literal, NamedTuple
 
 from poster2plot.batch.catalogues.columns import TITLES, title_in
 from poster2plot.batch.catalogues.item import Item
-from poster2plot.batch.catalogues.stores import Place
+from poster2plot.batch.catalogues.names import is_hidden, printable
+from poster2plot.batch.catalogues.passed_over import PassedOver
+from poster2plot.batch.catalogues.stores import Place, version
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 _JSON_BYTES = 2**20  # a longer one is not about a picture
+_BLOCK = 512  # bytes; of zeros, it ends a tar
 
 
-def tar_items(place: Place) -> Iterator[Item]:
+class _Member(NamedTuple):
+    kind: Literal["part", "sparse"]
+    offset: int
+    size: int
+
+
+def tar_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     """The pictures of a tar in its order, without unpacking it.
 
-    What stands side by side under one name belongs together, as in WebDataset: the `title` that
-    a .json says is that of the picture. Raises `InputError` where it is not a tar, or is compressed
-    or damaged.
+    Of members with the same name the last counts, as it does when a tar is unpacked; links lead to
+    the members that they name. The `title` that a .json says is that of the pictures under its
+    name, as in WebDataset. Where a tar is cut off, a last item says so. Raises `InputError` where
+    it is not a tar, or is compressed.
     """
+    url, before = place.url, version(place.url)
     try:
-        with place.fs.open(place.path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for _, members in groupby(_files(tar), _sample):
-                pictures, title = [], ""
-                for member in members:
-                    suffix = PurePosixPath(member.name).suffix.lower()
-                    if suffix in IMAGE_SUFFIXES:
-                        pictures.append(member)
-                    elif suffix == ".json" and member.size <= _JSON_BYTES:
-                        title = _title(tar.extractfile(member))
-                for member in pictures:
-                    source = f"{place.name}/{member.name}"
-                    at, size = member.offset_data, member.size
-                    yield Item(source, "part", place.url, at, size, title)
-    except (OSError, tarfile.TarError) as error:
-        raise InputError(f"{place.name!r} is not a tar, or it is compressed or damaged.") from error
+        members, titles, cut = _members(place, passed_over)
+    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+        raise InputError(f"{place.shown!r} is not a tar, or it is damaged.") from error
+    if version(url) != before:
+        raise InputError(f"{place.shown!r} changed while it was listed; start again later.")
+    for name, member in members.items():
+        source = f"{place.shown}/{printable(name)}"
+        title = titles.get(_sample(name), "")
+        yield Item(source, member.kind, url, member.offset, member.size, before, title=title)
+    if cut:
+        why = f"{place.shown!r} is cut off or damaged after {cut!r}; what came then is lost."
+        yield Item(place.shown, "nothing", url, version=before, detail=why)
 
 
-def _files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member in tar:
-        # What has been listed would otherwise be kept.
-        tar.members = []  # type: ignore[attr-defined]
-        if member.isfile():
-            yield member
+def _members(
+    place: Place, passed_over: PassedOver
+) -> tuple[dict[str, _Member], dict[str, str], str]:
+    """The pictures by name, titles by sample and, where the end is missing, the last member."""
+    found: dict[str, _Member] = {}
+    titles: dict[str, str] = {}
+    links: dict[str, str] = {}
+    last = ""
+    with place.fs.open(place.path) as file:
+        _refuse_compressed(file, place)
+        tar = tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape")
+        while True:
+            try:
+                member = tar.next()
+            except (OSError, tarfile.TarError, EOFError, ValueError):
+                if not last:
+                    raise
+                break
+            if member is None:
+                file.seek(tar.offset)
+                if file.read(_BLOCK).strip(b"\0"):
+                    break  # no header and no end
+                last = ""
+                break
+            tar.members = []  # type: ignore[attr-defined]  # what is listed would be kept
+            name = member.name.removeprefix("./")
+            last = printable(name) or "."
+            if member.isdir():
+                continue
+            shown = f"{place.shown}/{last}"
+            if is_hidden(name):
+                passed_over.add("hidden", shown)
+            elif PurePosixPath(name).suffix.lower() == ".json" and _is_short_file(member):
+                titles[_sample(name)] = _title(tar.extractfile(member))
+            elif PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+                passed_over.add("of another kind", shown)
+            else:
+                if found.pop(name, None) or links.pop(name, None):
+                    passed_over.add("replaced by later members of the same name", shown)
+                if member.islnk():
+                    links[name] = member.linkname.removeprefix("./")
+                elif member.issym():
+                    above = posixpath.dirname(name)
+                    links[name] = posixpath.normpath(posixpath.join(above, member.linkname))
+                elif member.issparse():
+                    found[name] = _Member("sparse", member.offset, member.size)
+                else:
+                    found[name] = _Member("part", member.offset_data, member.size)
+    for name in links:
+        end = _end_of(name, links)
+        if end in found:
+            found[name] = found[end]
+        else:
+            passed_over.add("links that lead nowhere", f"{place.shown}/{printable(name)}")
+    return found, titles, last
 
 
-def _sample(member: tarfile.TarInfo) -> str:
+def _sample(name: str) -> str:
     """The part of a name that all files of a sample share: up to the first dot after the folder."""
-    folder, _, name = member.name.rpartition("/")
-    return f"{folder}/{name.split('.')[0]}"
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{file.split('.')[0]}"
+
+
+def _is_short_file(member: tarfile.TarInfo) -> bool:
+    return member.isfile() and not member.issparse() and member.size <= _JSON_BYTES
 
 
 def _title(file: IO[bytes] | None) -> str:
@@ -64,3 +131,22 @@ def _title(file: IO[bytes] | None) -> str:
     except (ValueError, RecursionError):
         return ""
     return title_in(about.get(TITLES)) if isinstance(about, dict) else ""
+
+
+def _end_of(name: str, links: dict[str, str]) -> str:
+    seen = {name}
+    while name in links and links[name] not in seen:
+        name = links[name]
+        seen.add(name)
+    return name
+
+
+def _refuse_compressed(file: Any, place: Place) -> None:
+    start = file.read(8)
+    file.seek(0)
+    for magic, program in COMPRESSIONS.items():
+        if start.startswith(magic):
+            raise InputError(
+                f"{place.shown!r} is compressed with {program}, so that no poster in it can be "
+                "read by itself; unpack it and give the folder or the .tar."
+            )

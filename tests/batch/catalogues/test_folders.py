@@ -27,7 +27,7 @@ def test_names_of_the_same_number_have_an_order(tmp_path: Path):
     assert found == ["0.png", "001.png", "01.png", "1.png", "A.png", "a.png"]
 
 
-@pytest.mark.parametrize("name", ["data.arrow", "dataset_info.json"])
+@pytest.mark.parametrize("name", ["data.arrow", "dataset_info.json", "state.json"])
 def test_only_both_make_a_folder_one_of_the_library_datasets(tmp_path: Path, name: str):
     folder = catalogue(tmp_path / "posters", 2)
     (folder / name).write_text("{}")

@@ -73,7 +73,6 @@ def test_a_catalogue_in_an_object_store(store: str, tmp_path: Path):
         ("bad.tar", b"x" * 2000, "not a tar"),
         ("bad.parquet", b"x", "cannot be read as a table"),
         ("bad.csv", b"name\nx\n", "none of the columns"),
-        ("latin.csv", b"path\n\xff\n", "cannot be read as a table"),
     ],
 )
 def test_what_is_no_catalogue_is_said(tmp_path: Path, name: str, content: bytes | None, says: str):

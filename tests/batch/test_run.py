@@ -1,0 +1,310 @@
+"""Runs that stop and go on, over catalogues that change, and what they say of it."""
+
+import json
+import os
+import resource
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from poster2plot import InputError
+from poster2plot.batch.lock import STALE, OutputLock
+from poster2plot.batch.shards import Shards
+from support.toy_model import save_tiny_model
+from tests.batch.conftest import catalogue, poster, run
+
+Capture = pytest.CaptureFixture[str]
+
+
+def rows(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+def stopped(model: Path, folder: Path, output: Path, *more: object) -> None:
+    """A run that wrote all of its shards and could not write the output."""
+    blocked = Path(f"{output}.run.json")
+    blocked.mkdir()
+    assert run(model, folder, "--output", output, *more) == 1
+    blocked.rmdir()
+    assert not output.exists()
+
+
+def is_as_clean(model: Path, folder: Path, output: Path, *more: object) -> bool:
+    clean = output.with_name(f"clean-{time.monotonic_ns()}.jsonl")
+    assert run(model, folder, "--output", clean, *more) == 0
+    return rows(output) == rows(clean)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return catalogue(tmp_path / "posters", 12)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "plots.jsonl"
+
+
+def test_a_run_that_stopped_takes_its_rows_over(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture
+):
+    stopped(tiny_folder, folder, output)
+    assert "what is written stays" in capsys.readouterr().err
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert "12 rows are taken over from an earlier run, 0 are written." in capsys.readouterr().err
+    assert is_as_clean(tiny_folder, folder, output)
+
+
+def swap(folder: Path) -> None:
+    """Two pictures of one size change places, and their times with them."""
+    (folder / "1.png").rename(folder / "x")
+    (folder / "2.png").rename(folder / "1.png")
+    (folder / "x").rename(folder / "2.png")
+
+
+def disguise(folder: Path) -> None:
+    path = folder / "3.png"
+    before = path.stat()
+    path.write_bytes(poster(4).ljust(before.st_size, b"\0"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (swap, "0 new, 0 gone, 2 altered"),
+        (disguise, "0 new, 0 gone, 1 altered"),
+        (lambda folder: (folder / "5.png").write_bytes(poster(5)), "0 new, 0 gone, 1 altered"),
+        (lambda folder: (folder / "5.png").unlink(), "0 new, 1 gone, 0 altered"),
+        (lambda folder: (folder / "12.png").write_bytes(poster(7)), "1 new, 0 gone, 0 altered"),
+    ],
+)
+def test_a_row_belongs_to_its_picture(
+    tiny_folder: Path, folder: Path, output: Path, change: Callable[[Path], Any], said: str,
+    capsys: Capture,
+):  # fmt: skip
+    (folder / "5.png").write_bytes(b"damaged")
+    stopped(tiny_folder, folder, output)
+    change(folder)
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert f"as the catalogue ({said}) changed" in capsys.readouterr().err
+    assert is_as_clean(tiny_folder, folder, output)
+
+
+def test_a_row_belongs_to_its_model_and_settings(
+    tiny_folder: Path, folder: Path, output: Path, tmp_path: Path, capsys: Capture
+):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_folder, model)
+    stopped(model, folder, output)
+    shutil.rmtree(model)
+    save_tiny_model(model, seed=1)  # another of the same name
+    capsys.readouterr()
+    more = ["--guidance", "2"]
+    assert run(model, folder, "--output", output, *more) == 0
+    said = capsys.readouterr().err
+    assert "0 rows are taken over" in said
+    assert "as the model’s weights, the setting guidance changed" in said
+    assert is_as_clean(model, folder, output, *more)
+
+
+def test_finished_is_finished(tiny_folder: Path, folder: Path, output: Path, capsys: Capture):
+    assert run(tiny_folder, folder, "--output", output) == 0
+    written = output.stat().st_mtime_ns
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert "is complete already, 12 posters" in capsys.readouterr().err
+    assert output.stat().st_mtime_ns == written
+    swap(folder)
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert "since then the catalogue (of 12 posters then) changed" in capsys.readouterr().err
+    assert run(tiny_folder, folder, "--output", output, "--overwrite") == 0
+    assert is_as_clean(tiny_folder, folder, output)
+    assert run(tiny_folder, folder, "--output", output) == 0
+
+
+def test_rows_that_could_not_be_had_are_tried_again(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    from poster2plot.batch.catalogues.item import Item
+
+    read = Item.read
+    changed: list[int] = []
+
+    def changing(self: Item) -> bytes:
+        """One file changes after the catalogue was listed, and before it is read."""
+        if self.source.endswith("/3.png") and not changed:
+            changed.append(Path(self.file).write_bytes(poster(9)))
+        return read(self)
+
+    monkeypatch.setattr(Item, "read", changing)
+    assert run(tiny_folder, folder, "--output", output) == 1
+    said = capsys.readouterr()
+    assert said.out == f"12 posters: {output} (1 with an error)\n"
+    assert "start the same command again" in said.err
+    assert "has changed since the catalogue was listed" in rows(output)[3]["error"]
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert is_as_clean(tiny_folder, folder, output)
+    assert not Path(f"{output}.parts").exists()
+
+
+def test_a_damaged_shard_is_written_anew(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture
+):
+    stopped(tiny_folder, folder, output)
+    [shard, *_] = Path(f"{output}.parts").glob("*-*")
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert "Shards were damaged" in capsys.readouterr().err
+    assert is_as_clean(tiny_folder, folder, output)
+
+
+def test_an_output_that_was_cut_off_is_made_again(tiny_folder: Path, folder: Path, output: Path):
+    """A disk without atomic renames leaves the half of a file that was being moved."""
+    stopped(tiny_folder, folder, output)
+    output.write_text("half of")
+    record = {"job": {}, "catalogue": "", "items": 0, "again": 0, "size": 9, "sha256": ""}
+    Path(f"{output}.run.json").write_text(json.dumps(record))
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert is_as_clean(tiny_folder, folder, output)
+
+
+def test_one_run_at_a_time(tiny_folder: Path, folder: Path, output: Path, capsys: Capture):
+    with OutputLock(Shards(str(output))):
+        assert run(tiny_folder, folder, "--output", output) == 2
+    said = capsys.readouterr().err
+    assert f"is being written by process {os.getpid()} on " in said
+    assert [path.name for path in output.parent.iterdir()] == ["posters"]
+    assert run(tiny_folder, folder, "--output", output) == 0
+
+
+@pytest.mark.parametrize("url", ["{}/plots.csv", "memory://{}/plots.csv"])
+def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path, url: str):
+    shards = Shards(url.format(tmp_path))
+    fs, path = fsspec.core.url_to_fs(f"{shards.output}.lock")
+    owner = {"host": "another", "process": 1, "since": "then", "token": "x"}
+    fs.pipe_file(path, json.dumps(owner | {"alive": time.time() - 5}).encode())
+    with pytest.raises(InputError, match="by process 1 on another since then"), OutputLock(shards):
+        pass
+    fs.pipe_file(path, json.dumps(owner | {"alive": time.time() - STALE - 1}).encode())
+    with OutputLock(shards), pytest.raises(InputError, match="is being written"):
+        OutputLock(shards).__enter__()
+    assert not fs.exists(path)
+
+
+def test_an_output_within_the_catalogue_is_no_part_of_it(tiny_folder: Path, tmp_path: Path):
+    for shard in range(2):
+        some = [poster(3 * shard + i) for i in range(3)]
+        pq.write_table(pa.table({"image": some}), tmp_path / f"in-{shard}.parquet")
+    output, other = tmp_path / "plots.parquet", tmp_path / "more.parquet"
+    Path(f"{output}.run.json").mkdir()
+    assert run(tiny_folder, tmp_path, "--output", output) == 1
+    Path(f"{output}.run.json").rmdir()
+    for each in (output, output, other):
+        assert run(tiny_folder, tmp_path, "--output", each) == 0
+        assert pq.read_table(each, columns=["source"]).num_rows == 6
+
+
+def test_an_output_where_nothing_can_be_written_is_said(
+    tiny_folder: Path, folder: Path, capsys: Capture
+):
+    assert run(tiny_folder, folder, "--output", "/proc/plots.csv") == 2
+    assert "'/proc/plots.csv' cannot be written: " in capsys.readouterr().err
+
+
+def test_an_output_in_an_object_store(
+    tiny_folder: Path, folder: Path, output: Path, store: str, capsys: Capture
+):
+    remote, fs = f"{store}/plots.jsonl", fsspec.filesystem("s3")
+    dead = {"host": socket.gethostname(), "process": 2**22 + 1, "alive": time.time()}
+    fs.pipe_file(f"{remote}.lock", json.dumps(dead).encode())
+    assert run(tiny_folder, folder, "--output", remote) == 0
+    assert run(tiny_folder, folder, "--output", remote) == 0
+    assert "is complete already" in capsys.readouterr().err
+    swap(folder)
+    assert run(tiny_folder, folder, "--output", remote) == 2
+    assert run(tiny_folder, folder, "--output", remote, "--overwrite") == 0
+    fs.get_file(remote, str(output))
+    assert is_as_clean(tiny_folder, folder, output)
+    fs.invalidate_cache()
+    assert sorted(fs.ls(store, detail=False)) == [
+        f"{store.removeprefix('s3://')}/plots.jsonl{more}" for more in ("", ".run.json")
+    ]
+
+
+def nothing(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def notes(tmp_path: Path) -> Path:
+    folder = nothing(tmp_path)
+    (folder / "notes.doc").write_text("none")
+    (folder / ".hidden.png").write_bytes(poster(0))
+    return folder
+
+
+def table(text: str) -> Callable[[Path], Path]:
+    def make(tmp_path: Path) -> Path:
+        (tmp_path / "in.csv").write_text(text)
+        return tmp_path / "in.csv"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "says"),
+    [
+        (nothing, 2, "There is no poster in '{}'; it is empty"),
+        (notes, 2, "it holds 1 hidden ('{}/.hidden.png'), 1 of another kind ('{}/notes.doc')"),
+        (table("path\n"), 2, "There is no poster in '{}'"),
+        (table(""), 2, "has none of the columns"),
+        (table("path\na.png\nb.png\n"), 1, "None of the 2 posters in '{}' has a plot"),
+        (lambda tmp_path: tmp_path / "in", 2, "There is no file or folder at '{}'"),
+    ],
+)
+def test_there_is_no_success_over_nothing(
+    tiny_folder: Path, tmp_path: Path, make: Any, status: int, says: str, capsys: Capture
+):
+    source, before = make(tmp_path), {path.name for path in tmp_path.iterdir()}
+    assert run(tiny_folder, source, "--output", tmp_path / "plots.csv") == status
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says.format(source, source) in said.err
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_a_full_disk_is_said_and_what_is_written_stays(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture
+):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limit[1]))  # a write beyond fails
+    try:
+        assert run(tiny_folder, folder, "--output", output, "--num-candidates", 4) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    said = capsys.readouterr().err
+    assert "error: The run stopped, as a file may not grow" in said
+    assert "Traceback" not in said
+    assert run(tiny_folder, folder, "--output", output) == 0
+
+
+def test_no_run_of_other_items_is_taken_for_this_one(tmp_path: Path):
+    from poster2plot.batch.catalogues.item import Item
+    from poster2plot.batch.shards import chunks
+
+    item = Item("a.png", file="/a.png", version="1")
+    others = [
+        replace(item, version="2"), replace(item, file="/b.png"), replace(item, offset=1),
+        replace(item, size=1), replace(item, kind="part"), replace(item, detail="x"),
+    ]  # fmt: skip
+    names = {next(iter(chunks([each], "job"))).name for each in [item, *others]}
+    assert len(names) == 7
