@@ -155,7 +155,8 @@ class _Form(MultiPartParser):
     async def parse(self) -> FormData:
         form = await super().parse()
         if not self._ended:
-            await form.close()
+            for file in self._files_to_close_on_error:  # an unfinished one is not in the form
+                file.close()
             raise ValueError("no closing boundary")
         return form
 
