@@ -32,7 +32,11 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 log_to_stderr()
 app = st.App(
     Path(page.__file__).with_name("main.py"),
-    routes=http_api.routes(cached_resources.desk, cached_resources.finder),
+    routes=http_api.routes(
+        cached_resources.desk,
+        cached_resources.finder,
+        base_path=st.get_option("server.baseUrlPath"),
+    ),
     middleware=[Middleware(UploadQuota)],
     lifespan=lifespan,
 )
