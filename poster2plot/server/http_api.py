@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import wraps
@@ -19,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.types import ASGIApp
 
-from poster2plot.errors import CheckpointError
+from poster2plot.errors import BusyError, CheckpointError
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import PlotRequest
@@ -69,6 +70,7 @@ _PROBLEMS = {
     502: "No poster service answered",
     503: "The model cannot be loaded, or too many posters wait; Retry-After has the seconds",
 }
+_EXAMPLE = {"title": "tt1375666"}
 _Responses = dict[int | str, dict[str, Any]]
 _EVENTS = {
     "schema": {"type": "string"},
@@ -168,9 +170,16 @@ class _Writing:
 
     def record(self) -> dict[str, Any]:
         """Its record, once the plots are done. Raises what they ended by."""
+        try:
+            candidates = self.plots.result(0)
+        except (CancelledError, BusyError):
+            raise
+        except Exception:  # the decoding may have been right, and its text cannot be told
+            self.service.health.failed()
+            raise
         return plot_record(
             self.asked.name,
-            self.plots.result(0),
+            candidates,
             model=self.service.p2p.name,
             device=str(self.service.p2p.device),
             settings=self.settings,
@@ -381,7 +390,7 @@ def _app(api: _Api, access: Access) -> FastAPI:
         methods=["POST"],
         response_model=PlotRecord,
         responses={200: {"content": {MEDIA_TYPE: _EVENTS}}, **plot},
-        openapi_extra=body(PlotForm, PlotBody),
+        openapi_extra=body(PlotForm, PlotBody, {**_EXAMPLE, "num_candidates": 3}),
     )
     router.add_api_route(
         "/plots",
@@ -389,7 +398,7 @@ def _app(api: _Api, access: Access) -> FastAPI:
         methods=["POST"],
         response_model=PlotRecords,
         responses=several,
-        openapi_extra=body(PlotsForm, PlotsBody),
+        openapi_extra=body(PlotsForm, PlotsBody, {"posters": [_EXAMPLE]}),
     )
     router.add_api_route("/health", api.health, response_model=Health, responses=probe)
     router.add_api_route("/ready", api.ready, response_model=Status, responses=probe)

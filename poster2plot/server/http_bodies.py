@@ -32,6 +32,7 @@ from poster2plot.server.http_types import (
     SETTINGS,
     PlotBody,
     PlotsBody,
+    PosterBody,
     Settings,
     sentence_about,
 )
@@ -186,7 +187,7 @@ async def _from_form(form: FormData, most: int) -> Asked:
             raise InputError("A file must be named image.")
     if "image" in texts:
         raise InputError("Send the picture as a file; a form's image cannot be a text.")
-    titles = texts.pop("title", [])
+    titles = [_validated(PosterBody, {"title": text})["title"] for text in texts.pop("title", [])]
     chosen = {}
     for name, values in texts.items():
         if len(values) > 1:

@@ -22,13 +22,15 @@ _POLICY = (
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def body(form: type, json: type) -> dict[str, Any]:
-    """The `openapi_extra` of a path that takes a form or JSON."""
-    references = {
-        "multipart/form-data": {"$ref": _REFERENCE.format(model=form.__name__)},
-        "application/json": {"$ref": _REFERENCE.format(model=json.__name__)},
+def body(form: type, json: type, example: dict[str, Any]) -> dict[str, Any]:
+    """The `openapi_extra` of a path that takes a form or JSON, of which an example is given."""
+    content = {
+        "multipart/form-data": {"schema": {"$ref": _REFERENCE.format(model=form.__name__)}},
+        "application/json": {
+            "schema": {"$ref": _REFERENCE.format(model=json.__name__)},
+            "example": example,
+        },
     }
-    content = {kind: {"schema": schema} for kind, schema in references.items()}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -66,6 +68,9 @@ def _schema(app: FastAPI, *, keys: bool) -> dict[str, Any]:
     models = [(model, "validation") for model in (PlotForm, PlotBody, PlotsForm, PlotsBody)]
     _, defined = models_json_schema(models, ref_template=_REFERENCE)  # type: ignore[arg-type]
     schema["components"]["schemas"] |= defined["$defs"]
+    for form in (PlotForm, PlotsForm):
+        properties = schema["components"]["schemas"][form.__name__]["properties"]
+        properties |= {name: _without_null(each) for name, each in properties.items()}
     if keys:
         bearer = {"type": "http", "scheme": "bearer"}
         header = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
@@ -74,3 +79,13 @@ def _schema(app: FastAPI, *, keys: bool) -> dict[str, Any]:
             if "post" in path:
                 path["post"]["security"] = [{"bearer": []}, {"key": []}]
     return schema
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a form's field, as a form has no null: what is not there is left out."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
+    if len(kinds) != 1:
+        return schema
+    return {
+        name: each for name, each in schema.items() if name not in ("anyOf", "default")
+    } | kinds[0]
