@@ -86,6 +86,5 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]
     if len(kinds) != 1:
         return schema
-    return {
-        name: each for name, each in schema.items() if name not in ("anyOf", "default")
-    } | kinds[0]
+    rest = {name: each for name, each in schema.items() if name not in ("anyOf", "default")}
+    return {**rest, **kinds[0]}

@@ -1,6 +1,7 @@
 """The schema against the code, its reference page in a browser, and requests made from it."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -53,15 +54,16 @@ def test_types_and_settings_agree_at_the_ends_of_a_range(name: str):
     )
     for value in (low, high):
         whole = int(value) if isinstance(getattr(GenerationSettings(), name), int) else value
-        given = {"sample": True, **rest, name: whole}
+        given: dict[str, Any] = {"sample": True, **rest, name: whole}
         if name != "max_length" or value >= 8:
             assert Settings.model_validate(given).model_dump(exclude_unset=True) == given
             GenerationSettings(**given)
     for value in (low - 1, high + 1):
+        outside: dict[str, Any] = {name: value}
         with pytest.raises(ValueError, match="validation error"):
-            Settings.model_validate({name: value})
+            Settings.model_validate(outside)
         with pytest.raises(SettingsError):
-            GenerationSettings(**{name: value})
+            GenerationSettings(**outside)
 
 
 def test_records_are_what_the_schema_says(address: str):
@@ -80,6 +82,39 @@ def test_its_example_runs(root: str, schema: dict[str, Any]):
         answer = requests.post(f"{root}/api{path}", json=example, timeout=60)
         assert answer.status_code == 200
         assert "Inception" in answer.text
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/hosting.md"])
+def test_the_commands_of_the_documents_run(root: str, document: str, tmp_path: Path):
+    for name in ("poster.jpg", "one.jpg", "two.jpg"):
+        (tmp_path / name).write_bytes(encode(draw_poster(), "JPEG"))
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = [
+        block for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "/api/" in block
+    ]
+    assert blocks
+    for block in blocks:
+        script = block.replace("http://localhost:8501", root)
+        script = script.replace("curl ", "curl --silent --show-error --fail --noproxy '*' ")
+        found = subprocess.run(
+            ["bash", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert found.returncode == 0, f"{block}{found.stderr}"
+        assert '"plot"' in found.stdout
+
+
+def test_the_program_of_the_documents_runs(
+    root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("poster.jpg").write_bytes(encode(draw_poster(), "JPEG"))
+    text = (ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    program = program.replace("http://localhost:8501", root)
+    exec(program.replace("import httpx", "import httpx2 as httpx"), {})  # its successor
+    said = capsys.readouterr().out.splitlines()
+    assert "'ahead'" in said[0]
+    assert "'candidates'" in said[-1]
 
 
 def test_the_reference_asks_no_other_host(root: str):
@@ -109,7 +144,7 @@ def test_the_reference_asks_no_other_host(root: str):
 def test_what_schemathesis_makes_up_is_answered_as_the_schema_says(root: str, tmp_path: Path):
     """A slice; docs/reliability.md has the whole."""
     command = [
-        Path(sys.executable).with_name("schemathesis"),
+        str(Path(sys.executable).with_name("schemathesis")),
         f"--config-file={ROOT / 'support' / 'schemathesis.toml'}",
         "run",
         f"{root}/api/openapi.json",

@@ -1,6 +1,8 @@
 """Several posters in one request, and JSON instead of forms."""
 
 import base64
+from functools import partial
+from typing import Any
 
 import requests
 
@@ -40,6 +42,7 @@ def test_each_gets_its_record_or_its_error_in_order(root: str, tiny: Poster2Plot
 
 def test_files_of_a_form_with_their_titles(titled: Poster2Plot, services: PosterServer):
     service = PlotService(titled)
+    files: list[tuple[str, Any]]
     files = [("image", (f"{i}.png", poster)) for i, poster in enumerate(POSTERS[:2])]
     with serve_routes(routes(lambda: service, services.finder)) as url:
         address = f"{url}/api/plots"
@@ -58,7 +61,9 @@ def test_files_of_a_form_with_their_titles(titled: Poster2Plot, services: Poster
 
 
 def test_there_are_only_so_many(root: str):
-    for body in ({"posters": []}, {"posters": [{"title": ID}] * (MAX_POSTERS + 1)}, {}):
+    bodies: tuple[dict[str, Any], ...]
+    bodies = ({"posters": []}, {"posters": [{"title": ID}] * (MAX_POSTERS + 1)}, {})
+    for body in bodies:
         answer = requests.post(f"{root}/api/v1/plots", json=body, timeout=60)
         assert answer.status_code == 400
         assert "1 to 8" in answer.json()["error"]
@@ -71,8 +76,7 @@ def test_there_are_only_so_many(root: str):
 def test_each_of_several_counts_against_the_limits(tiny: Poster2Plot, services: PosterServer):
     body = {"posters": [{"image": text} for text in TEXTS]}
     for limits, written in ((Limits(plots=2), 2), (Limits(at_once=1), 1)):
-        service = PlotService(tiny, limits)
-        with serve_routes(routes(lambda service=service: service, services.finder)) as url:
+        with serve_routes(routes(partial(PlotService, tiny, limits), services.finder)) as url:
             results = requests.post(f"{url}/api/plots", json=body, timeout=60).json()["results"]
         assert sum("plot" in each for each in results) == written
         assert {each["status"] for each in results if "error" in each} == {429}
