@@ -19,5 +19,7 @@ COPY . .
 USER 1000
 EXPOSE 8501
 HEALTHCHECK --start-period=60s CMD ["python", "-c", \
-    "from urllib.request import urlopen; urlopen('http://127.0.0.1:8501/_stcore/health')"]
+    "from os import environ; from urllib.request import urlopen; \
+    base = environ.get('STREAMLIT_SERVER_BASE_URL_PATH', '').strip('/'); \
+    urlopen('/'.join(filter(None, ['http://127.0.0.1:8501', base, '_stcore/health'])))"]
 CMD ["streamlit", "run", "streamlit_app.py", "--server.headless=true", "--server.address=0.0.0.0"]

@@ -1,6 +1,7 @@
 """The page and the HTTP API in one process: `streamlit run streamlit_app.py`."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -34,9 +35,17 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
 log_to_stderr()
 keep_visitors_out()
+try:
+    routes = http_api.routes(
+        cached_resources.desk,
+        cached_resources.finder,
+        base_path=st.get_option("server.baseUrlPath"),
+    )
+except Poster2PlotError as error:
+    sys.exit(f"error: {error}")
 app = st.App(
     Path(page.__file__).with_name("main.py"),
-    routes=http_api.routes(cached_resources.desk, cached_resources.finder),
+    routes=routes,
     middleware=[Middleware(UploadQuota)],
     lifespan=lifespan,
 )

@@ -5,7 +5,7 @@ from typing import Literal
 
 from poster2plot.errors import SettingsError
 
-_RANGES: dict[str, tuple[float, float]] = {
+RANGES: dict[str, tuple[float, float]] = {
     "num_beams": (1, 16),
     "max_length": (8, 512),
     "min_length": (0, 512),
@@ -57,9 +57,9 @@ class GenerationSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in _RANGES or (field.name == "guidance" and value is None):
+            if field.name not in RANGES or (field.name == "guidance" and value is None):
                 continue
-            low, high = _RANGES[field.name]
+            low, high = RANGES[field.name]
             # NaN compares false with everything, so it is refused too.
             if not low <= value <= high:
                 name = field.name.replace("_", " ")

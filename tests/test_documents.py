@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poster2plot.settings import _RANGES, GenerationSettings
+from poster2plot.settings import RANGES, GenerationSettings
 from scripts.command_line import DOCUMENT, PROGRAMS, block, help_text
 
 ROOT = Path(__file__).parent.parent
@@ -29,8 +29,8 @@ def test_the_fields_of_the_api_are_the_settings():
     for field in fields(GenerationSettings):
         default: Any = field.default
         shown = "the model's own" if default is None else str(default).lower()
-        if field.name in _RANGES:
-            low, high = _RANGES[field.name]
+        if field.name in RANGES:
+            low, high = RANGES[field.name]
             values = f"{low} to {high}"
         else:
             values = "true, false" + (", never" if field.name == "early_stopping" else "")

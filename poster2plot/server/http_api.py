@@ -1,110 +1,286 @@
-"""The HTTP API: one poster in, its plots out, as routes for any Starlette application."""
+"""The HTTP API: posters in, their plots out, as routes for any Starlette application."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import fields
-from functools import partial
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
-from python_multipart.multipart import parse_options_header
+from fastapi import FastAPI
+from fastapi.routing import APIRouter
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartParser
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route, request_response
+from starlette.types import ASGIApp
 
-from poster2plot.errors import (
-    BusyError,
-    CheckpointError,
-    DamagedImageError,
-    ImageTooLargeError,
-    InputError,
-    InvalidTitleError,
-    Poster2PlotError,
-    PosterNotFoundError,
-    PosterServiceError,
-    QueueFullError,
-    RateLimitError,
-    SettingsError,
-    UnsupportedImageError,
-)
-from poster2plot.images.limits import MAX_BYTES
+from poster2plot.errors import BusyError, CheckpointError
 from poster2plot.imdb.finder import PosterFinder
-from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import LoadedPoster
-from poster2plot.pipeline import Candidate, PlotRequest
+from poster2plot.pipeline import PlotRequest
 from poster2plot.records import plot_record
+from poster2plot.server import http_errors
 from poster2plot.server import metrics as prometheus
-from poster2plot.server.health import model_writes
+from poster2plot.server.http_access import Access
+from poster2plot.server.http_bodies import AskedPoster, read_body
+from poster2plot.server.http_docs import add_docs, body
+from poster2plot.server.http_events import MEDIA_TYPE, EventStream, until_done, wants_events
+from poster2plot.server.http_gate import Gate, add_headers, with_cors
+from poster2plot.server.http_types import (
+    MAX_POSTERS,
+    Health,
+    PlotBody,
+    PlotForm,
+    PlotRecord,
+    PlotRecords,
+    PlotsBody,
+    PlotsForm,
+    Problem,
+    Status,
+)
+from poster2plot.server.rate_limits import Limits, RateLimiter
 from poster2plot.server.service import PlotService
 from poster2plot.server.visitor import Visitor
 from poster2plot.settings import GenerationSettings
 
-_STATUS = {
-    SettingsError: 400,
-    InputError: 400,
-    InvalidTitleError: 400,
-    PosterNotFoundError: 404,
-    ImageTooLargeError: 413,
-    UnsupportedImageError: 415,
-    DamagedImageError: 422,
-    RateLimitError: 429,
-    PosterServiceError: 502,
-    CheckpointError: 503,
-    QueueFullError: 503,
+_DESCRIPTION = """
+Posters in, the plots that a small neural network invents for them out.
+
+Pictures come as files of a form or in base64; a picture is never fetched from an address, except
+the poster of an IMDb title from the services that are known to have it. The paths without `v1` are
+the same.
+"""
+_PROBLEMS = {
+    400: "A setting out of range, an unknown field, a body that cannot be read, no poster, or not "
+    "an IMDb title",
+    401: "No API key, or not one of the server's, where it has some",
+    404: "No service has a poster for the title",
+    408: "The request took more than a minute to arrive",
+    413: "Too many bytes or pixels",
+    415: "Not a picture of a known format, or a body of an unknown kind",
+    422: "A damaged picture",
+    429: "One visitor asks for too much; Retry-After has the seconds",
+    500: "A fault of the server",
+    502: "No poster service answered",
+    503: "The model cannot be loaded, or too many posters wait; Retry-After has the seconds",
 }
-_DEFAULTS = GenerationSettings()
-_SETTINGS = {field.name for field in fields(GenerationSettings)}
-_FORM_BYTES = 64 * 1024  # of a request beside its picture
-_BODY_BYTES = MAX_BYTES + _FORM_BYTES
-FORM_SECONDS = 60  # for a request to arrive
+_EXAMPLE = {"title": "tt1375666"}
+_Responses = dict[int | str, dict[str, Any]]
+_EVENTS = {
+    "schema": {"type": "string"},
+    "example": 'event: queue\ndata: {"ahead": 2}\n\nevent: text\ndata: {"text": "A young"}\n\n'
+    'event: record\ndata: {"source": "poster.jpg", "plot": "A young keeper …"}\n\n',
+}
 
-logger = logging.getLogger(__name__)
 
+def routes(
+    service: Callable[[], PlotService],
+    finder: Callable[[], PosterFinder],
+    *,
+    base_path: str = "",
+    access: Access | None = None,
+    limits: Limits | None = None,
+) -> list[BaseRoute]:
+    """The API of a service and a finder, which are called for when they are needed.
 
-def routes(service: Callable[[], PlotService], finder: Callable[[], PosterFinder]) -> list[Route]:
-    """The API of a service and a finder, which are called for with each request.
+    Each path answers both at the root and under `base_path`. An error is `{"error": …}`, one
+    sentence that repeats nothing of the request.
 
-    - `POST /api/plot`: a form with an `image`, and its `title` if that is known, or with an IMDb id
-      or URL as `title`, and with generation settings. It answers the JSON object of the command
-      line's `--json`, or `{"error": …}` with a status of 400 or above.
-    - `GET /api/health`: 200 when the model writes, else 503.
-    - `GET /metrics`: for Prometheus.
+    - `POST /api/v1/plot`: a form or JSON with one poster and settings. It answers the JSON object
+      of the command line's `--json`, or the plot as it grows as server-sent events.
+    - `POST /api/v1/plots`: several posters, each its record or its error.
+    - `GET /api/v1/health`: 200 when the model writes; `/live` when the process answers, `/ready`
+      when the model is loaded.
+    - The same without `/v1`, `GET /api/openapi.json` and `/api/docs`, and `GET /metrics` for
+      Prometheus.
+
+    Raises `InputError` for API keys or origins in the environment that cannot be meant.
     """
+    access = access or Access.from_environment()
+    limiter = RateLimiter(limits or Limits())
+    api = _Api(_Loader(service), finder, access)
+    app: ASGIApp = Gate(_app(api, access), limiter)
+    metrics: ASGIApp = Gate(request_response(api.metrics), limiter)
+    if access.origins:
+        app = with_cors(app, access.origins)
+    base_path = base_path.strip("/")
+    prefixes = ["", f"/{base_path}"] if base_path else [""]
+    found: list[BaseRoute] = []
+    for prefix in prefixes:
+        # Without the second, /api alone would be the page.
+        found += [Mount(f"{prefix}/api", app), Route(f"{prefix}/api", app)]
+        found.append(Route(f"{prefix}/metrics", metrics, methods=["GET"]))
+    return found
 
-    async def plot(request: Request) -> Response:
+
+class _Loader:
+    """The service, loaded by one request for all, and not again soon after it failed."""
+
+    def __init__(self, service: Callable[[], PlotService]) -> None:
+        self._service = service
+        self._lock = asyncio.Lock()
+        self._loading: asyncio.Task[PlotService] | None = None
+        self._failure: tuple[str, float] | None = None  # what it was, until when it counts
+        self.loaded: PlotService | None = None
+
+    async def get(self) -> PlotService:
+        """Wait for the service. Raises `CheckpointError`."""
+        if self.loaded is not None:
+            return self.loaded
+        async with self._lock:
+            if self.loaded is None:
+                if self._failure and time.monotonic() < self._failure[1]:
+                    raise CheckpointError(self._failure[0])
+                try:
+                    self.loaded = await run_in_threadpool(self._service)
+                except CheckpointError as error:
+                    self._failure = (str(error), time.monotonic() + http_errors.RETRY_AFTER)
+                    raise
+        return self.loaded
+
+    def begin(self) -> None:
+        """Load in the background."""
+
+        def forget(task: asyncio.Task[PlotService]) -> None:
+            self._loading = None
+            if not task.cancelled():
+                task.exception()  # who asks for the service is told
+
+        if self._loading is None:
+            self._loading = asyncio.create_task(self.get())
+            self._loading.add_done_callback(forget)
+
+
+@dataclass
+class _Writing:
+    """A poster whose plots are being written."""
+
+    service: PlotService
+    asked: AskedPoster
+    settings: GenerationSettings
+    loaded: LoadedPoster
+    plots: PlotRequest
+    started: float
+
+    def record(self) -> dict[str, Any]:
+        """Its record, once the plots are done. Raises what they ended by."""
         try:
-            return JSONResponse(await _plot(request, await run_in_threadpool(service), finder))
-        except Poster2PlotError as error:
-            headers = {}
-            if isinstance(error, BusyError):
-                headers["Retry-After"] = str(error.retry_after)
-            return JSONResponse({"error": str(error)}, _STATUS[type(error)], headers)
-        except TimeoutError:
-            return JSONResponse({"error": "The request took too long to arrive."}, 408)
-        except CancelledError:
-            return Response(status_code=499)  # as nginx says it: the client is gone
+            candidates = self.plots.result(0)
+        except (CancelledError, BusyError):
+            raise
+        except Exception:  # the decoding may have been right, and its text cannot be told
+            self.service.health.failed()
+            raise
+        return plot_record(
+            self.asked.name,
+            candidates,
+            model=self.service.p2p.name,
+            device=str(self.service.p2p.device),
+            settings=self.settings,
+            seconds=time.perf_counter() - self.started,
+            poster=self.loaded.poster,
+            title=self.loaded.title,
+        )
+
+
+def _answering(call: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """An error is an answer, too."""
+
+    @wraps(call)
+    async def answer(*arguments: Any, **named: Any) -> Response:
+        try:
+            return await call(*arguments, **named)
         except Exception as error:
-            # Only its kind: a message may quote what the visitor sent.
-            logger.error("a plot failed: %s", type(error).__name__)
-            sentence = "The plot could not be written; try again later."
-            return JSONResponse({"error": sentence}, 500)
+            return http_errors.answer(error)
 
-    async def health(_: Request) -> Response:
-        try:
-            here = await run_in_threadpool(service)
-        except CheckpointError as error:
-            return JSONResponse({"error": str(error)}, 503)
-        if not await run_in_threadpool(model_writes, here.p2p):
-            return JSONResponse({"error": "The model does not write."}, 503)
-        p2p = here.p2p
+    return answer
+
+
+class _Api:
+    """The answers."""
+
+    def __init__(self, loader: _Loader, finder: Callable[[], PosterFinder], access: Access) -> None:
+        self._loader, self._finder, self._access = loader, finder, access
+
+    @_answering
+    async def plot(self, request: Request) -> Response:
+        """Invent a plot for one poster.
+
+        Who accepts `text/event-stream` gets `queue` events with the number of posters `ahead`,
+        `text` events with the plot so far, and in the end one `record` or `error`. Hanging up
+        cancels.
+        """
+        visitor, service = await self._admit(request)
+        latest = ""
+
+        def on_step(text: str) -> None:
+            nonlocal latest
+            latest = text
+
+        async with AsyncExitStack() as stack:
+            stack.enter_context(service.visit(visitor))
+            asked = await read_body(request, 1)
+            streams = wants_events(request)
+            writing = await self._begin(
+                service, asked.posters[0], asked.settings, visitor, on_step if streams else None
+            )
+            if not streams:
+                await until_done(request, writing.plots)
+                return JSONResponse(writing.record())
+
+            def last() -> tuple[str, dict[str, Any]]:
+                try:
+                    return "record", writing.record()
+                except Exception as error:
+                    status, sentence = http_errors.status_and_sentence(error)
+                    return "error", {"error": sentence, "status": status}
+
+            return EventStream(
+                request,
+                writing.plots,
+                text_so_far=lambda: latest,
+                last=last,
+                stack=stack.pop_all(),
+            )
+
+    @_answering
+    async def plots(self, request: Request) -> Response:
+        """Invent a plot for each of several posters: in their order, its record or its error."""
+        visitor, service = await self._admit(request)
+        with service.visit(visitor):
+            asked = await read_body(request, MAX_POSTERS)
+
+            async def result(poster: AskedPoster, *, first: bool) -> dict[str, Any]:
+                async with AsyncExitStack() as stack:
+                    try:
+                        if not first:  # the request itself is there already
+                            stack.enter_context(service.visit(visitor))
+                        writing = await self._begin(service, poster, asked.settings, visitor)
+                        await until_done(request, writing.plots)
+                        return writing.record()
+                    except Exception as error:
+                        status, sentence = http_errors.status_and_sentence(error)
+                        return {"error": sentence, "status": status}
+
+            service.p2p.resolve(asked.settings)  # what is wrong for all is said once
+            results = await asyncio.gather(
+                *(result(each, first=not i) for i, each in enumerate(asked.posters))
+            )
+        return JSONResponse({"results": results})
+
+    @_answering
+    async def health(self) -> Response:
+        """Whether the model writes: known from its plots of the last minute, or else tried."""
+        service = await self._loader.get()
+        if not await run_in_threadpool(service.health.writes):
+            raise HTTPException(503, "The model does not write.")
+        p2p = service.p2p
         return JSONResponse(
             {
                 "model": p2p.name,
@@ -114,26 +290,58 @@ def routes(service: Callable[[], PlotService], finder: Callable[[], PosterFinder
             }
         )
 
-    async def metrics(_: Request) -> Response:
-        here = await run_in_threadpool(service)
-        return Response(here.metrics.text(), media_type=prometheus.CONTENT_TYPE)
+    @_answering
+    async def live(self) -> Response:
+        """Whether the process answers; the model plays no part."""
+        return JSONResponse({"status": "live"})
 
-    return [
-        Route("/api/plot", plot, methods=["POST"]),
-        Route("/api/health", health),
-        Route("/metrics", metrics),
-    ]
+    @_answering
+    async def ready(self) -> Response:
+        """Whether the model is loaded, so that posters can come."""
+        if self._loader.loaded is None:
+            self._loader.begin()
+            raise HTTPException(503, "The model is not loaded yet.")
+        return JSONResponse({"status": "ready"})
 
+    @_answering
+    async def metrics(self, _: Request) -> Response:
+        """For Prometheus."""
+        service = await self._loader.get()
+        return Response(service.metrics.text(), media_type=prometheus.CONTENT_TYPE)
 
-async def _plot(
-    request: Request, service: PlotService, finder: Callable[[], PosterFinder]
-) -> dict[str, Any]:
-    visitor = Visitor("api", request.client.host if request.client else "")
-    with service.visit(visitor):
-        async with asyncio.timeout(FORM_SECONDS), _form(request) as form:
-            source, load, settings = await _read(form, service, finder, visitor)
+    async def _admit(self, request: Request) -> tuple[Visitor, PlotService]:
+        """Who asks for plots, and of what; the answer says how many are left to them."""
+        visitor = self._access.visitor(request)
+        service = await self._loader.get()
+
+        def rates() -> dict[str, str]:  # draft-ietf-httpapi-ratelimit-headers-10
+            left, seconds = service.plots_left(visitor)
+            return {
+                "RateLimit-Policy": f'"plots";q={service.limits.plots};w=60',
+                "RateLimit": f'"plots";r={left};t={seconds}',
+            }
+
+        add_headers(request, rates)
+        return visitor, service
+
+    async def _begin(
+        self,
+        service: PlotService,
+        asked: AskedPoster,
+        settings: GenerationSettings,
+        visitor: Visitor,
+        on_step: Callable[[str], None] | None = None,
+    ) -> _Writing:
+        """Read or find a poster and queue it. Raises `Poster2PlotError`."""
         started = time.perf_counter()
         settings = service.p2p.resolve(settings)
+
+        def load() -> LoadedPoster:
+            if asked.image is None:
+                return service.find(asked.title, self._finder(), visitor=visitor)
+            # Without a name, so that no error repeats it.
+            return service.read(asked.image, name="", visitor=visitor, given_title=asked.title)
+
         loaded = await run_in_threadpool(load)
         title = loaded.title
         plots = service.submit(
@@ -142,120 +350,60 @@ async def _plot(
             title.text if title else None,
             visitor=visitor,
             read_seconds=time.perf_counter() - started,
+            on_step=on_step,
         )
-        candidates = await _written(request, plots)
-    return plot_record(
-        source,
-        candidates,
-        model=service.p2p.name,
-        device=str(service.p2p.device),
-        settings=settings,
-        seconds=time.perf_counter() - started,
-        poster=loaded.poster,
-        title=title,
+        return _Writing(service, asked, settings, loaded, plots, started)
+
+
+def _app(api: _Api, access: Access) -> FastAPI:
+    async def on_http_error(_: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 404:
+            error = HTTPException(404, "There is nothing here; /api/docs has the paths there are.")
+        elif isinstance(error, HTTPException) and error.status_code == 405:
+            error = HTTPException(405, "This path does not take this method.", error.headers)
+        return http_errors.answer(error)
+
+    app = FastAPI(
+        title="Poster2Plot",
+        version="1",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-
-
-async def _written(request: Request, plots: PlotRequest) -> list[Candidate]:
-    """The candidates; who hangs up cancels them."""
-
-    async def hung_up() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    plots.on_done(lambda: loop.call_soon_threadsafe(done.set))
-    waits = [asyncio.create_task(done.wait()), asyncio.create_task(hung_up())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        plots.cancel()
-        for wait in waits:
-            wait.cancel()
-    return plots.result(0)
-
-
-class _Capped(Request):
-    """A request that ends in an error as soon as its body is too large."""
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        size = 0
-        async for chunk in super().stream():
-            size += len(chunk)
-            if size > _BODY_BYTES:
-                raise ImageTooLargeError(
-                    f"The picture is larger than {MAX_BYTES // 2**20} MB; make it smaller."
-                )
-            yield chunk
-
-
-class _InMemory(MultiPartParser):
-    """A parser of forms that never writes a picture to disk, however large a request may be."""
-
-    spool_max_size = _BODY_BYTES
-
-
-@asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    """The form of a request, closed in the end."""
-    capped = _Capped(request.scope, request.receive)
-    kind, _ = parse_options_header(capped.headers.get("Content-Type"))
-    if kind != b"multipart/form-data":  # no files
-        async with capped.form() as form:
-            yield form
-        return
-    async with aclosing(capped.stream()) as stream:
-        form = await _InMemory(capped.headers, stream).parse()
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
-async def _read(
-    form: FormData, service: PlotService, finder: Callable[[], PosterFinder], visitor: Visitor
-) -> tuple[str, Callable[[], LoadedPoster], GenerationSettings]:
-    """What a form asks for: its poster's name, how to get the poster, and settings."""
-    unknown = set(form) - _SETTINGS - {"image", "title"}
-    if unknown:
-        raise SettingsError(
-            f"There is no field {sorted(unknown)[0]!r}; there are image, title, "
-            f"{', '.join(sorted(_SETTINGS))}."
-        )
-    image, title = form.get("image"), form.get("title")
-    settings = _settings(form)
-    if isinstance(image, UploadFile):
-        given = title or ""
-        if isinstance(given, str) and not looks_like_title(given):
-            data, name = await image.read(), image.filename or "image"
-            read = partial(service.read, data, name=name, visitor=visitor, given_title=given)
-            return name, read, settings
-    elif isinstance(title, str) and image is None:
-        return title, lambda: service.find(title, finder(), visitor=visitor), settings
-    raise InputError(
-        "Send either a file named image, beside which title may hold its title in words, or an "
-        "IMDb id or URL named title."
+    app.add_exception_handler(HTTPException, on_http_error)
+    problems: _Responses = {
+        status: {"model": Problem, "description": description}
+        for status, description in _PROBLEMS.items()
+    }
+    plot: _Responses = {
+        status: each for status, each in problems.items() if access.keys or status != 401
+    }
+    several: _Responses = {status: plot[status] for status in plot if status not in (404, 422, 502)}
+    probe: _Responses = {status: problems[status] for status in (429, 500, 503)}
+    router = APIRouter()
+    router.add_api_route(
+        "/plot",
+        api.plot,
+        methods=["POST"],
+        response_model=PlotRecord,
+        responses={200: {"content": {MEDIA_TYPE: _EVENTS}}, **plot},
+        openapi_extra=body(PlotForm, PlotBody, {**_EXAMPLE, "num_candidates": 3}),
     )
-
-
-def _settings(form: FormData) -> GenerationSettings:
-    chosen: dict[str, Any] = {}
-    for name in _SETTINGS & set(form):
-        text = form[name]
-        try:
-            chosen[name] = _value(name, str(text))
-        except ValueError:
-            raise SettingsError(f"{name} cannot be {text!r}.") from None
-    return GenerationSettings(**chosen)
-
-
-def _value(name: str, text: str) -> Any:
-    """A form's text as a value of the kind of the setting's default."""
-    default = getattr(_DEFAULTS, name)
-    if (name, text) == ("early_stopping", "never"):
-        return text
-    if isinstance(default, bool):
-        if text.lower() not in ("true", "false"):
-            raise ValueError
-        return text.lower() == "true"
-    return int(text) if isinstance(default, int) else float(text)
+    router.add_api_route(
+        "/plots",
+        api.plots,
+        methods=["POST"],
+        response_model=PlotRecords,
+        responses=several,
+        openapi_extra=body(PlotsForm, PlotsBody, {"posters": [_EXAMPLE]}),
+    )
+    router.add_api_route("/health", api.health, response_model=Health, responses=probe)
+    router.add_api_route("/ready", api.ready, response_model=Status, responses=probe)
+    router.add_api_route("/live", api.live, response_model=Status, responses={429: problems[429]})
+    app.include_router(router, prefix="/v1")
+    app.include_router(router, include_in_schema=False)
+    add_docs(app, keys=bool(access.keys))
+    return app

@@ -23,8 +23,8 @@ from poster2plot.server.visitor import Visitor
 class Limits:
     """What one process takes on. `waiting` is of all visitors together, the rest of each.
 
-    `waiting` counts posters, `at_once` requests. `pictures`, `megapixels` and `plots` are per
-    minute.
+    `waiting` counts posters, `at_once` requests. `pictures`, `megapixels`, `plots` and `requests`
+    to the HTTP API, whatever they ask for, are per minute.
     """
 
     waiting: int = 64
@@ -32,6 +32,10 @@ class Limits:
     pictures: int = 120
     megapixels: int = 600
     plots: int = 120
+    requests: int = 600
+
+
+Countable = Literal["pictures", "megapixels", "plots", "requests"]
 
 
 class RateLimiter:
@@ -43,9 +47,7 @@ class RateLimiter:
         self._present: Counter[Visitor] = Counter()
         self._lock = threading.Lock()
 
-    def count(
-        self, visitor: Visitor, what: Literal["pictures", "megapixels", "plots"], cost: int = 1
-    ) -> None:
+    def count(self, visitor: Visitor, what: Countable, cost: int = 1) -> None:
         """Count `cost` of `what`, which weighs on a visitor for 60 seconds.
 
         Raises `RateLimitError` for more than the limit, and then counts nothing.
@@ -58,6 +60,12 @@ class RateLimiter:
             wait = self._rates.get_window_stats(rate, *who).reset_time - time.time()
             message = f"That is more than {most} {what} in a minute; wait a little and try again."
             raise RateLimitError(message, retry_after=max(1, math.ceil(wait)))
+
+    def remaining(self, visitor: Visitor, what: Countable) -> tuple[int, int]:
+        """How much of `what` a visitor has left, and seconds until there is more."""
+        rate = RateLimitItemPerMinute(getattr(self.limits, what))
+        stats = self._rates.get_window_stats(rate, what, visitor.channel, visitor.name)
+        return stats.remaining, max(0, math.ceil(stats.reset_time - time.time()))
 
     @contextmanager
     def present(self, visitor: Visitor) -> Iterator[None]:

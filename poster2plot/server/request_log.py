@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 logger = logging.getLogger("poster2plot.requests")
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)  # of the HTTP API
 
 
 def log_request(**line: Any) -> None:
-    """Write a line: `time` in UTC, an `id` of its own, and `line`, which must fit into JSON.
+    """Write a line: `time` in UTC, the `request_id` or an `id` of its own, and `line`.
 
-    Raises `TypeError` where it does not.
+    `line` must fit into JSON. Raises `TypeError` where it does not.
     """
     when = datetime.now(UTC).isoformat(timespec="milliseconds")
-    logger.info(json.dumps({"time": when, "id": uuid.uuid4().hex[:12], **line}))
+    logger.info(json.dumps({"time": when, "id": request_id.get() or uuid.uuid4().hex[:12], **line}))
 
 
 def log_to_stderr() -> None:

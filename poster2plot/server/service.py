@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from poster2plot.errors import BusyError, QueueFullError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
 from poster2plot.inputs import LoadedPoster, from_title
+from poster2plot.server.health import ModelHealth
 from poster2plot.server.metrics import Metrics
 from poster2plot.server.rate_limits import Limits, RateLimiter
 from poster2plot.server.request_log import log_request
@@ -39,6 +41,7 @@ class PlotService:
         self.p2p = p2p
         self.limits = limits or Limits()
         self.metrics = Metrics(p2p.waiting)
+        self.health = ModelHealth(p2p)
         self._limiter = RateLimiter(self.limits)
         self._queueing = threading.Lock()
         self._reading = threading.BoundedSemaphore(_READERS)
@@ -103,8 +106,15 @@ class PlotService:
                     on_step=on_step and (lambda _, text: on_step(text)),
                     visitor=f"{visitor.channel} {visitor.name}",
                 )
-        request.on_done(lambda: self._tell_of_outcome(request, settings, visitor, read_seconds))
+        context = copy_context()  # the id of the request is for the log
+        request.on_done(
+            lambda: context.run(self._tell_of_outcome, request, settings, visitor, read_seconds)
+        )
         return request
+
+    def plots_left(self, visitor: Visitor) -> tuple[int, int]:
+        """How many plots a visitor may still ask for, and seconds until there are more."""
+        return self._limiter.remaining(visitor, "plots")
 
     @contextmanager
     def _telling_of_refusals(self, visitor: Visitor) -> Iterator[None]:
@@ -125,6 +135,10 @@ class PlotService:
         error = None if request.cancelled() else request.error()
         outcome = "cancelled" if request.cancelled() else "failed" if error else "written"
         stages = {"read": read_seconds, **request.seconds}
+        if outcome == "written":
+            self.health.wrote()
+        elif outcome == "failed":
+            self.health.failed()
         self.metrics.observe(stages)
         self.metrics.count(visitor.channel, outcome)
         log_request(
