@@ -1,7 +1,8 @@
-"""What each poster service says about an IMDb title id.
+"""What each poster service says about an IMDb title id, and which titles it finds by a name.
 
 Every method gives what the service knows, or None when it does not know the title, and raises
-FetchError, and nothing else, whatever the service sends.
+FetchError, and nothing else, whatever the service sends. A search gives matches in the service's
+own order, only such that have an IMDb id.
 
 - TMDB        https://developer.themoviedb.org/reference/find-by-id
 - OMDb        https://www.omdbapi.com/
@@ -18,15 +19,19 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlsplit
+from itertools import zip_longest
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
 
 from poster2plot.imdb.http_client import Fetcher, FetchError
+from poster2plot.imdb.ids import TITLE_ID
 
 JSON_BYTES = 16 << 20  # a series of Cinemeta lists thousands of episodes
 PICTURE_BYTES = 10 << 20
 TITLE_CHARS = 300
 SYNOPSIS_CHARS = 5_000
+MOST_MATCHES = 20  # of one service's search
+MOST_TMDB_IDS = 6  # matches of TMDB whose IMDb id is asked for, each with a request
 
 # The first is the notice that TMDB's terms of use require, word for word.
 TMDB_NOTICE = (
@@ -71,6 +76,19 @@ class PosterInfo:
 
 
 @dataclass(frozen=True)
+class TitleMatch:
+    """A title that a search found; `poster_url` is None where the service has no poster."""
+
+    title_id: str
+    title: str
+    year: int | None
+    kind: Literal["movie", "series"]
+    poster_url: str | None
+    service: str
+    original_title: str | None = None
+
+
+@dataclass(frozen=True)
 class Services:
     """The services, asked through one `Fetcher`."""
 
@@ -79,20 +97,14 @@ class Services:
 
     def tmdb(self, title_id: str, key: str) -> PosterInfo | None:
         """Ask TMDB with a v3 key (32 characters) or a v4 read access token (a JSON web token)."""
-        is_token = key.startswith("eyJ") or len(key) > 40
-        answer = self._json(
-            f"{self.endpoints.tmdb}/find/{title_id}",
-            headers={"Authorization": f"Bearer {key}"} if is_token else {},
-            params={"external_source": "imdb_id"} | ({} if is_token else {"api_key": key}),
-        )
+        answer = self._tmdb_json(f"find/{title_id}", key, {"external_source": "imdb_id"})
         found = _objects(answer.get("movie_results")) + _objects(answer.get("tv_results"))
         if not found:
             return None
-        path = _text(found[0].get("poster_path"), TITLE_CHARS)
         return PosterInfo(
             "TMDB",
             TMDB_NOTICE,
-            self.endpoints.tmdb_pictures + path if path and path.startswith("/") else None,
+            self._tmdb_picture(found[0]),
             _text(found[0].get("title") or found[0].get("name"), TITLE_CHARS),
             _year(found[0].get("release_date") or found[0].get("first_air_date")),
             _text(found[0].get("overview"), SYNOPSIS_CHARS),
@@ -101,7 +113,7 @@ class Services:
     def omdb(self, title_id: str, key: str) -> PosterInfo | None:
         """Ask OMDb, which takes its key in the query only."""
         params = {"i": title_id, "plot": "short", "apikey": key}
-        answer = self._json(self.endpoints.omdb, params=params)
+        answer = self._json(self.endpoints.omdb, params=params, has_key=True)
         if answer.get("Response") != "True":
             return None
         return PosterInfo(
@@ -150,6 +162,69 @@ class Services:
                 )
         return None
 
+    def search_tmdb(self, name: str, key: str) -> list[TitleMatch]:
+        """Search movies and series; the IMDb id of each of the first takes a request more."""
+        answer = self._tmdb_json("search/multi", key, {"query": name})
+        found = [
+            entry
+            for entry in _objects(answer.get("results"))
+            if entry.get("media_type") in ("movie", "tv") and isinstance(entry.get("id"), int)
+        ]
+        matches = []
+        for entry in found[:MOST_TMDB_IDS]:
+            ids = self._tmdb_json(f"{entry['media_type']}/{entry['id']}/external_ids", key, {})
+            matches.append(
+                _match(
+                    "TMDB",
+                    ids.get("imdb_id"),
+                    entry.get("title") or entry.get("name"),
+                    entry.get("release_date") or entry.get("first_air_date"),
+                    "movie" if entry["media_type"] == "movie" else "series",
+                    self._tmdb_picture(entry),
+                    entry.get("original_title") or entry.get("original_name"),
+                )
+            )
+        return [match for match in matches if match]
+
+    def search_omdb(self, name: str, key: str) -> list[TitleMatch]:
+        """Search movies and series, the first page of ten; no episodes and no games."""
+        params = {"s": name, "apikey": key}
+        answer = self._json(self.endpoints.omdb, params=params, has_key=True)
+        matches = [
+            _match(
+                "OMDb",
+                entry.get("imdbID"),
+                entry.get("Title"),
+                entry.get("Year"),
+                entry.get("Type"),
+                _picture_url(entry.get("Poster")),
+            )
+            for entry in _objects(answer.get("Search"))
+        ]
+        return [match for match in matches if match]
+
+    def search_cinemeta(self, name: str) -> list[TitleMatch]:
+        """Search the catalogue of movies, then that of series; the matches of both take turns."""
+        catalogues = []
+        for kind in ("movie", "series"):
+            answer = self._json(
+                f"{self.endpoints.cinemeta}/catalog/{kind}/top/search={quote(name, safe='')}.json",
+                redirect_hosts=self.endpoints.cinemeta_hosts,
+            )
+            matches = [
+                _match(
+                    "Cinemeta",
+                    entry.get("id"),
+                    entry.get("name"),
+                    entry.get("year") or entry.get("releaseInfo"),
+                    kind,
+                    _picture_url(entry.get("poster")),
+                )
+                for entry in _objects(answer.get("metas"))[:MOST_MATCHES]
+            ]
+            catalogues.append(matches)
+        return [match for turn in zip_longest(*catalogues) for match in turn if match]
+
     def picture(self, url: str) -> bytes | None:
         """Fetch the bytes behind a `picture_url`, unchecked; None when there is no such picture."""
         hosts = self.endpoints.picture_hosts
@@ -160,6 +235,19 @@ class Services:
             raise FetchError(f"gave no picture ({answer.status})")
         return answer.body
 
+    def _tmdb_json(self, path: str, key: str, params: Mapping[str, str]) -> dict[str, Any]:
+        is_token = key.startswith("eyJ") or len(key) > 40
+        return self._json(
+            f"{self.endpoints.tmdb}/{path}",
+            headers={"Authorization": f"Bearer {key}"} if is_token else {},
+            params={**params} if is_token else {**params, "api_key": key},
+            has_key=True,
+        )
+
+    def _tmdb_picture(self, entry: Mapping[str, Any]) -> str | None:
+        path = _text(entry.get("poster_path"), TITLE_CHARS)
+        return self.endpoints.tmdb_pictures + path if path and path.startswith("/") else None
+
     def _json(
         self,
         url: str,
@@ -167,6 +255,7 @@ class Services:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         redirect_hosts: frozenset[str] = frozenset(),
+        has_key: bool = False,
     ) -> dict[str, Any]:
         """Fetch a JSON object; an empty one when the service does not know the title."""
         hosts = {urlsplit(url).netloc} | redirect_hosts
@@ -175,7 +264,7 @@ class Services:
         )
         if answer.status == HTTPStatus.NOT_FOUND:
             return {}
-        if params and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        if has_key and answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             # OMDb says 401 for both; its "Request limit reached!" is not a matter of the key.
             limit = b"limit reached" in answer.body.lower()
             raise FetchError("has reached its daily limit" if limit else "refused the key")
@@ -188,6 +277,25 @@ class Services:
         if not isinstance(value, dict):
             raise FetchError("gave an answer that makes no sense")
         return value
+
+
+def _match(
+    service: str,
+    title_id: object,
+    title: object,
+    year: object,
+    kind: object,
+    poster_url: str | None,
+    original_title: object = None,
+) -> TitleMatch | None:
+    """A match of these raw values; None where it is of no use."""
+    name = _text(title, TITLE_CHARS)
+    if not isinstance(title_id, str) or not TITLE_ID.fullmatch(title_id) or not name:
+        return None
+    if kind not in ("movie", "series"):
+        return None
+    original = _text(original_title, TITLE_CHARS)
+    return TitleMatch(title_id, name, _year(year), kind, poster_url, service, original)
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
