@@ -2,6 +2,7 @@
 
 from poster2plot.engine.word_attention import WordAttention
 from poster2plot.errors import (
+    AmbiguousNameError,
     BusyError,
     CheckpointError,
     DamagedImageError,
@@ -28,6 +29,7 @@ from poster2plot.settings import GenerationSettings
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousNameError",
     "BusyError",
     "Candidate",
     "CheckpointError",

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from poster2plot import __version__
 from poster2plot.bundled_files import APP_SCRIPT
-from poster2plot.errors import InputError, Poster2PlotError
+from poster2plot.errors import AmbiguousNameError, InputError, Poster2PlotError
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import expand, load
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "2 when nothing could start.",
     )
     add = command.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="image file, folder, IMDb id or IMDb URL")
+    add("inputs", nargs="+", metavar="INPUT", help="image file, folder, IMDb id or URL, or a name")
     add(
         "--title",
         metavar="TEXT",
@@ -175,6 +175,10 @@ def _caption(
         title = loaded.title
         [candidates] = p2p.generate([loaded.image], settings, [title.text if title else None])
     except Poster2PlotError as error:
+        if isinstance(error, AmbiguousNameError):
+            for match in error.matches:
+                year = f"{match.year}, " if match.year else ""
+                print(f"{match.title_id}  {match.title} ({year}{match.kind})", file=sys.stderr)
         return error_record(source, error)
     return plot_record(
         source,

@@ -8,7 +8,8 @@ Poster2PlotError
 │   ├── ImageTooLargeError    too many bytes or pixels, or too much work
 │   └── DamagedImageError     truncated or corrupt
 ├── PosterLookupError
-│   ├── InvalidTitleError     not the id or URL of an IMDb title
+│   ├── InvalidTitleError     not the id or URL of an IMDb title, nor a name
+│   ├── AmbiguousNameError    a name that several titles may be meant by
 │   ├── PosterNotFoundError   no service knows a poster for the title
 │   └── PosterServiceError    every service failed to answer
 ├── BusyError                 more is asked of a server than it takes on
@@ -17,6 +18,9 @@ Poster2PlotError
 └── CheckpointError           a model that cannot be found, downloaded or used
     └── DeviceError           a device that fails
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class Poster2PlotError(Exception):
@@ -52,7 +56,15 @@ class PosterLookupError(Poster2PlotError):
 
 
 class InvalidTitleError(PosterLookupError):
-    """The text is not the id or the URL of an IMDb title."""
+    """The text is not the id or the URL of an IMDb title, or cannot be the name of one."""
+
+
+class AmbiguousNameError(PosterLookupError):
+    """A name may mean several titles; `matches` has them as `TitleMatch`, the likeliest first."""
+
+    def __init__(self, message: str, matches: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.matches = tuple(matches)
 
 
 class PosterNotFoundError(PosterLookupError):

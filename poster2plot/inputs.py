@@ -1,5 +1,6 @@
-"""What a user can name as an input: an image file, a folder of them, an IMDb id or URL."""
+"""What a user can name as an input: an image file, a folder of them, an IMDb id or URL, a name."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ from PIL import Image
 
 from poster2plot.errors import InputError
 from poster2plot.images.decoding import read_image
+from poster2plot.images.limits import IMAGE_SUFFIXES
 from poster2plot.images.listing import image_files
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.imdb.poster import Poster
+from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.title_prompts import clean_title
 
 
@@ -64,9 +67,30 @@ def load(source: str, finder: PosterFinder, given_title: str = "") -> LoadedPost
     """
     if looks_like_title(source):
         return from_title(source, finder, given_title)
+    if looks_like_name(source):
+        poster = finder.find_by_name(source)
+        image = read_image(poster.image_bytes, name=poster.title_id)
+        return LoadedPoster(image, poster, given_title)
     if _is_folder(source):
         image_files(Path(source))  # raises: there is no poster in it
     return LoadedPoster(read_image(Path(source)), given_title=given_title)
+
+
+def looks_like_name(text: str) -> bool:
+    """Tell what is meant as the name of a title from a path: there is no such file or folder.
+
+    Something that ends as pictures do, or begins or ends as only paths do, is a path that is wrong.
+    """
+    if looks_like_title(text) or not any(map(str.isalnum, text)) or len(text) > LONGEST_NAME:
+        return False
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        return False
+    if text.startswith(("/", "./", "../", "~")) or text.endswith("/"):
+        return False
+    try:
+        return Path(text).suffix.lower() not in IMAGE_SUFFIXES and not Path(text).exists()
+    except OSError:  # longer than a path may be
+        return True
 
 
 def _is_folder(source: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -26,6 +26,7 @@ SERIES = f"/cinemeta/meta/series/{ID}.json"
 METAHUB = f"/metahub/poster/medium/{ID}/img"
 IMDB = f"/imdb/suggestion/x/{ID}.json"
 PICTURE = "/pictures/poster.jpg"
+TMDB_SEARCH = "/tmdb/search/multi"  # OMDb searches where it looks up
 
 # Planted keys, of the shapes that the services give out.
 V3_KEY = "0123456789abcdef0123456789abcdef"
@@ -94,6 +95,30 @@ def suggestion(server: "PosterServer", **changes: Any) -> Answer:
     picture = {"imageUrl": server.url + PICTURE, "width": 1, "height": 1}
     entry = {"id": ID, "l": "Inception", "y": 2010, "i": picture}
     return as_json({"d": [{"id": "tt0000001", "l": "Another"}, entry | changes]})
+
+
+def tmdb_search(*entries: Mapping[str, Any]) -> Answer:
+    """What `TMDB_SEARCH` says; `tmdb_ids` has the path of an entry's IMDb id."""
+    return as_json({"page": 1, "results": list(entries), "total_results": len(entries)})
+
+
+def tmdb_ids(kind: str, number: int) -> str:
+    return f"/tmdb/{kind}/{number}/external_ids"
+
+
+def omdb_search(*entries: Mapping[str, Any]) -> Answer:
+    if not entries:
+        return as_json({"Response": "False", "Error": "Movie not found!"})
+    return as_json({"Search": list(entries), "totalResults": str(len(entries)), "Response": "True"})
+
+
+def catalogue(kind: str, name: str) -> str:
+    """The path of Cinemeta's search for movies or series."""
+    return f"/cinemeta/catalog/{kind}/top/search={quote(name, safe='')}.json"
+
+
+def metas(*entries: Mapping[str, Any]) -> Answer:
+    return as_json({"metas": list(entries)})
 
 
 @dataclass

@@ -16,6 +16,7 @@ ALLOWED = {
     "errors": set(),
     "postprocessing": set(),
     "title_prompts": set(),
+    "title_reading": {"errors"},
     "engine": {"settings"},
     "images": {"errors"},
     "checkpoints": {"bundled_files", "errors"},

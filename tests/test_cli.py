@@ -11,7 +11,16 @@ from poster2plot import GenerationSettings, Poster2Plot, __version__, read_image
 from poster2plot.cli import main, parser
 from poster2plot.imdb.services import CINEMETA_NOTICE
 from support.drawn_posters import draw_poster, encode
-from support.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from support.poster_server import (
+    ID,
+    MOVIE,
+    PICTURE,
+    Answer,
+    catalogue,
+    cinemeta,
+    metas,
+    serve_posters,
+)
 
 
 @pytest.fixture
@@ -116,6 +125,25 @@ def test_settings_reach_the_model(run, poster_file):
     flags = ["--sample", "--temperature", 1.5, "--top-p", 1, "--max-length", 16]
     texts = {run(*flags, "--seed", seed, poster_file())[1] for seed in (0, 0, 1)}
     assert len(texts) == 2
+
+
+def test_a_name_stands_for_the_title_that_is_meant(tiny_folder: Path, capsys):
+    arguments = ["--model", str(tiny_folder), "--device", "cpu", "--json"]
+    film = {"id": ID, "name": "Inception", "releaseInfo": "2010"}
+    with serve_posters() as server:
+        server.answers |= {
+            catalogue("movie", "inception"): metas(film, film | {"id": "tt0000002", "name": "Nap"}),
+            MOVIE: cinemeta(server),
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        assert main([*arguments, "inception 2010"], finder=server.finder()) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["title"]["title_id"] == ID
+        server.answers[catalogue("movie", "inception")] = metas(film, film | {"id": "tt0000002"})
+        assert main([*arguments, "inception"], finder=server.finder()) == 1
+    output, listed = capsys.readouterr()
+    assert "“inception”" in json.loads(output)["error"]
+    assert listed == f"{ID}  Inception (2010, movie)\ntt0000002  Inception (2010, movie)\n"
 
 
 def test_a_title_brings_what_the_service_knows(tiny_folder: Path, capsys):

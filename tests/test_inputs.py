@@ -6,7 +6,17 @@ import pytest
 from poster2plot import ImageError, InputError, PosterLookupError
 from poster2plot.inputs import expand, load
 from support.drawn_posters import draw_poster, encode
-from support.poster_server import ID, MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
+from support.poster_server import (
+    ID,
+    MOVIE,
+    PICTURE,
+    Answer,
+    PosterServer,
+    catalogue,
+    cinemeta,
+    metas,
+    serve_posters,
+)
 
 
 @pytest.fixture
@@ -58,6 +68,40 @@ def test_what_cannot_be_used_is_an_error(
     assert list(expand([source])) == [source]
     with pytest.raises(error):
         load(source, server.finder())
+
+
+@pytest.mark.parametrize(
+    "name", ["inception", "1917", "9", "Ⅻ", "tt1375666x", "Face/Off", "七人の侍", "كفرناحوم", "a.b"]
+)
+def test_a_name_is_searched(name: str, server: PosterServer):
+    server.answers[catalogue("movie", name)] = metas({"id": ID, "name": name})
+    loaded = load(name, server.finder())
+    assert loaded.poster is not None
+    assert loaded.poster.title_id == ID
+
+
+@pytest.mark.parametrize("source", ["tt1375666", "TT1375666", "imdb.com/title/tt1375666"])
+def test_what_looks_like_an_id_is_an_id(source: str, server: PosterServer):
+    load(source, server.finder())
+    assert server.paths[0] == MOVIE
+
+
+@pytest.mark.parametrize(
+    "source", ["inception.jpg", "./inception", "/inception", "~/x", "films/", "x" * 1_000_000]
+)
+def test_a_path_that_leads_nowhere_is_not_searched(source: str, server: PosterServer):
+    with pytest.raises(InputError):
+        load(source, server.finder())
+    assert not server.requests
+
+
+def test_a_file_goes_before_a_name(
+    poster_file: Callable[..., Path], server: PosterServer, monkeypatch: pytest.MonkeyPatch
+):
+    path = poster_file("picture.png").rename(poster_file("picture.png").parent / "inception")
+    monkeypatch.chdir(path.parent)
+    assert load("inception", server.finder()).poster is None
+    assert not server.requests
 
 
 def test_a_broken_picture_is_an_error(tmp_path: Path, server: PosterServer):

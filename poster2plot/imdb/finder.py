@@ -1,11 +1,16 @@
-"""From an IMDb id or URL to the title's poster: ask one service after another, keep the answer."""
+"""From an IMDb id or URL to the title's poster, and from a name to the titles that have it.
+
+For a poster one service is asked after another, for a name all are asked at once; answers are kept.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +19,12 @@ from typing import Any, Literal
 from platformdirs import user_cache_path
 from pybreaker import CircuitBreakerError
 
-from poster2plot.errors import ImageError, PosterNotFoundError, PosterServiceError
+from poster2plot.errors import (
+    AmbiguousNameError,
+    ImageError,
+    PosterNotFoundError,
+    PosterServiceError,
+)
 from poster2plot.images.decoding import read_image
 from poster2plot.imdb.circuit_breakers import make_breakers
 from poster2plot.imdb.http_client import FetchError
@@ -22,9 +32,12 @@ from poster2plot.imdb.ids import parse_title_id
 from poster2plot.imdb.keys import clean_key, plain_value
 from poster2plot.imdb.poster import Poster
 from poster2plot.imdb.poster_cache import PosterCache
-from poster2plot.imdb.services import PosterInfo, Services
+from poster2plot.imdb.search import Query, clear_match, merge
+from poster2plot.imdb.services import PosterInfo, Services, TitleMatch
 
 FIND_SECONDS = 30.0  # for all services together
+SEARCHES_KEPT = 1_000  # in memory …
+SEARCH_SECONDS = 3600  # … for so long
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +51,7 @@ class PosterFinder:
     that there is none; "user" is the user's cache directory, None is no cache.
     `services` says how and where the services are asked, `seconds` how long all of them together.
     One that fails several times in a row is left out for a while (`circuit_breakers`).
+    TMDB, OMDb and Cinemeta are also searched by name.
     """
 
     def __init__(
@@ -60,6 +74,13 @@ class PosterFinder:
         self._chain += [("Cinemeta", Services.cinemeta), ("Metahub", Services.metahub)]
         if use_imdb_suggestions:
             self._chain.append(("IMDb", Services.imdb_suggestion))
+        self._searches: list[tuple[str, Callable[[Services, str], list[TitleMatch]]]] = []
+        if tmdb_key:
+            self._searches.append(("TMDB", lambda ask, name: ask.search_tmdb(name, tmdb_key)))
+        if omdb_key:
+            self._searches.append(("OMDb", lambda ask, name: ask.search_omdb(name, omdb_key)))
+        self._searches.append(("Cinemeta", Services.search_cinemeta))
+        self._found: OrderedDict[str, tuple[float, list[TitleMatch]]] = OrderedDict()
         self._breakers = make_breakers(name for name, _ in self._chain)
         if cache_dir == "user":
             folder = user_cache_path("poster2plot", appauthor=False) / "posters"
@@ -176,6 +197,80 @@ class PosterFinder:
             f"No poster service gave a usable answer for {title_id}{reasons}; "
             "upload the poster instead."
         )
+
+    def search(self, name: str) -> list[TitleMatch]:
+        """Return the titles that a name may mean, the likeliest first; none if no service has any.
+
+        A year at the end narrows: "amelie 2001".
+
+        Raises:
+            InvalidTitleError: `name` is empty or too long.
+            PosterServiceError: every service failed.
+        """
+        query = Query.parse(name)
+        kept = self._found.get(query.text)
+        if kept and time.monotonic() - kept[0] < SEARCH_SECONDS:
+            return list(kept[1])
+        matches, whole = self._ask_all(query, query.name)
+        if query.year is not None and not any(
+            match.year == query.year or query.text in match.title for match in matches
+        ):
+            more, whole_too = self._ask_all(query, query.text)  # the year may belong to the name
+            matches, whole = merge(query, [matches, more]), whole and whole_too
+        if whole:
+            self._found[query.text] = time.monotonic(), matches
+            while len(self._found) > SEARCHES_KEPT:
+                self._found.popitem(last=False)
+        return list(matches)
+
+    def find_by_name(self, name: str) -> Poster:
+        """Return the poster of the one title that a name clearly means.
+
+        Raises:
+            AmbiguousNameError: several titles may be meant; it has them.
+            InvalidTitleError: `name` is empty or too long.
+            PosterNotFoundError: no title is called so, or it has no usable poster.
+            PosterServiceError: every service failed.
+        """
+        matches = self.search(name)
+        query = Query.parse(name)
+        if match := clear_match(query, matches):
+            return self.find(match.title_id)
+        if matches:
+            raise AmbiguousNameError(
+                f"“{query.text}” may be one of several titles; give the IMDb id of one.", matches
+            )
+        raise PosterNotFoundError(
+            f"No service knows a title “{query.text}”; give its IMDb id or upload the poster."
+        )
+
+    def _ask_all(self, query: Query, name: str) -> tuple[list[TitleMatch], bool]:
+        """What all services find, and whether all answered. Raises PosterServiceError."""
+        end = time.monotonic() + self._seconds
+        services = replace(self._services, fetcher=self._services.fetcher.until(end))
+
+        def ask(search: tuple[str, Callable[[Services, str], list[TitleMatch]]]) -> Any:
+            service, found_by = search
+            try:
+                with self._breakers[service].calling():
+                    return found_by(services, name)
+            except FetchError as error:
+                return f"{service} {error.reason}"
+            except CircuitBreakerError:
+                return f"{service} is left out for a while, as it kept failing"
+
+        with ThreadPoolExecutor(len(self._searches), "search") as pool:
+            outcomes = list(pool.map(ask, self._searches))
+        failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        for failure in failures:
+            logger.info("search: %s", failure)
+        if len(failures) == len(outcomes):
+            raise PosterServiceError(
+                f"No service could be searched for a name ({', '.join(failures)}); "
+                "give an IMDb id or upload the poster instead."
+            )
+        answers = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+        return merge(query, answers), not failures
 
 
 def _picture(services: Services, info: PosterInfo | None) -> bytes | None:

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from poster2plot.errors import InvalidTitleError
 
+TITLE_ID = re.compile(r"tt[0-9]{7,10}", re.ASCII)  # in its canonical form
 MAX_TEXT = 2048  # characters; longer text is neither an id nor a URL anyone pastes
 
 _HINT = "give an IMDb title id such as tt0133093 or its URL"

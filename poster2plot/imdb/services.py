@@ -1,7 +1,8 @@
-"""What each poster service says about an IMDb title id.
+"""What each poster service says about an IMDb title id, and which titles it finds by a name.
 
 Every method gives what the service knows, or None when it does not know the title, and raises
-FetchError, and nothing else, whatever the service sends.
+FetchError, and nothing else, whatever the service sends. A search gives matches in the service's
+own order, only such that have an IMDb id.
 
 - TMDB        https://developer.themoviedb.org/reference/find-by-id
 - OMDb        https://www.omdbapi.com/
@@ -18,15 +19,19 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from itertools import zip_longest
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from poster2plot.imdb.http_client import Fetcher, FetchError
+from poster2plot.imdb.ids import TITLE_ID
 
 JSON_BYTES = 16 << 20  # a series of Cinemeta lists thousands of episodes
 PICTURE_BYTES = 10 << 20
 TITLE_CHARS = 300
 SYNOPSIS_CHARS = 5_000
+MOST_MATCHES = 20  # of one service's search
+MOST_TMDB_IDS = 6  # matches of TMDB whose IMDb id is asked for, each with a request
 
 # The first is the notice that TMDB's terms of use require, word for word.
 TMDB_NOTICE = (
@@ -82,6 +87,19 @@ class PosterInfo:
 
 
 @dataclass(frozen=True)
+class TitleMatch:
+    """A title that a search found; `poster_url` is None where the service has no poster."""
+
+    title_id: str
+    title: str
+    year: int | None
+    kind: Literal["movie", "series"]
+    poster_url: str | None
+    service: str
+    original_title: str | None = None
+
+
+@dataclass(frozen=True)
 class Services:
     """The services, asked through one `Fetcher`."""
 
@@ -90,27 +108,24 @@ class Services:
 
     def tmdb(self, title_id: str, key: str) -> PosterInfo | None:
         """Ask TMDB with a v3 key (32 characters) or a v4 read access token (a JSON web token)."""
-        is_token = key.startswith("eyJ") or len(key) > 40
-        asked: dict[str, Any] = {
-            "headers": {"Authorization": f"Bearer {key}"} if is_token else {},
-            "params": {"external_source": "imdb_id"} | ({} if is_token else {"api_key": key}),
-        }
-        answer = self._json(f"{self.endpoints.tmdb}/find/{title_id}", **asked)
+        answer = self._tmdb_json(f"find/{title_id}", key, {"external_source": "imdb_id"})
         kinds = ("movie_results", "tv_results", "tv_season_results", "tv_episode_results")
         found = [entry for kind in kinds for entry in _objects(answer.get(kind))]
         if not found:
             return None
         # Of several, such as a film and a series of one id, that which has a poster.
         best = next((each for each in found if _poster_path(each)), found[0])
-        path, show = _poster_path(best), best.get("show_id")
-        if path is None and type(show) is int:
+        show = best.get("show_id")
+        if not _poster_path(best) and type(show) is int:
             # An episode has none of its own, but its series.
-            path = _poster_path(self._json(f"{self.endpoints.tmdb}/tv/{show}", **asked))
+            picture = self._tmdb_picture(self._tmdb_json(f"tv/{show}", key, {}))
+        else:
+            picture = self._tmdb_picture(best)
         dates = ("release_date", "first_air_date", "air_date")
         return PosterInfo(
             "TMDB",
             TMDB_NOTICE,
-            self.endpoints.tmdb_pictures + path if path else None,
+            picture,
             _text(best.get("title") or best.get("name"), TITLE_CHARS),
             next((year for each in dates if (year := _year(best.get(each)))), None),
             _text(best.get("overview"), SYNOPSIS_CHARS),
@@ -180,6 +195,69 @@ class Services:
                 )
         return None
 
+    def search_tmdb(self, name: str, key: str) -> list[TitleMatch]:
+        """Search movies and series; the IMDb id of each of the first takes a request more."""
+        answer = self._tmdb_json("search/multi", key, {"query": name})
+        found = [
+            entry
+            for entry in _objects(answer.get("results"))
+            if entry.get("media_type") in ("movie", "tv") and isinstance(entry.get("id"), int)
+        ]
+        matches = []
+        for entry in found[:MOST_TMDB_IDS]:
+            ids = self._tmdb_json(f"{entry['media_type']}/{entry['id']}/external_ids", key, {})
+            matches.append(
+                _match(
+                    "TMDB",
+                    ids.get("imdb_id"),
+                    entry.get("title") or entry.get("name"),
+                    entry.get("release_date") or entry.get("first_air_date"),
+                    "movie" if entry["media_type"] == "movie" else "series",
+                    self._tmdb_picture(entry),
+                    entry.get("original_title") or entry.get("original_name"),
+                )
+            )
+        return [match for match in matches if match]
+
+    def search_omdb(self, name: str, key: str) -> list[TitleMatch]:
+        """Search movies and series, the first page of ten; no episodes and no games."""
+        params = {"s": name, "apikey": key}
+        answer = self._json(self.endpoints.omdb, params=params)
+        matches = [
+            _match(
+                "OMDb",
+                entry.get("imdbID"),
+                entry.get("Title"),
+                entry.get("Year"),
+                entry.get("Type"),
+                _picture_url(entry.get("Poster")),
+            )
+            for entry in _objects(answer.get("Search"))
+        ]
+        return [match for match in matches if match]
+
+    def search_cinemeta(self, name: str) -> list[TitleMatch]:
+        """Search the catalogue of movies, then that of series; the matches of both take turns."""
+        catalogues = []
+        for kind in ("movie", "series"):
+            answer = self._json(
+                f"{self.endpoints.cinemeta}/catalog/{kind}/top/search={quote(name, safe='')}.json",
+                redirect_hosts=self.endpoints.cinemeta_hosts,
+            )
+            matches = [
+                _match(
+                    "Cinemeta",
+                    entry.get("id"),
+                    entry.get("name"),
+                    entry.get("year") or entry.get("releaseInfo"),
+                    kind,
+                    _picture_url(entry.get("poster")),
+                )
+                for entry in _objects(answer.get("metas"))[:MOST_MATCHES]
+            ]
+            catalogues.append(matches)
+        return [match for turn in zip_longest(*catalogues) for match in turn if match]
+
     def picture(self, url: str) -> bytes | None:
         """Fetch the bytes behind a `picture_url`, unchecked; None when there is no such picture."""
         hosts = self.endpoints.picture_hosts
@@ -189,6 +267,18 @@ class Services:
         if answer.status != HTTPStatus.OK:
             raise FetchError(f"gave no picture ({answer.status})")
         return answer.body
+
+    def _tmdb_json(self, path: str, key: str, params: Mapping[str, str]) -> dict[str, Any]:
+        is_token = key.startswith("eyJ") or len(key) > 40
+        return self._json(
+            f"{self.endpoints.tmdb}/{path}",
+            headers={"Authorization": f"Bearer {key}"} if is_token else {},
+            params={**params} if is_token else {**params, "api_key": key},
+        )
+
+    def _tmdb_picture(self, entry: Mapping[str, Any]) -> str | None:
+        path = _poster_path(entry)
+        return self.endpoints.tmdb_pictures + path if path else None
 
     def _json(
         self,
@@ -252,6 +342,25 @@ def _check_id(value: object, title_id: str) -> None:
 def _poster_path(entry: Mapping[str, Any]) -> str | None:
     path = _text(entry.get("poster_path"), TITLE_CHARS)
     return path if path and path.startswith("/") else None
+
+
+def _match(
+    service: str,
+    title_id: object,
+    title: object,
+    year: object,
+    kind: object,
+    poster_url: str | None,
+    original_title: object = None,
+) -> TitleMatch | None:
+    """A match of these raw values; None where it is of no use."""
+    name = _text(title, TITLE_CHARS)
+    if not isinstance(title_id, str) or not TITLE_ID.fullmatch(title_id) or not name:
+        return None
+    if kind not in ("movie", "series"):
+        return None
+    original = _text(original_title, TITLE_CHARS)
+    return TitleMatch(title_id, name, _year(year), kind, poster_url, service, original)
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

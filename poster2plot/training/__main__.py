@@ -6,7 +6,8 @@
   export     write the bundled format with a model card
 
 The bundled model also takes convert, pretrain, align and match-texts before `train`;
-docs/training.md shows its run. `COMMAND --help` explains each. For several GPUs
+docs/training.md shows its run. The reader of printed titles has
+train-title-reader and evaluate-titles. `COMMAND --help` explains each. For several GPUs
 put `accelerate launch -m` in place of `python -m`.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from poster2plot.errors import Poster2PlotError
 from poster2plot.training.bundled.commands import add_commands
 from poster2plot.training.recipe import PRESETS, Recipe
+from poster2plot.training.title_commands import add_commands as add_title_commands
 
 
 def _add_dataset(commands: typing.Any) -> None:
@@ -242,7 +244,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_dataset, add_commands, _add_train, _add_evaluate, _add_export):
+    adders = (_add_dataset, add_commands, _add_train, _add_evaluate, _add_export)
+    for add in (*adders, add_title_commands):
         add(commands)
     options = parser.parse_args()
     try:

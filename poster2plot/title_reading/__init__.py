@@ -1,0 +1,1 @@
+"""Reads the printed title of a poster: `TitleReader` in `reader.py`."""

@@ -1,0 +1,118 @@
+"""Detection and recognition of text: PP-OCRv6's small models by RapidOCR, on the CPU.
+
+Both models lie inside RapidOCR's wheel and nothing is downloaded; they read Latin letters, Chinese
+and Japanese. https://github.com/RapidAI/RapidOCR, https://arxiv.org/abs/2009.09941
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rapidocr
+from numpy.typing import NDArray
+from PIL import Image
+from rapidocr.ch_ppocr_rec import TextRecInput
+
+from poster2plot.title_reading.text_lines import TextLine, one_reading
+
+# The shorter sides, in pixels, of the pictures in which lines are looked for, and how many of the
+# tallest lines of each are read: a title's are among them, and each takes its time.
+SCALES = {480: 14, 192: 6}
+TURNED = 1.5  # height over width of a line that may be turned by a quarter
+_SHORTEST = 4  # pixels of a line's sides
+
+Pixels = NDArray[np.uint8]
+
+
+class TextReader:
+    """Reads lines of text; safe to share between threads."""
+
+    def __init__(self) -> None:
+        models = Path(rapidocr.__file__).parent / "models"
+        parameters = {
+            "Global.log_level": "error",
+            # Named, or RapidOCR would look for newer ones in the network.
+            "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
+            "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
+            # The pictures have the size they are to have.
+            "Det.limit_side_len": 32,
+            "Det.box_thresh": 0.4,
+            # Lines of other widths in a batch would be padded to the longest.
+            "Rec.rec_batch_num": 1,
+            "Rec.rec_img_shape": [3, 48, 64],
+        }
+        engine = rapidocr.RapidOCR(params=parameters)
+        self._detect, self._recognize = engine._load_det_model(), engine._load_rec_model()
+
+    def read(self, image: Image.Image) -> list[TextLine]:
+        """The lines of an RGB image, in no order, each once."""
+        largest = max(SCALES)
+        poster = _resized(image, largest, Image.Resampling.BICUBIC)
+        pixels, lines = _bgr(poster), []
+        for scale, most in SCALES.items():
+            picture = poster
+            if scale < largest:
+                picture = _resized(poster, scale, Image.Resampling.BILINEAR)
+            found = self._detect(_bgr(picture)).boxes
+            corners = [] if found is None else list(found * (largest / scale))
+            for each in sorted(corners, key=_thickness, reverse=True)[:most]:
+                if line := self._line(pixels, each.astype(np.float32), scale):
+                    lines.append(line)
+        return one_reading(lines)
+
+    def _line(self, poster: Pixels, corners: NDArray[np.float32], scale: int) -> TextLine | None:
+        """Read what stands between four corners, turned if it is upright."""
+        picture = _cut_out(poster, corners)
+        if picture is None:
+            return None
+        height, width = picture.shape[:2]
+        views = [picture]
+        if height >= TURNED * width:
+            views += [np.rot90(picture), np.rot90(picture, -1)]
+        read = self._recognize(TextRecInput(img=[np.ascontiguousarray(view) for view in views]))
+        best = max(range(len(views)), key=lambda i: float(read.scores[i]))
+        if not read.txts[best].strip():
+            return None
+        return TextLine(
+            text=read.txts[best],
+            score=float(read.scores[best]),
+            corners=tuple((float(x), float(y)) for x, y in corners / poster.shape[1]),
+            turned=best > 0,
+            scale=scale,
+        )
+
+
+def _resized(image: Image.Image, shorter: int, resample: Image.Resampling) -> Image.Image:
+    factor = shorter / min(image.size)
+    return image.resize((round(image.width * factor), round(image.height * factor)), resample)
+
+
+def _bgr(image: Image.Image) -> Pixels:
+    """Pixels (height, width, 3) as OpenCV orders them."""
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
+
+
+def _thickness(corners: NDArray[np.float32]) -> float:
+    top_left, top_right, _, bottom_left = corners
+    return float(min(np.linalg.norm(top_left - top_right), np.linalg.norm(top_left - bottom_left)))
+
+
+def _cut_out(poster: Pixels, corners: NDArray[np.float32]) -> Pixels | None:
+    """What lies between four corners, put upright; None where that is hardly anything."""
+    top_left, top_right, bottom_right, bottom_left = corners
+    width = int(
+        max(np.linalg.norm(top_left - top_right), np.linalg.norm(bottom_left - bottom_right))
+    )
+    height = int(
+        max(np.linalg.norm(top_left - bottom_left), np.linalg.norm(top_right - bottom_right))
+    )
+    if min(width, height) < _SHORTEST:
+        return None
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners, target)
+    cut = cv2.warpPerspective(
+        poster, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(cut, np.uint8)
