@@ -32,6 +32,8 @@ EXTRAS = (
     "accelerate",
     "pyarrow",
     "fsspec",
+    "rapidocr",
+    "cv2",
 )
 
 
@@ -122,7 +124,20 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(programs: Path, bare,
     )  # fmt: skip
     assert batch.returncode == 2
     assert batch.stderr.endswith("`pip install 'poster2plot[batch]'`.\n")
+    code = "from poster2plot.title_reading.reader import TitleReader; TitleReader()"
+    titles = subprocess.run(
+        [programs / "python", "-c", code], env=bare, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert titles.stderr.endswith("`pip install 'poster2plot[titles]'`.\n")
     assert "Traceback" not in batch.stderr
+
+
+def test_titles_are_read(programs: Path, tmp_path: Path):
+    code = (
+        "from PIL import Image; from poster2plot.title_reading.reader import TitleReader; "
+        "print(TitleReader().read(Image.new('RGB', (300, 450))))"
+    )
+    assert run(programs / "python", "-c", code, cwd=tmp_path) == "None\n"
 
 
 def test_a_catalogue_from_any_folder(programs: Path, tmp_path: Path):

@@ -20,7 +20,7 @@ FAR_APART = 3  # so many of the tallest lines belong together even from far, if 
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TitleCandidate:
     """Lines in reading order."""
 
     lines: tuple[TextLine, ...]
@@ -36,7 +36,7 @@ class Candidate:
         return words(self.text)
 
 
-def candidates(lines: Sequence[TextLine]) -> list[Candidate]:
+def candidates(lines: Sequence[TextLine]) -> list[TitleCandidate]:
     """Every group of up to `MOST_IN_GROUP` neighbours among the tallest lines."""
     tallest = sorted(lines, key=lambda line: -line.height)[:MOST_LINES]
     near = [
@@ -52,7 +52,9 @@ def candidates(lines: Sequence[TextLine]) -> list[Candidate]:
         for i, line in enumerate(tallest)
     ]
     groups = sorted(_connected(near), key=len)[:MOST_GROUPS]
-    return [Candidate(tuple(in_reading_order([tallest[i] for i in group]))) for group in groups]
+    return [
+        TitleCandidate(tuple(in_reading_order([tallest[i] for i in group]))) for group in groups
+    ]
 
 
 def _connected(near: Sequence[set[int]]) -> set[frozenset[int]]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import fmean
 
-from poster2plot.title_reading.candidates import Candidate, are_neighbours
+from poster2plot.title_reading.candidates import TitleCandidate, are_neighbours
 from poster2plot.title_reading.text_lines import TextLine
 from poster2plot.title_reading.words import (
     CREDITS,
@@ -62,7 +62,7 @@ class PosterText:
         self._tallest = max(each.height for each in self._lines.values())
         self._area = sum(each.area for each in self._lines.values())
 
-    def features(self, candidate: Candidate) -> dict[str, float]:
+    def features(self, candidate: TitleCandidate) -> dict[str, float]:
         """What speaks for and against one candidate of this poster."""
         own = [self._lines[line] for line in candidate.lines]
         others = [each for line, each in self._lines.items() if line not in candidate.lines]
@@ -128,7 +128,7 @@ class PosterText:
         }
 
 
-def _text(candidate: Candidate, own: Sequence[Line]) -> dict[str, float]:
+def _text(candidate: TitleCandidate, own: Sequence[Line]) -> dict[str, float]:
     text, found = candidate.text, candidate.words
     letters = sum(each.letters for each in own)
     scores = [each.line.score for each in own]
@@ -205,7 +205,7 @@ def _left_out(own: Sequence[Line], near: Sequence[Line]) -> dict[str, float]:
     }
 
 
-def _elsewhere(candidate: Candidate, others: Sequence[Line]) -> dict[str, float]:
+def _elsewhere(candidate: TitleCandidate, others: Sequence[Line]) -> dict[str, float]:
     """What other lines tell of a candidate's words."""
     text = " ".join(" ".join(each.words) for each in others)
     surnames = set(_SURNAME.findall(text))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from poster2plot.title_reading.candidates import Candidate, candidates
+from poster2plot.title_reading.candidates import TitleCandidate, candidates
 from poster2plot.title_reading.features import PosterText
 from poster2plot.title_reading.text_lines import TextLine
 
@@ -46,7 +46,7 @@ class Weights:
 class Choice:
     """The candidates of a poster (N) and their features (N, F)."""
 
-    candidates: Sequence[Candidate]
+    candidates: Sequence[TitleCandidate]
     names: Sequence[str]  # of the features
     features: Numbers
 
@@ -86,7 +86,7 @@ class Choice:
 
 def best_candidate(
     lines: Sequence[TextLine], aspect: float, weights: Weights
-) -> tuple[Candidate, float] | None:
+) -> tuple[TitleCandidate, float] | None:
     """The likeliest title and the probability that it is right; None where there are no lines."""
     choice = Choice.among(lines, aspect)
     if choice is None:

@@ -6,8 +6,8 @@
   export     write the bundled format with a model card
 
 The bundled model also takes convert, pretrain, align and match-texts before `train`;
-docs/training.md shows its run. The reader of printed titles has
-train-title-reader and evaluate-titles. `COMMAND --help` explains each. For several GPUs
+the reader of printed titles has title-words, train-title-reader and evaluate-titles.
+docs/training.md shows their runs. `COMMAND --help` explains each. For several GPUs
 put `accelerate launch -m` in place of `python -m`.
 """
 

@@ -15,7 +15,14 @@ _TITLES = ("title", "original_title")  # columns of which either may be printed 
 
 
 def add_commands(commands: Any) -> None:
-    """Add train-title-reader and evaluate-titles to a parser's commands."""
+    """Add title-words, train-title-reader and evaluate-titles to a parser's commands."""
+    collect = commands.add_parser(
+        "title-words", help="title reader: the words that several titles have"
+    )
+    collect.add_argument("table", type=Path, help="CSV with id, split and title")
+    collect.add_argument("--out", type=Path, required=True, help="title_words.txt to write")
+    collect.set_defaults(run=_collect)
+
     learn = commands.add_parser(
         "train-title-reader", help="title reader: learn which line of a poster is its title"
     )
@@ -47,22 +54,37 @@ def _add_source(command: argparse.ArgumentParser) -> None:
     command.add_argument("pictures", type=Path, help="folder or tar of <id>.jpg, at any depth")
 
 
+def _titles(table: Path) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Id, split and titles of each row that has a title."""
+    csv.field_size_limit(2**24)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                if titles := tuple(row[name] for name in _TITLES if row.get(name)):
+                    yield row["id"], row["split"], titles
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"{str(table)!r} is not a table with the columns id, split and title."
+        ) from error
+
+
 def _posters(options: argparse.Namespace) -> Iterator[tuple[str, tuple[str, ...], "Picture"]]:
     """Id, titles and picture of each poster of the splits."""
     from poster2plot.training.dataset import index_pictures
 
     pictures = index_pictures(options.pictures)
-    csv.field_size_limit(2**24)
-    try:
-        with options.table.open(encoding="utf-8-sig", newline="") as file:
-            for row in csv.DictReader(file):
-                titles = tuple(row[name] for name in _TITLES if row.get(name))
-                if row["id"] in pictures and row["split"] in options.splits and titles:
-                    yield row["id"], titles, pictures[row["id"]]
-    except (OSError, KeyError) as error:
-        raise InputError(
-            f"{str(options.table)!r} is not a table with the columns id, split and title."
-        ) from error
+    for id, split, titles in _titles(options.table):
+        if id in pictures and split in options.splits:
+            yield id, titles, pictures[id]
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from poster2plot.training.title_reader import common_words
+
+    found = common_words(
+        titles[0] for _, split, titles in _titles(options.table) if split == "train"
+    )
+    options.out.write_text("\n".join(found) + "\n", encoding="utf-8")
 
 
 def _learn(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ far longer than learning, so its lines are kept in a file.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from poster2plot.training.evaluation.read_titles import is_right, likeness
 
 RANKING_DECAY, TRUST_DECAY = 0.003, 0.01  # of the standardized weights' squares
 UNTITLED = 0.1  # what a poster counts for whose title was taken away, so that there is none
+COMMON = 3  # titles that a word is to occur in
 FOLDS = 5  # of the posters, for a threshold that is chosen on posters not learnt from
 MOST_WRONG = 0.09  # share of posters that the threshold leaves with a wrong title
 AS_GOOD = 0.02  # likeness by which a right candidate may miss the best one and be as good
@@ -205,6 +207,12 @@ def _minimize(loss: Callable[[Tensor], Tensor], size: int) -> Tensor:
 
 def _rounded(weights: Tensor) -> list[float]:
     return [round(float(weight), 4) for weight in weights]
+
+
+def common_words(titles: Iterable[str]) -> list[str]:
+    """The words that at least `COMMON` titles have, sorted."""
+    counts = Counter(word for title in titles for word in set(words(title)))
+    return sorted(word for word, count in counts.items() if count >= COMMON)
 
 
 def save(weights: Weights, path: Path) -> None:
