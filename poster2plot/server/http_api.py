@@ -207,6 +207,7 @@ class _Api:
 
     def __init__(self, loader: _Loader, finder: Callable[[], PosterFinder], access: Access) -> None:
         self._loader, self._finder, self._access = loader, finder, access
+        self._probing = asyncio.Lock()
 
     @_answering
     async def plot(self, request: Request) -> Response:
@@ -278,7 +279,9 @@ class _Api:
     async def health(self) -> Response:
         """Whether the model writes: known from its plots of the last minute, or else tried."""
         service = await self._loader.get()
-        if not await run_in_threadpool(service.health.writes):
+        async with self._probing:  # those who wait for a trial take no thread
+            writes = await run_in_threadpool(service.health.writes)
+        if not writes:
             raise HTTPException(503, "The model does not write.")
         p2p = service.p2p
         return JSONResponse(

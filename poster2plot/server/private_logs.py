@@ -17,6 +17,7 @@ _LIBRARIES = {
     "PIL",
     "asyncio",
     "concurrent",
+    "fastapi",
     "httpcore2",
     "multipart",
     "python_multipart",

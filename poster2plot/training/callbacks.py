@@ -70,10 +70,9 @@ class SamplePlots(TrainerCallback):  # type: ignore[misc]
             )
         )
         posters: list[Image.Image] = [pair.picture.read() for pair in self._pairs]
+        written = p2p.generate(posters, titles=[pair.title for pair in self._pairs])
         entries = [
             Entry(poster, pair.title or pair.id, (("written", best.text), ("true", pair.text)))
-            for poster, pair, (best, *_) in zip(
-                posters, self._pairs, p2p.generate(posters), strict=True
-            )
+            for poster, pair, (best, *_) in zip(posters, self._pairs, written, strict=True)
         ]
         contact_sheet(entries).save(self._folder / f"samples-{state.global_step}.png")

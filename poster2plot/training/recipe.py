@@ -68,7 +68,7 @@ SMALL = Recipe(
     titles=True,
     targets="premise",
     pad_to_longest=True,
-    epochs=0.65,
+    epochs=1.5,
     batch=32,
     learning_rate=4e-4,
     cross_attention_rate=1e-3,
@@ -76,12 +76,12 @@ SMALL = Recipe(
     warmup_steps=100,
     weight_decay=0.01,
     train_encoder=False,
-    word_dropout=0.12,
+    word_dropout=0.05,
     conditioning_dropout=0.12,
     patch_dropout=0.6,
     length_penalty=2.0,
     no_repeat_ngram_size=2,
-    guidance=5.0,
+    guidance=3.0,
 )
 
 # Of fields, where `training.json` has others.
