@@ -87,9 +87,9 @@ def bare(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "sitecustomize.py").write_text(f"""
 from importlib.machinery import PathFinder
 find_spec = PathFinder.find_spec
-PathFinder.find_spec = staticmethod(lambda name, *more: (
-    None if name.split(".")[0] in {EXTRAS} else find_spec(name, *more)
-))
+PathFinder.find_spec = staticmethod(
+    lambda name, *more: None if name.split(".")[0] in {EXTRAS} else find_spec(name, *more)
+)
 """)
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 

@@ -6,6 +6,8 @@ and Japanese. https://github.com/RapidAI/RapidOCR, https://arxiv.org/abs/2009.09
 
 from __future__ import annotations
 
+import ctypes
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,11 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from rapidocr.ch_ppocr_rec import TextRecInput
 
-from poster2plot.title_reading.text_lines import TextLine, one_reading
+from poster2plot.title_reading.text_lines import (
+    TextLine,
+    are_readings_of_the_same,
+    one_reading,
+)
 
 # The shorter sides, in pixels, of the pictures in which lines are looked for, and how many of the
 # tallest lines of each are read: a title's are among them, and each takes its time.
-SCALES = {480: 14, 192: 6}
+SCALES = {480: 8, 192: 3}
+LONGEST = 14  # length over height of a line; what is longer is small print
+SURE = 0.9  # score of a line that is not read again at a smaller scale
 TURNED = 1.5  # height over width of a line that may be turned by a quarter
 _SHORTEST = 4  # pixels of a line's sides
 
@@ -57,12 +65,21 @@ class TextReader:
                 picture = _resized(poster, scale, Image.Resampling.BILINEAR)
             found = self._detect(_bgr(picture)).boxes
             corners = [] if found is None else list(found * (largest / scale))
+            sure = [line for line in lines if line.score >= SURE]
             for each in sorted(corners, key=_thickness, reverse=True)[:most]:
-                if line := self._line(pixels, each.astype(np.float32), scale):
+                place = _place(each.astype(np.float32), poster.width, scale)
+                if place.length > LONGEST * place.height:
+                    continue
+                if any(are_readings_of_the_same(place, line) for line in sure):
+                    continue
+                if line := self._line(pixels, each.astype(np.float32), place):
                     lines.append(line)
+        _return_memory()
         return one_reading(lines)
 
-    def _line(self, poster: Pixels, corners: NDArray[np.float32], scale: int) -> TextLine | None:
+    def _line(
+        self, poster: Pixels, corners: NDArray[np.float32], place: TextLine
+    ) -> TextLine | None:
         """Read what stands between four corners, turned if it is upright."""
         picture = _cut_out(poster, corners)
         if picture is None:
@@ -75,13 +92,22 @@ class TextReader:
         best = max(range(len(views)), key=lambda i: float(read.scores[i]))
         if not read.txts[best].strip():
             return None
-        return TextLine(
-            text=read.txts[best],
-            score=float(read.scores[best]),
-            corners=tuple((float(x), float(y)) for x, y in corners / poster.shape[1]),
-            turned=best > 0,
-            scale=scale,
-        )
+        return replace(place, text=read.txts[best], score=float(read.scores[best]), turned=best > 0)
+
+
+def _place(corners: NDArray[np.float32], width: int, scale: int) -> TextLine:
+    """A line that is not read yet, on a poster of some width in pixels."""
+    top_left, top_right, _, bottom_left = corners
+    tall = np.linalg.norm(top_left - bottom_left) >= TURNED * np.linalg.norm(top_left - top_right)
+    shares = tuple((float(x), float(y)) for x, y in corners / width)
+    return TextLine(text="", score=0.0, corners=shares, turned=bool(tall), scale=scale)
+
+
+def _return_memory() -> None:
+    """Have glibc give back what ONNX Runtime freed, some 70 MB, which it would keep for later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _resized(image: Image.Image, shorter: int, resample: Image.Resampling) -> Image.Image:

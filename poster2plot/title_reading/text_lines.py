@@ -64,7 +64,7 @@ def one_reading(lines: Iterable[TextLine]) -> list[TextLine]:
     kept: list[TextLine] = []
     for line in sorted(left, key=_worth, reverse=True):
         others = [other for other in kept if other.scale != line.scale]
-        if not any(_is_part(line, other) or _is_part(other, line) for other in others):
+        if not any(are_readings_of_the_same(line, other) for other in others):
             kept.append(line)
     return kept
 
@@ -78,6 +78,11 @@ def is_text(line: TextLine) -> bool:
     if ideographs and len(letters) <= 2:
         return line.score >= LOWEST_IDEOGRAPHS
     return line.score >= LOWEST_SCORE
+
+
+def are_readings_of_the_same(line: TextLine, other: TextLine) -> bool:
+    """Whether one line has the letters of the other, or some of them."""
+    return _is_part(line, other) or _is_part(other, line)
 
 
 def _worth(line: TextLine) -> float:
