@@ -58,7 +58,8 @@ class TextReader:
         """The lines of an RGB image, in no order, each once."""
         largest = max(SCALES)
         poster = _resized(image, largest, Image.Resampling.BICUBIC)
-        pixels, lines = _bgr(poster), []
+        pixels = _bgr(poster)
+        lines: list[TextLine] = []
         for scale, most in SCALES.items():
             picture = poster
             if scale < largest:
