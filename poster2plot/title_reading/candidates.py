@@ -6,6 +6,7 @@ every group of neighbouring lines is a candidate.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,9 +53,16 @@ def candidates(lines: Sequence[TextLine]) -> list[TitleCandidate]:
         for i, line in enumerate(tallest)
     ]
     groups = sorted(_connected(near), key=len)[:MOST_GROUPS]
-    return [
+    found = (
         TitleCandidate(tuple(in_reading_order([tallest[i] for i in group]))) for group in groups
-    ]
+    )
+    return [candidate for candidate in found if _has_a_word(candidate)]
+
+
+def _has_a_word(candidate: TitleCandidate) -> bool:
+    """Not a single letter: the corners and edges of anything pass for one."""
+    ideographs = sum(unicodedata.category(char) == "Lo" for char in candidate.text)
+    return ideographs > 1 or any(len(word) > 1 for word in candidate.words)
 
 
 def _connected(near: Sequence[set[int]]) -> set[frozenset[int]]:

@@ -14,8 +14,11 @@ import cv2
 import numpy as np
 import rapidocr
 from numpy.typing import NDArray
+from omegaconf import flag_override
+from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image
-from rapidocr.ch_ppocr_rec import TextRecInput
+from rapidocr.ch_ppocr_det import TextDetector
+from rapidocr.ch_ppocr_rec import TextRecInput, TextRecognizer
 
 from poster2plot.title_reading.text_lines import (
     TextLine,
@@ -28,6 +31,7 @@ from poster2plot.title_reading.text_lines import (
 SCALES = {480: 8, 192: 3}
 LONGEST = 14  # length over height of a line; what is longer is small print
 SURE = 0.9  # score of a line that is not read again at a smaller scale
+THREADS = 2
 TURNED = 1.5  # height over width of a line that may be turned by a quarter
 _SHORTEST = 4  # pixels of a line's sides
 
@@ -41,9 +45,6 @@ class TextReader:
         models = Path(rapidocr.__file__).parent / "models"
         parameters = {
             "Global.log_level": "error",
-            # Named, or RapidOCR would look for newer ones in the network.
-            "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
-            "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
             # The pictures have the size they are to have.
             "Det.limit_side_len": 32,
             "Det.box_thresh": 0.4,
@@ -51,8 +52,14 @@ class TextReader:
             "Rec.rec_batch_num": 1,
             "Rec.rec_img_shape": [3, 48, 64],
         }
-        engine = rapidocr.RapidOCR(params=parameters)
-        self._detect, self._recognize = engine._load_det_model(), engine._load_rec_model()
+        config = rapidocr.RapidOCR(params=parameters).cfg
+        # RapidOCR loads a model by itself from the network if it is not where it looks.
+        with flag_override(config, "allow_objects", True):
+            config.Det.session = _session(models / "PP-OCRv6_det_small.onnx")
+            config.Rec.session = _session(models / "PP-OCRv6_rec_small.onnx")
+        config.Rec.font_path = None
+        self._detect, self._recognize = TextDetector(config.Det), TextRecognizer(config.Rec)
+        _return_memory()
 
     def read(self, image: Image.Image) -> list[TextLine]:
         """The lines of an RGB image, in no order, each once."""
@@ -91,9 +98,10 @@ class TextReader:
             views += [np.rot90(picture), np.rot90(picture, -1)]
         read = self._recognize(TextRecInput(img=[np.ascontiguousarray(view) for view in views]))
         best = max(range(len(views)), key=lambda i: float(read.scores[i]))
-        if not read.txts[best].strip():
+        text = (read.txts or [""])[best]
+        if not text.strip():
             return None
-        return replace(place, text=read.txts[best], score=float(read.scores[best]), turned=best > 0)
+        return replace(place, text=text, score=float(read.scores[best]), turned=best > 0)
 
 
 def _place(corners: NDArray[np.float32], width: int, scale: int) -> TextLine:
@@ -109,6 +117,16 @@ def _return_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def _session(model: Path) -> InferenceSession:
+    options = SessionOptions()
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False
+    options.intra_op_num_threads = THREADS
+    # A thread that spins while it waits takes the time of whoever else computes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return InferenceSession(str(model), options)
 
 
 def _resized(image: Image.Image, shorter: int, resample: Image.Resampling) -> Image.Image:

@@ -103,6 +103,14 @@ def test_a_wall_of_text_ends():
     assert len(candidates(lines)) <= 2000
 
 
+@pytest.mark.parametrize(
+    ("text", "is_title"),
+    [("i", False), ("i 6", False), ("天", False), ("Up", True), ("怒り", True)],
+)
+def test_a_single_letter_is_no_title(text: str, is_title: bool):
+    assert bool(candidates([line(text, 0.1, 0.1, 0.5, 0.2)])) == is_title
+
+
 def test_no_lines_no_candidates():
     assert candidates([]) == []
 
