@@ -148,7 +148,8 @@ def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
 
     failed = False
     # No bar for a single input, nor where nobody watches.
-    bar = tqdm(sources, unit="poster", leave=False, disable=None if len(sources) > 1 else True)
+    disable = None if len(sources) > 1 else True
+    bar = tqdm(sources, unit="poster", leave=False, disable=disable, mininterval=0, miniters=1)
     for number, source in enumerate(bar, 1):
         record = _caption(p2p, finder, source, options.title, settings)
         failed |= "error" in record
