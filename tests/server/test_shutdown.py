@@ -9,30 +9,33 @@ import pytest
 
 PATIENCE = 60  # seconds until a hanging test fails
 SCRIPT = """
-import signal, sys, threading, time
+import os, signal, sys, threading, time
 from poster2plot.server.shutdown import drain_on_signals
 
 assert "torch" not in sys.modules
 ended = threading.Event()
 
+def say(text):
+    os.write(1, f"{text}\\n".encode())  # whole lines, whichever thread speaks
+
 def as_a_web_server(number, frame):
-    print("stops to listen", flush=True)
+    say("stops to listen")
     ended.set()
 
 def close(seconds):
-    print(f"closes in {seconds}", flush=True)
+    say(f"closes in {seconds}")
     if MODE == "hangs":
         time.sleep(600)
 
 MODE = sys.argv[1]
 signal.signal(signal.SIGTERM, as_a_web_server)
 drain_on_signals(close, seconds=0.2, left=0.3 if MODE == "hangs" else 60)
-print("ready", flush=True)
+say("ready")
 ended.wait(600)
 if MODE == "hangs":
     time.sleep(600)
 time.sleep(0.1)
-print("ends", flush=True)
+say("ends")
 """
 
 
