@@ -1,12 +1,22 @@
 """A headless Chromium and what a visitor's hands do in it."""
 
 import base64
+import os
 import shutil
 
 from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright
 
 CHROMIUM = shutil.which("chromium")
 PATIENCE = 120_000  # milliseconds, enough for loading the model on a busy machine
+
+
+def need_chromium() -> None:
+    """Skip a test where there is no Chromium, or fail it with POSTER2PLOT_REQUIRE_BROWSER."""
+    import pytest
+
+    if CHROMIUM is None:
+        give_up = pytest.fail if os.environ.get("POSTER2PLOT_REQUIRE_BROWSER") else pytest.skip
+        give_up("Chromium is missing; install Debian's package chromium")
 
 
 def launch(playwright: Playwright) -> Browser:

@@ -140,7 +140,7 @@ class Cluster:
             job.model,
             job.device,
             cast(Any, job.precision),
-            GenerationSettings(**job.description["settings"]),
+            job.settings,
             shards.output,
             files,
             job.description["weights"],

@@ -30,6 +30,7 @@ from poster2plot.checkpoints.loading import checkpoint_folder, choose_device, re
 from poster2plot.cli import TITLE_PASSED_OVER, settings_of
 from poster2plot.errors import CheckpointError, InputError, Poster2PlotError
 from poster2plot.pipeline import Poster2Plot, resolve_precision, resolve_settings
+from poster2plot.settings import GenerationSettings
 from poster2plot.title_prompts import TitlePrompt
 
 _ATTEMPTS = 3  # at a merge, each time with the shards that were damaged written anew
@@ -50,6 +51,11 @@ class Job:
     precision: str
     passes_titles_over: bool  # as the model takes none, though they are not turned off
     description: dict[str, Any]
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """How plots are generated, resolved for the model."""
+        return GenerationSettings(**self.description["settings"])
 
     @property
     def key(self) -> str:
@@ -320,14 +326,8 @@ class _Here:
             p2p = Poster2Plot.from_pretrained(job.model, job.device, precision=job.precision)  # type: ignore[arg-type]
             if p2p.device.type != job.device:
                 raise CheckpointError(f"{p2p.notice} Start again with --device cpu.")
-            settings = p2p.resolve(_settings(job))
+            settings = p2p.resolve(job.settings)
             self._worker = Worker(p2p, settings, patient_finder(self.processes.count))
         bar = tqdm(total=rows, unit="poster", disable=None if self.processes.is_first else True)
         with bar:
             self._worker.write(mine, shards, lambda rows, _: bar.update(rows))
-
-
-def _settings(job: Job) -> Any:
-    from poster2plot.settings import GenerationSettings
-
-    return GenerationSettings(**job.description["settings"])

@@ -207,16 +207,15 @@ def _quiet_transformers() -> Iterator[None]:
 
 
 def _read(kind: Any, folder: Path, name: str, **options: Any) -> Any:
+    part = kind.__name__.removeprefix("Auto")
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **options)
     except ImportError as error:
-        part = kind.__name__.removeprefix("Auto")
         raise CheckpointError(
             f"The {part} of {name!r} is of a kind that needs another package; choose another "
             "model, or save it as a tokenizer.json."
         ) from error
     except Exception as error:
-        part = kind.__name__.removeprefix("Auto")
         raise CheckpointError(
             f"The {part} of {name!r} cannot be read, because its files are damaged, of an unknown "
             "kind or hold more than plain data; get it again from a source you trust."

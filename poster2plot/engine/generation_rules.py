@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -75,6 +76,12 @@ _FOLLOWED = {
 }
 # Values that ask for nothing, which older versions of transformers wrote out.
 _NEUTRAL = {"encoder_repetition_penalty": 1, "num_beam_groups": 1, "guidance_scale": 1}
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _on_device(ids: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor(ids, dtype=torch.long, device=device)
 
 
 @dataclass(frozen=True)
@@ -144,8 +151,8 @@ class GenerationRules:
         return torch.isin(tokens, self.end_ids(tokens.device))
 
     def end_ids(self, device: torch.device) -> Tensor:
-        """The end tokens, (how many)."""
-        return torch.tensor(self.eos_token_ids, dtype=torch.long, device=device)
+        """The end tokens, (how many); made once, as every step asks for them."""
+        return _on_device(self.eos_token_ids, device)
 
     def until_end(self, token_ids: list[int]) -> tuple[int, ...]:
         """The token ids up to the first end token, with it; all where there is none."""

@@ -239,8 +239,7 @@ class _Api:
                 try:
                     return "record", writing.record()
                 except Exception as error:
-                    status, sentence = http_errors.status_and_sentence(error)
-                    return "error", {"error": sentence, "status": status}
+                    return "error", http_errors.as_result(error)
 
             return EventStream(
                 request,
@@ -266,8 +265,7 @@ class _Api:
                         await until_done(request, writing.plots)
                         return writing.record()
                     except Exception as error:
-                        status, sentence = http_errors.status_and_sentence(error)
-                        return {"error": sentence, "status": status}
+                        return http_errors.as_result(error)
 
             service.p2p.resolve(asked.settings)  # what is wrong for all is said once
             results = await asyncio.gather(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from concurrent.futures import CancelledError
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -58,6 +59,12 @@ def status_and_sentence(error: Exception) -> tuple[int, str]:
     # Only its kind: a message may quote what the visitor sent.
     logger.error("a plot failed: %s", type(error).__name__)
     return 500, "The plot could not be written; try again later."
+
+
+def as_result(error: Exception) -> dict[str, Any]:
+    """An error where a record would be, in a stream or among several."""
+    status, sentence = status_and_sentence(error)
+    return {"error": sentence, "status": status}
 
 
 def answer(error: Exception) -> Response:

@@ -79,6 +79,13 @@ class Choice:
             **dict(zip(self.names, map(float, self.features[best]), strict=True)),
         }
 
+    def best(self, weights: Weights) -> tuple[int, float]:
+        """The place of the likeliest title, and the probability that it is right."""
+        scores = self.scores(weights.ranking)
+        evidence = self.evidence(scores)
+        logit = weights.bias + sum(weights.trust[name] * value for name, value in evidence.items())
+        return int(scores.argmax()), float(1 / (1 + np.exp(-logit)))
+
     def _is_much_the_same(self, i: int, j: int) -> bool:
         one, other = set(self.candidates[i].words), set(self.candidates[j].words)
         return len(one & other) >= _MUCH_THE_SAME * max(1, len(one | other))
@@ -91,10 +98,8 @@ def best_candidate(
     choice = Choice.among(lines, aspect)
     if choice is None:
         return None
-    scores = choice.scores(weights.ranking)
-    evidence = choice.evidence(scores)
-    logit = weights.bias + sum(weights.trust[name] * value for name, value in evidence.items())
-    return choice.candidates[int(scores.argmax())], float(1 / (1 + np.exp(-logit)))
+    place, confidence = choice.best(weights)
+    return choice.candidates[place], confidence
 
 
 def _logit(probability: float) -> float:

@@ -11,11 +11,10 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
-from poster2plot.title_prompts import title_token_ids
 from poster2plot.training.dataset import Pair, Picture
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.recipe import Recipe
-from poster2plot.training.target_texts import IGNORE_INDEX, TITLE_TOKENS, premise
+from poster2plot.training.target_texts import IGNORE_INDEX, TITLE_TOKENS, premise, prompt_ids
 
 PAD_TO_MULTIPLE_OF = 8  # tokens; few widths of batches: CPU kernels are prepared for each anew
 
@@ -47,13 +46,6 @@ def to_examples(pairs: Sequence[Pair], recipe: Recipe) -> list[Example]:
         if text:
             examples.append(Example(pair.id, text, pair.picture, pair.title))
     return examples
-
-
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> list[int]:
-    """Start, and where there is a title that and the separator: what a plot follows."""
-    start: int = tokenizer.eos_token_id
-    ids = title_token_ids(tokenizer, title, max_tokens=TITLE_TOKENS)
-    return [start, *ids, tokenizer.sep_token_id] if ids else [start]
 
 
 class Captions(Dataset[dict[str, Any]]):

@@ -46,8 +46,10 @@ def cached_embeddings(
 
 def pooled_states(states: EncoderStates, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     """The CLS state and the mean state of each poster, both (N, width)."""
-    rows = [states[pair.id] for pair in pairs]
-    return torch.stack([row[0] for row in rows]), torch.stack([row.mean(0) for row in rows])
+    # One poster at a time, of which a copy stays: all states of a dataset are gigabytes.
+    rows = (states[pair.id] for pair in pairs)
+    cls, mean = torch.stack([torch.stack([row[0], row.mean(0)]) for row in rows]).unbind(1)
+    return cls, mean
 
 
 def clue_features(clues: Clues, posters: tuple[Tensor, Tensor], titles: Tensor) -> Tensor:
@@ -62,22 +64,17 @@ def clue_features(clues: Clues, posters: tuple[Tensor, Tensor], titles: Tensor) 
     return torch.cat([block / block.std() for block in blocks], dim=-1)
 
 
-def fit_ridge(features: Tensor, targets: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+def fit_ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (F, E) and bias (E,) of ridge regression from (N, F) onto (N, E)."""
     mean, bias = features.mean(0), targets.mean(0)
     x = (features - mean).double()
-    gram = x.T @ x + penalty * torch.eye(x.shape[1], dtype=x.dtype)
+    gram = x.T @ x + PENALTY * torch.eye(x.shape[1], dtype=x.dtype)
     weights = torch.linalg.solve(gram, x.T @ (targets - bias).double()).to(features)
     return weights, bias - mean @ weights
 
 
 def cross_predicted(
-    clues: Clues,
-    posters: tuple[Tensor, Tensor],
-    titles: Tensor,
-    plots: Tensor,
-    *,
-    penalty: float = PENALTY,
+    clues: Clues, posters: tuple[Tensor, Tensor], titles: Tensor, plots: Tensor
 ) -> Tensor:
     """Centred unit predictions (N, E) of the plots' embeddings, from what the clues say.
 
@@ -90,7 +87,7 @@ def cross_predicted(
     fold = torch.arange(len(features)) % _FOLDS
     for held_out in range(_FOLDS):
         own = fold == held_out
-        weights, bias = fit_ridge(features[~own], targets[~own], penalty)
+        weights, bias = fit_ridge(features[~own], targets[~own])
         predicted[own] = features[own] @ weights + bias
     return with_title(clues, centred(predicted), titles)
 

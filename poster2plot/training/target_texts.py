@@ -70,6 +70,13 @@ def read_corpus(path: Path) -> list[Plot]:
     return [Plot(titles[text], text) for text in dict.fromkeys(text for _, text in rows if text)]
 
 
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> list[int]:
+    """Start, and where there is a title that and the separator: what a plot follows."""
+    start: int = tokenizer.eos_token_id
+    ids = title_token_ids(tokenizer, title, max_tokens=TITLE_TOKENS)
+    return [start, *ids, tokenizer.sep_token_id] if ids else [start]
+
+
 def packed_blocks(
     tokenizer: PreTrainedTokenizerBase,
     plots: Sequence[Plot],
@@ -94,13 +101,8 @@ def packed_blocks(
     full: list[_Block] = []
     texts = tokenizer([plots[i].text for i in order], add_special_tokens=False)["input_ids"]
     for i, text in zip(order, texts, strict=True):
-        prompt = [end]
         titled = plots[i].title and separator is not None and random.random() >= title_dropout
-        if titled:
-            prompt += [
-                *title_token_ids(tokenizer, plots[i].title, max_tokens=TITLE_TOKENS),
-                separator,
-            ]
+        prompt = prompt_ids(tokenizer, plots[i].title if titled else "")
         size = len(prompt) + len(text) + 1
         if size > min(max_length, block_size):
             continue

@@ -130,10 +130,8 @@ def _threshold(judged: Iterable[tuple[float, bool]], posters: int) -> float:
 
 def _judge(example: Example, weights: Weights) -> tuple[float, bool]:
     """The confidence in the best candidate of a poster, and whether it is right."""
-    scores = example.choice.scores(weights.ranking)
-    evidence = example.choice.evidence(scores)
-    logit = weights.bias + sum(weights.trust[name] * value for name, value in evidence.items())
-    return float(1 / (1 + np.exp(-logit))), bool(example.right[scores.argmax()])
+    place, confidence = example.choice.best(weights)
+    return confidence, bool(example.right[place])
 
 
 def _fit(examples: Sequence[Example]) -> Weights:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from playwright.sync_api import Browser, Download, Locator, Page, expect, sync_p
 
 from poster2plot.page.share_card import SIZE
 from support.app_server import serve_app
-from support.browser import CHROMIUM, PATIENCE, drop, example, launch, transfer_of
+from support.browser import PATIENCE, drop, example, launch, need_chromium, transfer_of
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 
@@ -38,10 +37,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("POSTER2PLOT_REQUIRE_BROWSER"):
-            pytest.fail("Chromium is missing; install Debian's package chromium")
-        pytest.skip("Chromium is missing; install Debian's package chromium")
+    need_chromium()
     with sync_playwright() as playwright:
         browser = launch(playwright)
         yield browser

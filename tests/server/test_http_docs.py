@@ -1,6 +1,5 @@
 """The schema against the code, its reference page in a browser, and requests made from it."""
 
-import os
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from poster2plot import GenerationSettings, SettingsError
 from poster2plot.server.http_types import PlotRecord, Settings, UsedSettings
 from poster2plot.settings import RANGES
 from support.api_server import post
-from support.browser import CHROMIUM, PATIENCE, launch
+from support.browser import PATIENCE, launch, need_chromium
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
 
@@ -118,10 +117,7 @@ def test_the_program_of_the_documents_runs(
 
 
 def test_the_reference_asks_no_other_host(root: str):
-    if CHROMIUM is None:
-        if os.environ.get("POSTER2PLOT_REQUIRE_BROWSER"):
-            pytest.fail("Chromium is missing; install Debian's package chromium")
-        pytest.skip("Chromium is missing; install Debian's package chromium")
+    need_chromium()
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page()

@@ -31,7 +31,7 @@ from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.training.batches import Collator, target_ids
 from poster2plot.training.compose import compose
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.evaluation.losses import measure_losses
+from poster2plot.training.evaluation.losses import encode_all, measure_losses
 from poster2plot.training.recipe import ORIGINAL, Recipe
 from poster2plot.training.target_texts import IGNORE_INDEX
 from poster2plot.training.train import last_checkpoint, token_loss
@@ -217,7 +217,8 @@ def final_loss(folder: Path, data: Path) -> float:
     checkpoint = load_checkpoint(folder, device="cpu")
     pairs = Dataset.read(data).split("valid")
     texts, images = [pair.text for pair in pairs], [pair.picture.read() for pair in pairs]
-    return measure_losses(checkpoint, texts, images, [""] * len(pairs)).right
+    states = encode_all(checkpoint, images)
+    return measure_losses(checkpoint, texts, states, [""] * len(pairs)).right
 
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

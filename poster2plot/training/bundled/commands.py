@@ -1,6 +1,8 @@
 """The commands that only the bundled model needs: its parts, made from public packages."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,6 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     pretrain.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     pretrain.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
-    pretrain.add_argument("--max-steps", type=int, help="stop earlier")
     pretrain.add_argument(
         "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
@@ -145,7 +146,6 @@ def _pretrain(options: argparse.Namespace) -> None:
         valid,
         options.out,
         epochs=options.epochs,
-        max_steps=options.max_steps,
         block_size=BLOCK_SIZE,
         learning_rate=5e-4,
         batch=options.batch,
@@ -201,7 +201,7 @@ def _match_texts(options: argparse.Namespace) -> None:
     ]
     plots = thin_openings(plots, COMMONEST_OPENING)
     embeddings = cached_embeddings(options.aligned, [plot.text for plot in plots], embed)
-    posters = _predicted(options, pairs, "picture", embed)
+    posters = _predictor(options.aligned, pairs, embed)("picture")
     rows = match_posters(centred(embeddings), posters, nearest=options.nearest, seed=options.seed)
     labels = []
     for plot, row in zip(plots, rows, strict=True):
@@ -226,10 +226,10 @@ def _training_plots(dataset: "Dataset", corpus: Path) -> "list[Plot]":
     return [plot for text, plot in plots.items() if text not in left_out]
 
 
-def _predicted(
-    options: argparse.Namespace, pairs: "list[Pair]", clues: "Clues", embed: "Embedder"
-) -> "Tensor":
-    """What plots of training pairs are about, by `plot_embeddings.cross_predicted`."""
+def _predictor(
+    aligned: Path, pairs: "list[Pair]", embed: "Embedder"
+) -> "Callable[[Clues], Tensor]":
+    """What plots of training pairs are about by clues, as `plot_embeddings.cross_predicted`."""
     from poster2plot.training.encoder_states import EncoderStates
     from poster2plot.training.plot_embeddings import (
         cached_embeddings,
@@ -237,11 +237,11 @@ def _predicted(
         pooled_states,
     )
 
-    return cross_predicted(
-        clues,
-        pooled_states(EncoderStates(options.aligned / "states.npy"), pairs),
-        cached_embeddings(options.aligned, [pair.title for pair in pairs], embed),
-        cached_embeddings(options.aligned, [pair.text for pair in pairs], embed),
+    return partial(
+        cross_predicted,
+        posters=pooled_states(EncoderStates(aligned / "states.npy"), pairs),
+        titles=cached_embeddings(aligned, [pair.title for pair in pairs], embed),
+        plots=cached_embeddings(aligned, [pair.text for pair in pairs], embed),
     )
 
 
@@ -265,17 +265,19 @@ def _self_train(options: argparse.Namespace) -> None:
     pairs = dataset.split("train")
     texts = [plot.text for plot in _training_plots(dataset, options.corpus)]
     mean = cached_embeddings(options.aligned, [pair.text for pair in pairs], embed).mean(0)
+    predicted = _predictor(options.aligned, pairs, embed)
+    plain, known = plain_words(texts), frozenset(texts)
     captioner = Poster2Plot.from_pretrained(options.captioner)
     chosen = random.Random(options.seed).sample(range(len(pairs)), min(options.posters, len(pairs)))
     labels: list[PseudoLabel] = []
     shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[::2]}
     for clues, share in shares.items():
-        targets = _predicted(options, pairs, clues, embed)[share]
+        targets = predicted(clues)[share]
         written = sample_plots(
             captioner,
             [pairs[row] for row in share],
-            plain_words(texts),
-            frozenset(texts),
+            plain,
+            known,
             with_titles=clues == "both",
             seed=options.seed,
         )

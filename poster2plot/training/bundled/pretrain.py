@@ -60,7 +60,6 @@ def pretrain_decoder(
     out: Path,
     *,
     epochs: int,
-    max_steps: int | None = None,
     block_size: int,
     learning_rate: float,
     batch: int,
@@ -68,7 +67,7 @@ def pretrain_decoder(
     title_dropout: float = 0.3,
     evaluate_every: int = 250,
 ) -> None:
-    """Train for `epochs` on the plots, or `max_steps`, and leave decoder and tokenizer in `out`.
+    """Train for `epochs` on the plots and leave decoder and tokenizer in `out`.
 
     `batch` counts blocks of `block_size` tokens. The learning rate stays constant after its
     warm-up: the fine-tune that follows lowers it. The cross-attention is not run and stays as it
@@ -84,7 +83,6 @@ def pretrain_decoder(
             output_dir=str(out),
             use_cpu=not torch.cuda.is_available(),
             bf16=bf16,
-            max_steps=max_steps or -1,
             num_train_epochs=1,  # all epochs in one, each of which drops other titles
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=batch,

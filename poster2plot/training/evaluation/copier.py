@@ -13,7 +13,6 @@ from poster2plot.training.dataset import Pair
 from poster2plot.training.evaluation.losses import encode
 from poster2plot.training.plot_embeddings import (
     CLUES,
-    PENALTY,
     cached_embeddings,
     centred,
     clue_features,
@@ -46,7 +45,7 @@ def copied_plots(
     found: dict[str, list[str]] = {}
     for clues in CLUES:
         features = clue_features(clues, (cls, mean), titles)
-        weights, bias = fit_ridge(features[:known], texts, PENALTY)
+        weights, bias = fit_ridge(features[:known], texts)
         predicted = centred(features[known:] @ weights + bias)
         predicted = with_title(clues, predicted, titles[known:])
         nearest = torch.cat([(rows @ texts.T).argmax(-1) for rows in predicted.split(256)])

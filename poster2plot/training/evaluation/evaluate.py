@@ -19,7 +19,7 @@ from poster2plot.settings import GenerationSettings
 from poster2plot.training.dataset import Dataset, Pair
 from poster2plot.training.evaluation.contact_sheet import Entry, contact_sheet
 from poster2plot.training.evaluation.copier import copied_plots
-from poster2plot.training.evaluation.losses import Losses, measure_losses
+from poster2plot.training.evaluation.losses import Losses, encode_all, measure_losses
 from poster2plot.training.evaluation.retrieval import Similarity, similarity
 from poster2plot.training.evaluation.wording import Wording, vocabulary
 
@@ -163,7 +163,8 @@ def evaluate(
     images, titles = [pair.picture.read() for pair in pairs], [pair.title for pair in pairs]
     untitled = [""] * len(pairs)
     conditions = {"poster": (images, untitled), "another's poster": (_others(images), untitled)}
-    losses = {"poster": measure_losses(checkpoint, _texts(pairs), images, untitled)}
+    encoder_states = encode_all(checkpoint, images)
+    losses = {"poster": measure_losses(checkpoint, _texts(pairs), encoder_states, untitled)}
     if p2p.takes_titles:
         conditions = {
             "poster and title": (images, titles),
@@ -172,7 +173,7 @@ def evaluate(
             "title and another's poster": (_others(images), titles),
         }
         losses = {
-            "poster and title": measure_losses(checkpoint, _texts(pairs), images, titles),
+            "poster and title": measure_losses(checkpoint, _texts(pairs), encoder_states, titles),
             **losses,
         }
     sources = {

@@ -9,8 +9,9 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot.checkpoints.loading import Checkpoint
-from poster2plot.training.batches import Collator, prompt_ids, target_ids
+from poster2plot.training.batches import Collator, target_ids
 from poster2plot.training.recipe import Recipe
+from poster2plot.training.target_texts import prompt_ids
 from poster2plot.training.train import token_loss
 
 
@@ -32,21 +33,18 @@ class Losses:
 def measure_losses(
     checkpoint: Checkpoint,
     texts: Sequence[str],
-    images: Sequence[Image.Image],
+    encoder_states: Tensor,
     titles: Sequence[str],
     *,
     batch: int = 16,
 ) -> Losses:
-    """Losses on plots, cut at 64 tokens, after the titles as prompts; an empty one is none."""
+    """Losses on plots, cut at 64 tokens, after the titles as prompts; an empty one is none.
+
+    `encoder_states` (N, S, width) are those of the posters, by `encode_all`.
+    """
     recipe = Recipe(encoder="", decoder="", pad_to_longest=True)
     tokenizer = checkpoint.tokenizer
     collate = Collator(tokenizer, checkpoint.image_processor, recipe)
-    encoder_states = torch.cat(
-        [
-            encode(checkpoint, images[i : i + batch]).half().cpu()
-            for i in range(0, len(images), batch)
-        ]
-    )
     totals, tokens = [0.0, 0.0, 0.0], 0
     shuffled = torch.arange(len(texts)).roll(1)  # nobody gets its own
     for start in range(0, len(texts), batch):
@@ -76,6 +74,17 @@ def measure_losses(
             )
             totals[i] += float(token_loss(output, inputs["labels"].to(checkpoint.device))) * count
     return Losses(*(total / tokens for total in totals))
+
+
+@torch.inference_mode()
+def encode_all(checkpoint: Checkpoint, images: Sequence[Image.Image], *, batch: int = 16) -> Tensor:
+    """Last hidden states (N, S, width) of the encoder in half precision, a batch at once."""
+    return torch.cat(
+        [
+            encode(checkpoint, images[i : i + batch]).half().cpu()
+            for i in range(0, len(images), batch)
+        ]
+    )
 
 
 def encode(checkpoint: Checkpoint, images: Sequence[Image.Image]) -> Tensor:
