@@ -1,10 +1,10 @@
-"""Pseudo-labels by retrieval: each text, after its title, joins a poster that looks like it.
+"""Pseudo-labels by retrieval: each text joins a poster and a title that seem made for it.
 
-A poster tells little of its own plot, so that a decoder trained on true pairs soon leans on the
-language alone, and a few thousand pairs it knows by heart. Here each text, most of which never had
-a poster, is shown with a training poster that the aligned encoder takes for one of its kind, and
-after its own title. Such pairs agree far better than true ones, and the decoder learns to follow
-what it sees.
+A poster tells little of its own plot, and so do many titles: a decoder trained on true pairs soon
+leans on the language alone, and a few thousand pairs it knows by heart. Here each text, most of
+which never had a poster, is shown with a training poster that the aligned encoder takes for one of
+its kind, once after its own title and once after another's that promises such a plot. Such pairs
+agree far better than true ones, and the decoder learns to follow what it is given.
 """
 
 import csv
@@ -22,7 +22,7 @@ from poster2plot.training.dataset import Dataset
 from poster2plot.training.target_texts import Plot
 
 CHUNK = 2048  # rows compared at once
-_CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub a poster is
+_CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub something is
 _MIN_TEXTS = 3  # a word that fewer texts use is taken for a name or a slip
 
 # Beam search would begin every plot with these.
@@ -85,23 +85,23 @@ def title_words(title: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _WORD.findall(title))
 
 
-def match_posters(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
-    """For each text one of the `nearest` posters, at random: its row.
+def match(texts: Tensor, candidates: Tensor, *, nearest: int, seed: int) -> list[int]:
+    """For each text one of the `nearest` candidates, posters or titles, at random: its row.
 
-    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, posters
+    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, candidates
     that are near to everything, are held back by cross-domain similarity local scaling (CSLS,
     Conneau et al. 2018, arXiv:1710.04087).
     """
     hubness = torch.cat(
         [
             (chunk @ texts.T).topk(min(_CSLS_NEIGHBOURS, len(texts)), -1).values.mean(-1)
-            for chunk in posters.split(CHUNK)
+            for chunk in candidates.split(CHUNK)
         ]
     )
     generator = torch.Generator().manual_seed(seed)
     found: list[int] = []
     for chunk in texts.split(CHUNK):
-        best = (2 * chunk @ posters.T - hubness).topk(min(nearest, len(posters)), -1).indices
+        best = (2 * chunk @ candidates.T - hubness).topk(min(nearest, len(candidates)), -1).indices
         choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
         found += best.gather(1, choice)[:, 0].tolist()
     return found

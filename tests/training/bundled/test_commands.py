@@ -1,6 +1,7 @@
 """The steps before the fine-tune of the bundled model, on tiny parts."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderMod
 from poster2plot.training.bundled.self_training import best_plots, is_plain
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
-    match_posters,
+    match,
     names,
     plain_words,
     rare_words,
@@ -79,7 +80,13 @@ def test_the_parts_learn_and_fit_together(
     own = {pair.text: pair.title for pair in dataset.split("train")}
     assert {example.text for example in examples} <= {EXTRA, *own}
     assert {example.title for example in examples} <= {"", *own.values()}
-    assert all(example.title == own[example.text] for example in examples if example.title)
+    counts = Counter(example.text for example in examples)
+    assert all(count == (1 if names(text) else 2) for text, count in counts.items())
+    assert all(
+        example.title == own[example.text]
+        for example in examples
+        if example.title and names(example.text)
+    )
     assert {example.id for example in examples} <= {pair.id for pair in dataset.split("train")}
     assert any(not example.title for example in examples)
     # The last stage went on from the captioner.
@@ -95,12 +102,12 @@ def test_texts_join_the_posters_that_look_like_them():
     posters = torch.cat([directions, directions + 0.1, directions.mean(0, keepdim=True)])
     posters = torch.nn.functional.normalize(posters, dim=-1)
     texts = directions.repeat(50, 1)
-    chosen = match_posters(texts, posters, nearest=2, seed=0)
+    chosen = match(texts, posters, nearest=2, seed=0)
     assert {(i % 4, row) for i, row in enumerate(chosen)} == {
         (i, row) for i in range(4) for row in (i, i + 4)
     }
-    assert match_posters(texts, posters, nearest=2, seed=0) == chosen
-    assert match_posters(texts, posters, nearest=2, seed=1) != chosen
+    assert match(texts, posters, nearest=2, seed=0) == chosen
+    assert match(texts, posters, nearest=2, seed=1) != chosen
 
 
 def test_names_and_rare_words_are_told_from_plain_ones():
