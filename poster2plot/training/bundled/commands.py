@@ -188,6 +188,7 @@ def _match_texts(options: argparse.Namespace) -> None:
     )
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
+    from poster2plot.training.harmful_texts import is_harmful
     from poster2plot.training.plot_embeddings import cached_embeddings, centred, cross_predicted
 
     dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
@@ -197,7 +198,9 @@ def _match_texts(options: argparse.Namespace) -> None:
     plots = [
         plot
         for plot in plots
-        if names(plot.text) <= title_words(plot.title) and not has_stock_opening(plot.text)
+        if names(plot.text) <= title_words(plot.title)
+        and not has_stock_opening(plot.text)
+        and not is_harmful(plot.text)
     ]
     plots = thin_openings(plots, COMMONEST_OPENING)
     texts = cached_embeddings(options.aligned, [plot.text for plot in plots], embed)

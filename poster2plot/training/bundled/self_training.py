@@ -23,6 +23,7 @@ from poster2plot.training.bundled.text_matching import (
     title_words,
 )
 from poster2plot.training.dataset import Pair
+from poster2plot.training.harmful_texts import is_harmful
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
@@ -45,6 +46,7 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
+        and not is_harmful(text)
     )
 
 

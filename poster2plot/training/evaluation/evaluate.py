@@ -68,8 +68,8 @@ class Evaluation:
             ),
             "",
             "| plots from | titles | cosine | margin | R@10 | fluency | broken or doubled "
-            "| copied | unique | whole | commonest opening: four words | two |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "| copied | harmful | unique | whole | commonest opening: four words | two |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for source in self.sources:
             found, wording = source.similarity, source.wording
@@ -81,8 +81,8 @@ class Evaluation:
             lines.append(
                 f"| {source.name} | {len(found.cosine)} | {found.cosine.mean():.3f} "
                 f"| {found.margin.mean():.3f} | {found.hits.mean():.3f} | {fluency} "
-                f"| {wording.slips:.1%} | {wording.copied:.1%} | {wording.unique:.1%} "
-                f"| {wording.whole:.1%} | {openings} |"
+                f"| {wording.slips:.1%} | {wording.copied:.1%} | {wording.harmful:.1%} "
+                f"| {wording.unique:.1%} | {wording.whole:.1%} | {openings} |"
             )
         if self.human_fluency is not None:
             lines += ["", f"Fluency of the true plots of all titles: {self.human_fluency:.2f}."]

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from poster2plot.training.harmful_texts import is_harmful
+
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -29,6 +31,7 @@ class Wording:
     doubled: float  # have a word twice in a row
     slips: float  # have either
     copied: float  # are training texts word for word
+    harmful: float  # `harmful_texts.is_harmful`
     four_words: tuple[str, float]  # the commonest opening of four words, and its share
     two_words: tuple[str, float]
 
@@ -45,6 +48,7 @@ class Wording:
             sum(doubled) / count,
             sum(map(max, broken, doubled)) / count,
             sum(plot in texts for plot in plots) / count,
+            sum(map(is_harmful, plots)) / count,
             _commonest_opening(plots, 4),
             _commonest_opening(plots, 2),
         )

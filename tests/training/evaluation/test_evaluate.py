@@ -22,6 +22,7 @@ def test_wording():
         doubled=0.25,
         slips=0.75,
         copied=0.25,
+        harmful=0.0,
         four_words=("A man in a", 0.5),
         two_words=("A man", 0.5),
     )
