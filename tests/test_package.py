@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from poster2plot import __version__
+from poster2plot.bundled_files import BUNDLED_MODEL
 from support.drawn_posters import draw_poster
 
 ROOT = Path(__file__).parent.parent
@@ -106,7 +107,7 @@ def test_the_library_and_its_command_need_no_extra(programs: Path, bare, tmp_pat
         "print(poster2plot.__version__, p2p.name, p2p.generate(['poster.png'])[0][0].text)"
     )
     written = run(programs / "python", "-c", code, env=bare, cwd=tmp_path)
-    assert written.startswith(f"{__version__} poster2plot-small ")
+    assert written.startswith(f"{__version__} {BUNDLED_MODEL.name} ")
     assert " ".join(plot.split()[1:]) in written
 
 
@@ -174,7 +175,7 @@ def test_the_wheel_holds_what_it_should(wheel: Path):
         "training/card.md",
         "bundled/streamlit_app.py",
         "bundled/.streamlit/config.toml",
-        "bundled/models/poster2plot-small/model.safetensors",
+        *(f"bundled/models/{BUNDLED_MODEL.name}/{file.name}" for file in BUNDLED_MODEL.iterdir()),
     ):
         assert f"poster2plot/{name}" in names
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "poster2plot").rglob("*.py")}

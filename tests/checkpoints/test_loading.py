@@ -115,19 +115,20 @@ def test_a_current_checkpoint_loads_ready_to_generate(new: Path):
 
 
 def test_the_bundled_model_is_the_default(new: Path, monkeypatch: pytest.MonkeyPatch):
-    bundled = new.rename(new.with_name("poster2plot-small"))
+    bundled = new.rename(new.with_name("poster2plot-base"))
     monkeypatch.setattr(loading, "BUNDLED_MODEL", bundled)
-    assert load_checkpoint(device="cpu").name == "poster2plot-small"
-    assert load_checkpoint("poster2plot-small", device="cpu").name == "poster2plot-small"
+    assert load_checkpoint(device="cpu").name == "poster2plot-base"
+    assert load_checkpoint("poster2plot-base", device="cpu").name == "poster2plot-base"
 
 
 def test_a_missing_bundled_model_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loading, "BUNDLED_MODEL", tmp_path / "poster2plot-small")
+    monkeypatch.setattr(loading, "BUNDLED_MODEL", tmp_path / "poster2plot-base")
     assert "bundled model is not in" in fails(None)
 
 
 def test_the_bundled_model_lies_beside_the_package():
-    assert BUNDLED_MODEL == ROOT / "models" / "poster2plot-small"
+    assert BUNDLED_MODEL.parent == ROOT / "models"
+    assert (BUNDLED_MODEL / "config.json").is_file()
 
 
 def test_half_precision_is_widened(new: Path):
