@@ -21,12 +21,16 @@ WINDOW = 2.5  # nats below the likeliest token; -log α of the plausibility cons
 
 
 def word_start_mask(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> Tensor:
-    """Which byte-level tokens (vocab_size) can come where a word is over: all but letters.
+    """Which tokens (vocab_size) can come where a word is over: all but letters that go on with it.
 
-    Byte-level tokens write a space as Ġ and a line break as Ċ.
+    WordPiece marks what goes on with a word by ##; the others mark where one begins, byte-level BPE
+    by Ġ (or Ċ, a line break), SentencePiece by ▁.
     """
     tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(range(vocab_size))]
-    return torch.tensor([each[:1] in ("Ġ", "Ċ") or not each[:1].isalpha() for each in tokens])
+    goes_on = [token[:2] == "##" and token[2:3].isalpha() for token in tokens]
+    if not any(goes_on):  # no WordPiece
+        goes_on = [token[:1].isalpha() and token[0] not in "ĠĊ" for token in tokens]
+    return ~torch.tensor(goes_on)
 
 
 def guide(

@@ -1,6 +1,8 @@
 import pytest
 import torch
-from transformers import LogitsProcessorList
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from transformers import LogitsProcessorList, PreTrainedTokenizerFast
 
 from poster2plot.engine.guidance import WINDOW, GuidanceLogitsProcessor, guide, word_start_mask
 from support.toy_model import tiny_model, tiny_tokenizer
@@ -98,3 +100,12 @@ def test_the_tokens_that_may_begin_a_word():
     for text, expected in {" a": True, "a": False, ".": True, "7": True, "\n": True}.items():
         [token] = tokenizer.encode(text)
         assert word_starts[token] == expected
+
+
+def test_the_wordpieces_that_may_begin_a_word():
+    vocabulary = {"[UNK]": 0, "sea": 1, "##side": 2, ".": 3, "海": 4, "##7": 5}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordPiece(vocabulary, unk_token="[UNK]")), unk_token="[UNK]"
+    )
+    expected = [True, True, False, True, True, True]
+    assert word_start_mask(tokenizer, len(vocabulary)).tolist() == expected
