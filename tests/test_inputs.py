@@ -2,9 +2,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
-from poster2plot import ImageError, InputError, PosterLookupError
-from poster2plot.inputs import expand, load
+from poster2plot import ImageError, InputError, Poster, PosterLookupError
+from poster2plot.inputs import LoadedPoster, Title, expand, load
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
     ID,
@@ -124,3 +125,28 @@ def test_a_folder_without_pictures_is_left_for_load(tmp_path: Path, server: Post
     assert list(expand([str(tmp_path)])) == [str(tmp_path)]
     with pytest.raises(InputError, match="holds no picture"):
         load(str(tmp_path), server.finder())
+
+
+def printed(words: str) -> Image.Image:
+    """A poster with a title on it."""
+    poster = draw_poster(size=(300, 450))
+    place = (150, 340)
+    ImageDraw.Draw(poster).text(place, words, "white", ImageFont.load_default(36), anchor="mm")
+    return poster
+
+
+def test_a_printed_title_is_read_only_where_none_is_known():
+    known = Poster(ID, b"", "Inception", 2010, None, "Cinemeta", "")
+    posters = [
+        LoadedPoster(printed("THE LAST RIVER")),
+        LoadedPoster(printed("THE LAST RIVER"), known),
+        LoadedPoster(printed("THE LAST RIVER"), known, "The Sea"),
+        LoadedPoster(draw_poster()),
+    ]
+    assert posters[0].title is None
+    found = [each.with_printed_title().title for each in posters]
+    assert found[0] is not None
+    assert (found[0].text, found[0].source) == ("The Last River", "read")
+    assert found[0].confidence is not None
+    assert 0.5 < found[0].confidence <= 1
+    assert found[1:] == [Title("Inception", "IMDb"), Title("The Sea", "given"), None]

@@ -133,6 +133,7 @@ TitleRecord: Any = create_model(
     title=(str | None, ...),
     source=(_of_source | None, ...),
     used=(bool, ...),
+    confidence=(float, Field(default=None)),  # of a title that was read
     **_of_poster,  # of a poster that was found by IMDb id
 )
 PlotRecord = create_model(
