@@ -2,11 +2,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
 from poster2plot import ImageError, InputError, Poster, PosterLookupError
 from poster2plot.inputs import LoadedPoster, Title, expand, load
-from support.drawn_posters import draw_poster, encode
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import (
     ID,
     MOVIE,
@@ -127,20 +126,12 @@ def test_a_folder_without_pictures_is_left_for_load(tmp_path: Path, server: Post
         load(str(tmp_path), server.finder())
 
 
-def printed(words: str) -> Image.Image:
-    """A poster with a title on it."""
-    poster = draw_poster(size=(300, 450))
-    place = (150, 340)
-    ImageDraw.Draw(poster).text(place, words, "white", ImageFont.load_default(36), anchor="mm")
-    return poster
-
-
 def test_a_printed_title_is_read_only_where_none_is_known():
     known = Poster(ID, b"", "Inception", 2010, None, "Cinemeta", "")
     posters = [
-        LoadedPoster(printed("THE LAST RIVER")),
-        LoadedPoster(printed("THE LAST RIVER"), known),
-        LoadedPoster(printed("THE LAST RIVER"), known, "The Sea"),
+        LoadedPoster(draw_titled_poster("THE LAST RIVER")),
+        LoadedPoster(draw_titled_poster("THE LAST RIVER"), known),
+        LoadedPoster(draw_titled_poster("THE LAST RIVER"), known, "The Sea"),
         LoadedPoster(draw_poster()),
     ]
     assert posters[0].title is None
