@@ -19,13 +19,12 @@ from poster2plot.bundled_files import APP_SCRIPT
 from poster2plot.errors import AmbiguousNameError, InputError, Poster2PlotError
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
-from poster2plot.inputs import expand, load
+from poster2plot.inputs import READ_IN_VAIN, expand, load
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.records import error_record, plot_record, title_and_year
 from poster2plot.settings import GenerationSettings
 
 _DEFAULTS = GenerationSettings()
-READ_IN_VAIN = "{} is for plots written from titles, and {} turns those off; leave one out."
 TITLE_PASSED_OVER = "The model {} takes no titles, so it writes from the poster alone."
 
 

@@ -21,6 +21,8 @@ from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.title_prompts import clean_title
 from poster2plot.title_reading.reader import read_title
 
+READ_IN_VAIN = "{} is for plots written from titles, and {} turns those off; leave one out."
+
 
 @dataclass(frozen=True)
 class Title:
@@ -88,9 +90,7 @@ def load(source: str, finder: PosterFinder, given_title: str = "") -> LoadedPost
     if looks_like_title(source):
         return from_title(source, finder, given_title)
     if looks_like_name(source):
-        poster = finder.find_by_name(source)
-        image = read_image(poster.image_bytes, name=poster.title_id)
-        return LoadedPoster(image, poster, given_title)
+        return from_name(source, finder, given_title)
     if _is_folder(source):
         image_files(Path(source))  # raises: there is no poster in it
     return LoadedPoster(read_image(Path(source)), given_title=given_title)
@@ -122,6 +122,17 @@ def _is_folder(source: str) -> bool:
 
 def from_title(title: str, finder: PosterFinder, given_title: str = "") -> LoadedPoster:
     """The poster of an IMDb id or URL. Raises `PosterLookupError` or `ImageError`."""
-    poster = finder.find(title)
+    return _of_service(finder.find(title), given_title)
+
+
+def from_name(name: str, finder: PosterFinder, given_title: str = "") -> LoadedPoster:
+    """The poster of the one title that a name clearly means.
+
+    Raises `PosterLookupError`, `AmbiguousNameError` among them, or `ImageError`.
+    """
+    return _of_service(finder.find_by_name(name), given_title)
+
+
+def _of_service(poster: Poster, given_title: str) -> LoadedPoster:
     image = read_image(poster.image_bytes, name=poster.title_id)
     return LoadedPoster(image, poster, given_title)
