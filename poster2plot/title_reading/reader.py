@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import importlib.metadata
 import importlib.util
 import logging
 import os
 import re
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -111,6 +114,21 @@ def read_title(image: Image.Image) -> ReadTitle | None:
     except Exception as error:  # only its kind: a message may quote what is on a poster
         _warn(f"The title of a poster could not be read ({type(error).__name__}).")
     return None
+
+
+def reader_version() -> str:
+    """What a read title depends on beside the poster: the models and what is learnt of titles.
+
+    Raises `InputError` where the packages for it are missing.
+    """
+    TitleReader()
+    learnt = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.*")):
+        if path.suffix in (".json", ".txt"):
+            learnt.update(path.read_bytes())
+    models = importlib.metadata.version("rapidocr")
+    small = f"{THRESHOLD_WHEN_SMALL} below {SMALL}"
+    return f"rapidocr {models}, {learnt.hexdigest()[:12]}, {small}"
 
 
 _making = threading.Lock()  # or two threads would load the models twice
