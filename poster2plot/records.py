@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from poster2plot.errors import AmbiguousNameError
 from poster2plot.imdb.poster import Poster
 from poster2plot.inputs import Title
 from poster2plot.pipeline import Candidate
@@ -26,10 +27,11 @@ def plot_record(
     """A plot with its candidates, best first, and how it came about.
 
     `seconds` is the time from reading the poster to the finished plot. `title` of the record is
-    None where no title is known, else an object: the `title` as text, its `source` ("given" or
-    "IMDb"), and whether the plot was written from it (`used`). A poster found by IMDb id adds what
-    the service tells of it, synopsis and attribution included; then `title` and `source` may be
-    None, as some services know no more than the picture.
+    None where no title is known, else an object: the `title` as text, its `source` ("given",
+    "IMDb" or "read"), and whether the plot was written from it (`used`). One that was read from
+    the poster has a `confidence`, the probability that it is right. A poster found by IMDb id adds
+    what the service tells of it, synopsis and attribution included; then `title` and `source` may
+    be None, as some services know no more than the picture.
     """
     return {
         "source": source,
@@ -50,11 +52,14 @@ def _about(poster: Poster | None, title: Title | None, *, used: bool) -> dict[st
         return None
     about = {} if poster is None else asdict(poster)
     about.pop("image_bytes", None)
-    return about | {
+    about |= {
         "title": title.text if title else None,
         "source": title.source if title else None,
         "used": used,
     }
+    if title and title.confidence is not None:
+        about["confidence"] = round(title.confidence, 3)
+    return about
 
 
 def title_and_year(about: Mapping[str, Any]) -> str:
@@ -71,7 +76,14 @@ def written_from(record: Mapping[str, Any]) -> str:
 
 def error_record(source: str, error: Exception) -> dict[str, Any]:
     """What stands in a plot's place when its input could not be used."""
-    return {"source": source, "error": str(error)}
+    return {"source": source, "error": str(error), **choice(error)}
+
+
+def choice(error: Exception) -> dict[str, Any]:
+    """What an error offers instead: the `titles` that an ambiguous name may mean."""
+    if not isinstance(error, AmbiguousNameError):
+        return {}
+    return {"titles": [asdict(match) for match in error.matches]}
 
 
 def to_csv(records: Sequence[dict[str, Any]]) -> str:
