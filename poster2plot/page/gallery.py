@@ -9,24 +9,25 @@ from poster2plot.page.session_state import PlotKey, not_to_rewrite, written_plot
 COLUMNS = 4
 
 
-def show_gallery() -> None:
-    """Newest first, each with a button to forget it."""
+def show_gallery(*, key: str) -> None:
+    """Newest first, each with a button to forget it. No two of a run have the same `key`."""
     plots = written_plots()
     if not plots:
         st.info("The plots of this visit are kept here until you close the page.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        download_all([each.record for each in plots.values()], key="history")
+        download_all([each.record for each in plots.values()], key=f"history {key}")
         st.button(
             "Forget all",
             icon=":material/delete:",
             type="tertiary",
+            key=f"forget all {key}",
             on_click=_forget,
             args=(list(plots),),
         )
     newest = list(reversed(plots.items()))
     for start in range(0, len(newest), COLUMNS):
-        for column, (key, each) in zip(
+        for column, (plot, each) in zip(
             st.columns(COLUMNS), newest[start : start + COLUMNS], strict=False
         ):
             with column, st.container(border=True):
@@ -35,12 +36,12 @@ def show_gallery() -> None:
                 st.markdown(escape_markdown(each.record["plot"]))
                 st.button(
                     "Forget",
-                    key=f"forget {hash(key)}",
+                    key=f"forget {hash(plot)} {key}",
                     icon=":material/delete:",
                     type="tertiary",
                     help=f"Forget the plot of {each.label}",
                     on_click=_forget,
-                    args=([key],),
+                    args=([plot],),
                 )
 
 

@@ -4,77 +4,18 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 from PIL import Image
-from playwright.sync_api import Browser, Download, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Download, Page, expect
 
 from poster2plot.page.share_card import SIZE
-from support.app_server import serve_app
-from support.browser import PATIENCE, drop, example, launch, need_chromium, transfer_of
+from support.browser import PATIENCE, drop, example, picture, transfer_of, try_example
 from support.drawn_posters import draw_poster, encode
-from support.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from support.poster_server import ID
 
-ROOT = Path(__file__).parents[2]
-ARTIFACTS = ROOT / "test-artifacts"
 LONG = "?beams=12&candidates=8&max_length=256"  # settings that take a while
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the page is, with services that know one title."""
-    with serve_posters() as services:
-        services.answers = {
-            MOVIE: cinemeta(services, description="A thief enters dreams."),
-            PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
-        }
-        with serve_app(services) as server:
-            yield server.url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    need_chromium()
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page just opened; `@pytest.mark.parametrize("page", …, indirect=True)` adds to its URL
-    or sets the size of the window."""
-    options = getattr(request, "param", {})
-    context = browser.new_context(
-        viewport=options.get("viewport", {"width": 1280, "height": 900}),
-        color_scheme=options.get("color_scheme", "light"),
-        permissions=["clipboard-read", "clipboard-write", "camera"],
-    )
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.goto(address + options.get("query", ""))
-    expect(example(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
-    yield page
-    ARTIFACTS.mkdir(exist_ok=True)
-    name = re.sub(r"[^\w-]+", "-", request.node.name)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
-    context.close()
-
-
-def picture(page: Page, name: str) -> Locator:
-    """A poster among the results."""
-    return page.get_by_role("img", name=f"Poster: {name}", exact=True)
-
-
-def try_example(page: Page, name: str = "The House On Harrow Hill") -> str:
-    """Click an example and wait for its plot."""
-    example(page, name).click()
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
-    return page.locator(".plot").first.inner_text()
 
 
 def download(page: Page, name: str) -> Download:
@@ -141,11 +82,11 @@ def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
 @pytest.mark.parametrize("page", [{"query": LONG}], indirect=True)
 def test_the_plot_grows_until_it_is_stopped(page: Page):
     example(page, "Far Side Of Silence").click()
-    live = page.get_by_role("heading", level=4)
+    live = page.locator(".growing")
     expect(live).to_have_text(re.compile(r"\w+ \w+.* …$"), timeout=PATIENCE)
     expect(page.get_by_text("Writing 1 of 1")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("no plot")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("There is no plot")).to_be_visible(timeout=PATIENCE)
     expect(live).to_have_count(0)
     expect(page.get_by_role("button", name="Write it")).to_be_visible()
 
@@ -240,14 +181,18 @@ def test_everything_has_a_name_for_screen_readers(page: Page):
     [
         {"viewport": {"width": 390, "height": 844}},
         {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+        {"viewport": {"width": 320, "height": 568}},
         {"color_scheme": "dark"},
     ],
-    ids=["phone", "phone-dark", "dark"],
+    ids=["phone", "phone-dark", "narrow", "dark"],
     indirect=True,
 )
 def test_nothing_is_wider_than_the_window(page: Page):
     try_example(page)
-    width = page.evaluate("document.documentElement.scrollWidth")
+    width = page.evaluate(
+        """Math.max(...[document.documentElement, ...document.querySelectorAll("section")].map(
+            (each) => each.scrollWidth))"""
+    )
     assert page.viewport_size
     assert width <= page.viewport_size["width"]
 

@@ -142,7 +142,7 @@ def test_a_looked_up_title_is_written_from(titled_page: AppTest, monkeypatch: py
     with titles(monkeypatch, name="The Sea", description="A man and his dog."):
         upload(page, ("poster.jpg", PICTURED))
         page.text_area[0].set_value(ID).run()
-        assert invented(page) == ["from the poster alone", "from the poster and its title"]
+        assert invented(page) == ["from the poster and its title", "from the poster alone"]
         alone, with_title = page.session_state.written_plots.values()
         page.toggle("use_title").set_value(False).run()
         assert invented(page) == ["from the poster alone"] * 2

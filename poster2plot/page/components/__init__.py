@@ -1,7 +1,7 @@
 """What the page needs and Streamlit lacks: components of a few lines of JavaScript each."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -16,7 +16,7 @@ def _read(name: str) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-_paste = st.components.v2.component("paste", js=_read("paste.js"))
+_page_manners = st.components.v2.component("page_manners", js=_read("page_manners.js"))
 _examples = st.components.v2.component(
     "examples",
     html='<div class="row"></div>',
@@ -31,12 +31,12 @@ _plot_view = st.components.v2.component(
 )
 
 
-def paste_into_uploader() -> None:
-    """Let pictures pasted anywhere on the page go into its file uploader."""
-    _paste(key="paste")
+def page_manners() -> None:
+    """Take in what is pasted or dropped, bring a new result into view, tell screen readers."""
+    _page_manners(key="page_manners")
 
 
-def choose_example(thumbnails: dict[str, bytes]) -> str | None:
+def example_posters(thumbnails: dict[str, bytes]) -> str | None:
     """The name of the example poster, of these JPEGs, that was just clicked."""
     data = [{"name": name, "image": _data_url(jpeg)} for name, jpeg in thumbnails.items()]
     chosen = _examples(key="examples", data=data, on_chosen_change=lambda: None).chosen
@@ -49,9 +49,13 @@ def plot_view(
     candidates: Sequence[Candidate],
     attention: Sequence[Sequence[WordAttention]],
     *,
+    link: Mapping[str, str] | None = None,
     key: str,
 ) -> None:
-    """A poster, as a JPEG, beside its plots, whose words show where the model looked."""
+    """A poster, as a JPEG, beside its plots, whose words show where the model looked.
+
+    `link` is what the page's address says to show it again.
+    """
     grid: tuple[int, ...] = (1, 1)
     plots = []
     for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
@@ -64,7 +68,13 @@ def plot_view(
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": shown})
-    data = {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
+    data = {
+        "image": _data_url(picture),
+        "alt": alt,
+        "grid": grid,
+        "candidates": plots,
+        "link": None if link is None else dict(link),
+    }
     _plot_view(key=key, data=data)
 
 

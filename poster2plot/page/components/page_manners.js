@@ -1,0 +1,115 @@
+// What a page does by itself: it takes pictures that are pasted or dropped anywhere, brings a new
+// result into view, and tells screen readers when a plot begins, is done, or cannot be had.
+
+const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
+const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
+const MOST_FRAMES = 90
+
+function upload(files) {
+  const pictures = [...files].filter(({ type }) => type.startsWith("image/"))
+  const input = document.querySelector(`${DROPZONE} input`)
+  if (!pictures.length || !input) return false
+  const transfer = new DataTransfer()
+  pictures.forEach((picture) => transfer.items.add(picture))
+  input.files = transfer.files
+  input.dispatchEvent(new Event("change", { bubbles: true }))
+  return true
+}
+
+function paste(event) {
+  if (upload(event.clipboardData.files)) event.preventDefault()
+}
+
+function dragover(event) {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault()
+}
+
+function drop(event) {
+  // The uploader looks after what falls on it.
+  if (event.target.closest?.(DROPZONE)) return
+  event.preventDefault() // else the browser would leave the page for the picture
+  upload(event.dataTransfer.files)
+}
+
+// A card's place moves while the inputs close above it.
+function whenCalm(element, then) {
+  let [top, calm, frames] = [NaN, 0, 0]
+  function look() {
+    const now = element.getBoundingClientRect().top
+    calm = now === top ? calm + 1 : 0
+    top = now
+    frames += 1
+    if (calm < CALM_FRAMES && frames < MOST_FRAMES) requestAnimationFrame(look)
+    else if (element.isConnected) then()
+  }
+  requestAnimationFrame(look)
+}
+
+function bringIntoView(card) {
+  const { top, bottom } = card.getBoundingClientRect()
+  if (top >= 0 && bottom <= innerHeight) return
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches
+  card.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" })
+}
+
+let newest = null // the card that was on top
+function lookForResult() {
+  const mark = document.querySelector(
+    '.st-key-results .stElementContainer[data-stale="false"] [data-card]',
+  )
+  if (!mark) {
+    if (!document.querySelector(".st-key-results [data-card]")) newest = null
+    return
+  }
+  const { card, state } = mark.dataset
+  if (card === newest || state === "fetching") return
+  newest = card
+  if (state === "writing" || state === "done") {
+    document.querySelector(".st-key-inputs details[open] > summary")?.click()
+  }
+  const element = mark.closest('[class*="st-key-card-"]')
+  whenCalm(element, () => bringIntoView(element))
+}
+
+let said = null // the number of the last sentence
+function tell() {
+  const sentence = document.querySelector(".st-key-status [data-say]")
+  if (!sentence || sentence.dataset.say === said) return
+  said = sentence.dataset.say
+  let region = document.getElementById("spoken")
+  if (!region) {
+    region = document.createElement("div")
+    region.id = "spoken"
+    region.setAttribute("role", "status")
+    document.body.append(region)
+  }
+  region.textContent = sentence.textContent
+}
+
+export default function () {
+  let asked = false
+  const observer = new MutationObserver(() => {
+    if (asked) return
+    asked = true
+    requestAnimationFrame(() => {
+      asked = false
+      lookForResult()
+      tell()
+    })
+  })
+  observer.observe(document.getElementById("root"), {
+    childList: true,
+    subtree: true,
+    attributeFilter: ["data-say", "data-card", "data-state", "data-stale"],
+  })
+  const listeners = { paste, dragover, drop }
+  for (const [name, listener] of Object.entries(listeners)) {
+    document.addEventListener(name, listener)
+  }
+  return () => {
+    observer.disconnect()
+    for (const [name, listener] of Object.entries(listeners)) {
+      document.removeEventListener(name, listener)
+    }
+  }
+}
