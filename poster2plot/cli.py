@@ -19,7 +19,7 @@ from poster2plot.bundled_files import APP_SCRIPT
 from poster2plot.errors import AmbiguousNameError, InputError, Poster2PlotError
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
-from poster2plot.inputs import expand, load
+from poster2plot.inputs import READ_IN_VAIN, expand, load
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.records import error_record, plot_record, title_and_year
 from poster2plot.settings import GenerationSettings
@@ -44,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         default="",
         help="title of the one poster that is given; an IMDb look-up brings its own",
+    )
+    add(
+        "--read-title",
+        action="store_true",
+        help="read the printed title of each poster whose title is not known otherwise",
     )
     add("--json", action="store_true", help="print one JSON object a line")
     add("--version", action="version", version=f"poster2plot {__version__}")
@@ -139,19 +144,22 @@ def _run(options: argparse.Namespace, finder: PosterFinder) -> int:
         )
     if looks_like_title(options.title):
         raise InputError("A --title is words; give an IMDb id or URL as the input instead.")
+    if options.read_title and not settings.use_title:
+        raise InputError(READ_IN_VAIN.format("--read-title", "--no-title"))
     if sys.stderr.isatty():
         print("Loading the model …", file=sys.stderr)
     p2p = Poster2Plot.from_pretrained(options.model, options.device, precision=options.precision)
     settings = p2p.resolve(settings)
-    if options.title and settings.use_title and not p2p.takes_titles:
+    if (options.title or options.read_title) and settings.use_title and not p2p.takes_titles:
         print(TITLE_PASSED_OVER.format(p2p.name), file=sys.stderr)
+    reads_title = options.read_title and p2p.uses_titles(settings)
 
     failed = False
     # No bar for a single input, nor where nobody watches.
     disable = None if len(sources) > 1 else True
     bar = tqdm(sources, unit="poster", leave=False, disable=disable, mininterval=0, miniters=1)
     for number, source in enumerate(bar, 1):
-        record = _caption(p2p, finder, source, options.title, settings)
+        record = _caption(p2p, finder, source, options.title, settings, reads_title=reads_title)
         failed |= "error" in record
         with bar.external_write_mode():
             if options.json:
@@ -168,11 +176,15 @@ def _caption(
     source: str,
     given_title: str,
     settings: GenerationSettings,
+    *,
+    reads_title: bool,
 ) -> dict[str, Any]:
     """The record of one input; what is wrong with it does not stop the others."""
     started = time.perf_counter()
     try:
         loaded = load(source, finder, given_title)
+        if reads_title:
+            loaded = loaded.with_printed_title()
         title = loaded.title
         [candidates] = p2p.generate([loaded.image], settings, [title.text if title else None])
     except Poster2PlotError as error:

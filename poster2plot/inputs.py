@@ -1,8 +1,10 @@
 """What a user can name as an input: an image file, a folder of them, an IMDb id or URL, a name."""
 
+from __future__ import annotations
+
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,35 +19,55 @@ from poster2plot.imdb.ids import looks_like_title
 from poster2plot.imdb.poster import Poster
 from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.title_prompts import clean_title
+from poster2plot.title_reading.reader import read_title
+
+READ_IN_VAIN = "{} is for plots written from titles, and {} turns those off; leave one out."
 
 
 @dataclass(frozen=True)
 class Title:
-    """What a poster's title is, cleaned, and who says so: the user, or a look-up by IMDb id."""
+    """What a poster's title is, cleaned, and who says so.
+
+    That is the user, a look-up by IMDb id, or what is read from the poster itself, which has a
+    `confidence`: the probability that this is the title.
+    """
 
     text: str
-    source: Literal["given", "IMDb"]
+    source: Literal["given", "IMDb", "read"]
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
 class LoadedPoster:
     """An upright RGB image and, where it came by IMDb title, what the service tells of it.
 
-    `given_title` is what the user says its title is, if anything.
+    `given_title` is what the user says its title is, if anything, `printed_title` what is read
+    from the poster, if that was asked for.
     """
 
     image: Image.Image
     poster: Poster | None = None
     given_title: str = ""
+    printed_title: Title | None = None
 
     @property
     def title(self) -> Title | None:
-        """The title to write from: the given one or else that of the look-up, if it is known."""
+        """The title to write from: the given one, else that of the look-up, else the printed."""
         if text := clean_title(self.given_title):
             return Title(text, "given")
         if text := clean_title((self.poster and self.poster.title) or ""):
             return Title(text, "IMDb")
-        return None
+        return self.printed_title
+
+    def with_printed_title(self) -> LoadedPoster:
+        """The same with the title read from the poster, where none is known otherwise.
+
+        Takes a fraction of a second. Whatever fails in it costs the title alone and is logged.
+        """
+        if self.title or not (read := read_title(self.image)):
+            return self
+        text = clean_title(read.title)
+        return replace(self, printed_title=Title(text, "read", read.confidence)) if text else self
 
 
 def expand(inputs: Iterable[str]) -> Iterator[str]:
@@ -68,9 +90,7 @@ def load(source: str, finder: PosterFinder, given_title: str = "") -> LoadedPost
     if looks_like_title(source):
         return from_title(source, finder, given_title)
     if looks_like_name(source):
-        poster = finder.find_by_name(source)
-        image = read_image(poster.image_bytes, name=poster.title_id)
-        return LoadedPoster(image, poster, given_title)
+        return from_name(source, finder, given_title)
     if _is_folder(source):
         image_files(Path(source))  # raises: there is no poster in it
     return LoadedPoster(read_image(Path(source)), given_title=given_title)
@@ -102,6 +122,17 @@ def _is_folder(source: str) -> bool:
 
 def from_title(title: str, finder: PosterFinder, given_title: str = "") -> LoadedPoster:
     """The poster of an IMDb id or URL. Raises `PosterLookupError` or `ImageError`."""
-    poster = finder.find(title)
+    return _of_service(finder.find(title), given_title)
+
+
+def from_name(name: str, finder: PosterFinder, given_title: str = "") -> LoadedPoster:
+    """The poster of the one title that a name clearly means.
+
+    Raises `PosterLookupError`, `AmbiguousNameError` among them, or `ImageError`.
+    """
+    return _of_service(finder.find_by_name(name), given_title)
+
+
+def _of_service(poster: Poster, given_title: str) -> LoadedPoster:
     image = read_image(poster.image_bytes, name=poster.title_id)
     return LoadedPoster(image, poster, given_title)

@@ -289,6 +289,10 @@ class Poster2Plot:
         """Whether a title makes a difference to this model."""
         return self._title_prompt is not None
 
+    def uses_titles(self, settings: GenerationSettings) -> bool:
+        """Whether a title makes a difference to a plot with these settings."""
+        return self.takes_titles and settings.use_title
+
     def _prompt(self, title: str | None, settings: GenerationSettings) -> list[int]:
         start = self.engine.decoder_start_token_id
         if self._title_prompt is None or not settings.use_title or not title:

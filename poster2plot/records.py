@@ -26,10 +26,11 @@ def plot_record(
     """A plot with its candidates, best first, and how it came about.
 
     `seconds` is the time from reading the poster to the finished plot. `title` of the record is
-    None where no title is known, else an object: the `title` as text, its `source` ("given" or
-    "IMDb"), and whether the plot was written from it (`used`). A poster found by IMDb id adds what
-    the service tells of it, synopsis and attribution included; then `title` and `source` may be
-    None, as some services know no more than the picture.
+    None where no title is known, else an object: the `title` as text, its `source` ("given",
+    "IMDb" or "read"), and whether the plot was written from it (`used`). One that was read from
+    the poster has a `confidence`, the probability that it is right. A poster found by IMDb id adds
+    what the service tells of it, synopsis and attribution included; then `title` and `source` may
+    be None, as some services know no more than the picture.
     """
     return {
         "source": source,
@@ -50,11 +51,14 @@ def _about(poster: Poster | None, title: Title | None, *, used: bool) -> dict[st
         return None
     about = {} if poster is None else asdict(poster)
     about.pop("image_bytes", None)
-    return about | {
+    about |= {
         "title": title.text if title else None,
         "source": title.source if title else None,
         "used": used,
     }
+    if title and title.confidence is not None:
+        about["confidence"] = round(title.confidence, 3)
+    return about
 
 
 def title_and_year(about: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 Every hop of the chain, from a service's answer over its redirect to the picture, meets every fault.
 Each look-up has to end, in time, with a poster or one of the project's errors; no connection may go
 anywhere but to the one server that is allowed (heard at the socket, by Python's audit events), and
-no planted key may be in an error, a traceback or the log.
+no planted key may be in an error, a traceback or the log. The same holds of searches by name, which
+still find the title while one service is at fault, and end with an error or nothing when all are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from PIL import Image
@@ -32,15 +33,21 @@ from support.poster_server import (
     PICTURE,
     SERIES,
     TMDB,
+    TMDB_SEARCH,
     V3_KEY,
     Answer,
     PosterServer,
     as_json,
+    catalogue,
     cinemeta,
     html,
+    metas,
     omdb,
+    omdb_search,
     serve_posters,
     tmdb,
+    tmdb_ids,
+    tmdb_search,
 )
 
 LIMITS = FetchLimits(connect=1, read=1, total=2, retry_pause=0.05, retry_after=1)
@@ -151,11 +158,19 @@ HOPS = {
     "Metahub": METAHUB,
     "picture": PICTURE,
 }
+NAME = "inception"
+SEARCH_HOPS = {
+    "TMDB": TMDB_SEARCH,
+    "TMDB, ids": tmdb_ids("movie", 1),
+    "OMDb": OMDB,
+    "Cinemeta": catalogue("movie", NAME),
+    "Cinemeta, series": catalogue("series", NAME),
+}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a look-up ended: `end` is "poster" or an error's class."""
+    """How it ended: `end` is "poster", "match" or "no match", or an error's class."""
 
     end: str
     seconds: float
@@ -189,6 +204,36 @@ def look_up(server: PosterServer, path: str, fault: Callable[[PosterServer], Ans
         PICTURE: Answer(_picture()),
     }
     server.answers = healthy | {path: fault(server)}
+
+    def find(finder: PosterFinder) -> str:
+        finder.find(ID)
+        return "poster"
+
+    return _outcome(server, find)
+
+
+def search(
+    server: PosterServer, paths: Collection[str], fault: Callable[[PosterServer], Answer]
+) -> Outcome:
+    """Search a name with a fault at `paths` and everything else in order."""
+    film = {"id": 1, "media_type": "movie", "title": "Inception", "release_date": "2010-07-15"}
+    healthy: dict[str, Answer | list[Answer]] = {
+        TMDB_SEARCH: tmdb_search(film),
+        tmdb_ids("movie", 1): as_json({"imdb_id": ID}),
+        OMDB: omdb_search({"imdbID": ID, "Title": "Inception", "Year": "2010", "Type": "movie"}),
+        catalogue("movie", NAME): metas({"id": ID, "name": "Inception", "releaseInfo": "2010"}),
+        catalogue("series", NAME): metas(),
+    }
+    server.answers = healthy | {path: fault(server) for path in paths}
+
+    def find(finder: PosterFinder) -> str:
+        found = [match.title_id for match in finder.search(NAME)]
+        return "match" if found[:1] == [ID] else "no match"
+
+    return _outcome(server, find)
+
+
+def _outcome(server: PosterServer, find: Callable[[PosterFinder], str]) -> Outcome:
     finder = PosterFinder(
         tmdb_key=V3_KEY,
         omdb_key=OMDB_KEY,
@@ -202,8 +247,7 @@ def look_up(server: PosterServer, path: str, fault: Callable[[PosterServer], Ans
     logging.getLogger().addHandler(listener)
     started = time.monotonic()
     try:
-        finder.find(ID)
-        end = "poster"
+        end = find(finder)
     except Exception as error:
         known = isinstance(error, PosterNotFoundError | PosterServiceError)
         end = f"{'' if known else '! '}{type(error).__name__}"
@@ -222,25 +266,46 @@ def look_up(server: PosterServer, path: str, fault: Callable[[PosterServer], Ans
 def main() -> int:
     """Print a row for each family of faults; the exit status is 1 if one broke a promise."""
     logging.getLogger().setLevel(logging.DEBUG)
-    print("| faults | look-ups | ended with | longest | strayed | keys told |")
-    print("|---|---|---|---|---|---|")
     broken = 0
     with serve_posters() as server:
+        _head("look-ups")
+        for family, faults in FAULTS.items():
+            broken += _row(
+                family,
+                [look_up(server, at, fault) for at in HOPS.values() for fault in faults.values()],
+            )
+        _head("searches")
         for family, faults in FAULTS.items():
             outcomes = [
-                look_up(server, path, fault) for path in HOPS.values() for fault in faults.values()
+                search(server, [at], fault)
+                for at in SEARCH_HOPS.values()
+                for fault in faults.values()
             ]
-            ends = Counter(each.end for each in outcomes)
-            longest = max(each.seconds for each in outcomes)
-            strays = frozenset[object]().union(*(each.strays for each in outcomes))
-            leaks = sum(each.leaks for each in outcomes)
-            told = ", ".join(f"{count} {end}" for end, count in ends.most_common())
-            row = (family, len(outcomes), told, f"{longest:.1f} s", len(strays), leaks)
-            print(f"| {' | '.join(map(str, row))} |", flush=True)
-            wrong = sum(count for end, count in ends.items() if end.startswith("!"))
-            broken += wrong + len(strays) + leaks + (longest > SECONDS + GRACE)
+            broken += sum(each.end != "match" for each in outcomes)
+            broken += _row(f"{family}, of one service", outcomes)
+            outcomes = [search(server, SEARCH_HOPS.values(), fault) for fault in faults.values()]
+            broken += sum(each.end == "match" for each in outcomes)
+            broken += _row(f"{family}, of all", outcomes)
     print(f"\nbroken promises: {broken}")
     return int(broken > 0)
+
+
+def _head(what: str) -> None:
+    print(f"\n| faults | {what} | ended with | longest | strayed | keys told |")
+    print("|---|---|---|---|---|---|")
+
+
+def _row(name: str, outcomes: Collection[Outcome]) -> int:
+    """Print how these ended, and give the number of broken promises."""
+    ends = Counter(each.end for each in outcomes)
+    longest = max(each.seconds for each in outcomes)
+    strays = frozenset[object]().union(*(each.strays for each in outcomes))
+    leaks = sum(each.leaks for each in outcomes)
+    told = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+    row = (name, len(outcomes), told, f"{longest:.1f} s", len(strays), leaks)
+    print(f"| {' | '.join(map(str, row))} |", flush=True)
+    wrong = sum(count for end, count in ends.items() if end.startswith("!"))
+    return wrong + len(strays) + leaks + (longest > SECONDS + GRACE)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import io
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 
 def draw_poster(color: str = "navy", size: tuple[int, int] = (200, 300)) -> Image.Image:
@@ -12,6 +12,14 @@ def draw_poster(color: str = "navy", size: tuple[int, int] = (200, 300)) -> Imag
     width, height = size
     draw.ellipse((width * 0.5, height * 0.1, width * 0.8, height * 0.3), fill="lightyellow")
     draw.polygon([(0, height), (width * 0.4, height * 0.6), (width, height)], fill="black")
+    return image
+
+
+def draw_titled_poster(title: str, color: str = "navy") -> Image.Image:
+    """A poster with its title printed on it, large enough to be read."""
+    image = draw_poster(color, (300, 450))
+    font = ImageFont.load_default(36)
+    ImageDraw.Draw(image).text((150, 340), title, "white", font, anchor="mm")
     return image
 
 

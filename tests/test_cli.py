@@ -10,7 +10,7 @@ import pytest
 from poster2plot import GenerationSettings, Poster2Plot, __version__, read_image
 from poster2plot.cli import main, parser
 from poster2plot.imdb.services import CINEMETA_NOTICE
-from support.drawn_posters import draw_poster, encode
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import (
     ID,
     MOVIE,
@@ -212,6 +212,48 @@ def test_a_model_without_titles_says_so_once(
         (titled_folder, ["--title", "The Sea"]),
     ):
         assert told(model, *arguments) == ""
+
+
+def test_a_printed_title_is_read_where_that_is_asked_for(
+    run, titled: Poster2Plot, titled_folder: Path, tmp_path: Path
+):
+    poster = tmp_path / "poster.png"
+    draw_titled_poster("THE LAST RIVER").save(poster)
+
+    def record(*arguments: object) -> dict[str, Any]:
+        _, output = run("--model", titled_folder, "--precision", "fp32", "--json", *arguments)
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+    [[best]] = titled.generate([poster], titles=["The Last River"])
+    read = record(poster, "--read-title")
+    assert read["plot"] == best.text
+    confidence = read["title"].pop("confidence")
+    assert 0.5 < confidence <= 1
+    assert read["title"] == {"title": "The Last River", "source": "read", "used": True}
+    assert record(poster)["title"] is None
+    given = record(poster, "--read-title", "--title", "The Sea")
+    assert given["title"] == {"title": "The Sea", "source": "given", "used": True}
+
+
+def test_nothing_is_read_for_a_model_without_titles(
+    tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    poster = tmp_path / "poster.png"
+    draw_titled_poster("THE LAST RIVER").save(poster)
+    assert main(["--model", str(tiny_folder), "--json", "--read-title", str(poster)]) == 0
+    output, told = capsys.readouterr()
+    assert json.loads(output)["title"] is None
+    assert told.count("takes no titles") == 1
+
+
+def test_to_read_titles_and_write_without_them_is_refused(
+    poster_file, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["--read-title", "--no-title", str(poster_file())]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --read-title ")
+    assert "--no-title" in line
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from poster2plot.server.http_types import Options
 from poster2plot.settings import RANGES, GenerationSettings
 from scripts.command_line import DOCUMENT, PROGRAMS, block, help_text
 
@@ -22,7 +23,7 @@ def test_the_help_is_that_of_the_program(program: str):
     assert documented.split() == help_text(program).split(), "python -m scripts.command_line"
 
 
-def test_the_fields_of_the_api_are_the_settings():
+def test_the_fields_of_the_api_are_documented():
     text = (ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", text, re.MULTILINE))
     expected = {}
@@ -35,6 +36,10 @@ def test_the_fields_of_the_api_are_the_settings():
         else:
             values = "true, false" + (", never" if field.name == "early_stopping" else "")
         expected[field.name] = f"{values} | {shown}"
+    switches = Options.model_fields.keys() - expected.keys()
+    expected |= {
+        name: f"true, false | {Options.model_fields[name].default}".lower() for name in switches
+    }
     assert rows == expected
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from poster2plot import ImageError, InputError, PosterLookupError
-from poster2plot.inputs import expand, load
-from support.drawn_posters import draw_poster, encode
+from poster2plot import ImageError, InputError, Poster, PosterLookupError
+from poster2plot.inputs import LoadedPoster, Title, expand, load
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import (
     ID,
     MOVIE,
@@ -124,3 +124,20 @@ def test_a_folder_without_pictures_is_left_for_load(tmp_path: Path, server: Post
     assert list(expand([str(tmp_path)])) == [str(tmp_path)]
     with pytest.raises(InputError, match="holds no picture"):
         load(str(tmp_path), server.finder())
+
+
+def test_a_printed_title_is_read_only_where_none_is_known():
+    known = Poster(ID, b"", "Inception", 2010, None, "Cinemeta", "")
+    posters = [
+        LoadedPoster(draw_titled_poster("THE LAST RIVER")),
+        LoadedPoster(draw_titled_poster("THE LAST RIVER"), known),
+        LoadedPoster(draw_titled_poster("THE LAST RIVER"), known, "The Sea"),
+        LoadedPoster(draw_poster()),
+    ]
+    assert posters[0].title is None
+    found = [each.with_printed_title().title for each in posters]
+    assert found[0] is not None
+    assert (found[0].text, found[0].source) == ("The Last River", "read")
+    assert found[0].confidence is not None
+    assert 0.5 < found[0].confidence <= 1
+    assert found[1:] == [Title("Inception", "IMDb"), Title("The Sea", "given"), None]

@@ -35,6 +35,11 @@ def parser() -> argparse.ArgumentParser:
         "fsspec; a column title has the titles",
     )
     add("--output", required=True, metavar="FILE", help="ends in .parquet, .csv or .jsonl")
+    add(
+        "--read-titles",
+        action="store_true",
+        help="read the printed title of each poster whose title is not known otherwise",
+    )
     add("--overwrite", action="store_true", help="replace an output that is there")
     add(
         "--ray",

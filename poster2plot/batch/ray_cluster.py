@@ -61,6 +61,7 @@ class Job:
     output: str
     files: Any = None  # a reference to a dictionary in Ray's object store
     weights: str = ""
+    reads_titles: bool = False
     # Handed over as an argument: Ray shows a job's environment variables to whoever may look.
     secrets: dict[str, str] = field(
         default_factory=lambda: {key: os.environ.get(key, "") for key in _SECRET_VARIABLES},
@@ -144,6 +145,7 @@ class Cluster:
             shards.output,
             files,
             job.description["weights"],
+            reads_titles=job.reads_titles,
         )
         with tqdm(total=sum(task["rows"] for task in tasks), unit="poster", disable=None) as bar:
             self.run(remote, tasks, lambda rows, _: bar.update(rows))
@@ -239,7 +241,12 @@ class _RemoteWorker:
         warnings.filterwarnings("ignore", module="PIL")
         self._failure = ""
         try:
-            self._worker = Worker(_model(job), job.settings, patient_finder(workers, job.secrets))
+            self._worker = Worker(
+                _model(job),
+                job.settings,
+                patient_finder(workers, job.secrets),
+                reads_titles=job.reads_titles,
+            )
             self._shards = Shards(job.output)
         except Exception as error:
             self._failure = _failure(error)

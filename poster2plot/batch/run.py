@@ -29,11 +29,14 @@ from poster2plot.checkpoints.checksums import folder_digest
 from poster2plot.checkpoints.loading import checkpoint_folder, choose_device, read_config
 from poster2plot.cli import TITLE_PASSED_OVER, settings_of
 from poster2plot.errors import CheckpointError, InputError, Poster2PlotError
+from poster2plot.inputs import READ_IN_VAIN
 from poster2plot.pipeline import Poster2Plot, resolve_precision, resolve_settings
 from poster2plot.settings import GenerationSettings
 from poster2plot.title_prompts import TitlePrompt
+from poster2plot.title_reading.reader import reader_version
 
 _ATTEMPTS = 3  # at a merge, each time with the shards that were damaged written anew
+_NO_READER = "none"
 _EXAMPLES = 3  # errors that are shown where there is nothing else
 
 
@@ -51,11 +54,17 @@ class Job:
     precision: str
     passes_titles_over: bool  # as the model takes none, though they are not turned off
     description: dict[str, Any]
+    reader_missing: str = ""  # why no titles are read, though that was asked for
 
     @property
     def settings(self) -> GenerationSettings:
         """How plots are generated, resolved for the model."""
         return GenerationSettings(**self.description["settings"])
+
+    @property
+    def reads_titles(self) -> bool:
+        """Whether titles are read from posters."""
+        return bool(self.description["title reader"] != _NO_READER)
 
     @property
     def key(self) -> str:
@@ -88,16 +97,25 @@ def _job(options: Namespace, device: str) -> Job:
     settings = resolve_settings(settings_of(options), config)
     precision = resolve_precision(options.precision, device)
     name = BUNDLED_MODEL.name if options.model is None else options.model
+    passes_over = settings.use_title and TitlePrompt.of(config) is None
+    if options.read_titles and not settings.use_title:
+        raise InputError(READ_IN_VAIN.format("--read-titles", "--no-title"))
+    reader, missing = _NO_READER, ""
+    if options.read_titles and not passes_over:
+        try:
+            reader = reader_version()
+        except InputError as error:  # plots can be had all the same
+            missing = str(error)
     description = {
         "model": name,
         "weights": folder_digest(checkpoint_folder(options.model)),
         "device": device,
         "precision": precision,
         "settings": asdict(settings),
+        "title reader": reader,
         "row format": ROW_FORMAT,
     }
-    passes_over = settings.use_title and TitlePrompt.of(config) is None
-    return Job(options.model, name, device, precision, passes_over, description)
+    return Job(options.model, name, device, precision, passes_over, description, missing)
 
 
 @dataclass(frozen=True)
@@ -166,8 +184,10 @@ def _begin(options: Namespace, job: Job, shards: Shards, folder: Path, stack: Ex
         if shard := complete.get(chunk.name):
             taken += 0 if shard.again else len(chunk.items)
             again += shard.again
-    if has_titles and job.passes_titles_over:
+    if (has_titles or options.read_titles) and job.passes_titles_over:
         _say(TITLE_PASSED_OVER.format(job.name))
+    if job.reader_missing:
+        _say(job.reader_missing)
     if why is not None:
         _say(
             f"{taken:,} rows are taken over from an earlier run, {found.items - taken:,} are "
@@ -327,7 +347,8 @@ class _Here:
             if p2p.device.type != job.device:
                 raise CheckpointError(f"{p2p.notice} Start again with --device cpu.")
             settings = p2p.resolve(job.settings)
-            self._worker = Worker(p2p, settings, patient_finder(self.processes.count))
+            finder = patient_finder(self.processes.count)
+            self._worker = Worker(p2p, settings, finder, reads_titles=job.reads_titles)
         bar = tqdm(total=rows, unit="poster", disable=None if self.processes.is_first else True)
         with bar:
             self._worker.write(mine, shards, lambda rows, _: bar.update(rows))

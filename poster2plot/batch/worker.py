@@ -29,12 +29,14 @@ class Worker:
     """Writes rows; in `idle_seconds` its model had nothing to do but wait for posters.
 
     A title that no service answers for is asked for again after each of the `pauses`, in seconds.
+    With `reads_titles` that of a poster is read from it where it is not known, beside the model.
     """
 
     p2p: Poster2Plot
     settings: GenerationSettings
     finder: PosterFinder
     pauses: Sequence[float] = (PAUSE_SECONDS, PAUSE_SECONDS)
+    reads_titles: bool = False
     idle_seconds: float = field(default=0.0, init=False)
     _unanswered: int = field(default=0, init=False)  # posters in a row
 
@@ -100,6 +102,10 @@ class Worker:
                         each[2].cancel()
 
     def _load(self, item: Item, stop: threading.Event) -> LoadedPoster:
+        loaded = self._found(item, stop)
+        return loaded.with_printed_title() if self.reads_titles else loaded
+
+    def _found(self, item: Item, stop: threading.Event) -> LoadedPoster:
         for pause in self.pauses:
             try:
                 return item.load(self.finder)

@@ -241,7 +241,8 @@ class PosterFinder:
                 f"“{query.text}” may be one of several titles; give the IMDb id of one.", matches
             )
         raise PosterNotFoundError(
-            f"No service knows a title “{query.text}”; give its IMDb id or upload the poster."
+            f"“{query.text}” is no title that a service knows; give its IMDb id or upload the "
+            "poster."
         )
 
     def _ask_all(self, query: Query, name: str) -> tuple[list[TitleMatch], bool]:

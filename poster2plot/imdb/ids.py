@@ -69,6 +69,12 @@ def parse_title_id(text: str) -> str:
     raise InvalidTitleError(f"{_shown(text)} is not the address of an IMDb title: {_HINT}.")
 
 
+def looks_like_id(text: str) -> bool:
+    """Tell what is meant as an IMDb id or a URL, right or wrong, from a name such as "1917"."""
+    digits = _written_digits(_plain(text.strip()[: MAX_TEXT + 1]))
+    return digits is not None or looks_like_title(text)
+
+
 def looks_like_title(text: str) -> bool:
     """Tell what is meant as an IMDb id or a URL, right or wrong, from the path of a file."""
     text = text.strip()[: MAX_TEXT + 1]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import wraps
 from typing import Any
 
@@ -20,20 +20,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, request_response
 from starlette.types import ASGIApp
 
-from poster2plot.errors import BusyError, CheckpointError
+from poster2plot.errors import BusyError, CheckpointError, InputError
 from poster2plot.imdb.finder import PosterFinder
+from poster2plot.imdb.ids import looks_like_id
+from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.inputs import LoadedPoster
 from poster2plot.pipeline import PlotRequest
 from poster2plot.records import plot_record
 from poster2plot.server import http_errors
 from poster2plot.server import metrics as prometheus
 from poster2plot.server.http_access import Access
-from poster2plot.server.http_bodies import AskedPoster, read_body
-from poster2plot.server.http_docs import add_docs, body
+from poster2plot.server.http_bodies import Asked, AskedPoster, read_body
+from poster2plot.server.http_docs import NAME_PARAMETER, add_docs, body
 from poster2plot.server.http_events import MEDIA_TYPE, EventStream, until_done, wants_events
 from poster2plot.server.http_gate import Gate, add_headers, with_cors
 from poster2plot.server.http_types import (
     MAX_POSTERS,
+    AmbiguousName,
+    FoundTitles,
     Health,
     PlotBody,
     PlotForm,
@@ -58,9 +62,9 @@ the same.
 """
 _PROBLEMS = {
     400: "A setting out of range, an unknown field, a body that cannot be read, no poster, or not "
-    "an IMDb title",
+    "a title",
     401: "No API key, or not one of the server's, where it has some",
-    404: "No service has a poster for the title",
+    404: "No service knows the title, or has a poster for it",
     408: "The request took more than a minute to arrive",
     413: "Too many bytes or pixels",
     415: "Not a picture of a known format, or a body of an unknown kind",
@@ -70,6 +74,7 @@ _PROBLEMS = {
     502: "No poster service answered",
     503: "The model cannot be loaded, or too many posters wait; Retry-After has the seconds",
 }
+_OF_SEARCHES = (400, 401, 429, 500, 502, 503)
 _EXAMPLE = {"title": "tt1375666"}
 _Responses = dict[int | str, dict[str, Any]]
 _EVENTS = {
@@ -95,6 +100,7 @@ def routes(
     - `POST /api/v1/plot`: a form or JSON with one poster and settings. It answers the JSON object
       of the command line's `--json`, or the plot as it grows as server-sent events.
     - `POST /api/v1/plots`: several posters, each its record or its error.
+    - `GET /api/v1/titles`: what a name may mean.
     - `GET /api/v1/health`: 200 when the model writes; `/live` when the process answers, `/ready`
       when the model is loaded.
     - The same without `/v1`, `GET /api/openapi.json` and `/api/docs`, and `GET /metrics` for
@@ -229,7 +235,7 @@ class _Api:
             asked = await read_body(request, 1)
             streams = wants_events(request)
             writing = await self._begin(
-                service, asked.posters[0], asked.settings, visitor, on_step if streams else None
+                service, asked.posters[0], asked, visitor, on_step if streams else None
             )
             if not streams:
                 await until_done(request, writing.plots)
@@ -261,7 +267,7 @@ class _Api:
                     try:
                         if not first:  # the request itself is there already
                             stack.enter_context(service.visit(visitor))
-                        writing = await self._begin(service, poster, asked.settings, visitor)
+                        writing = await self._begin(service, poster, asked, visitor)
                         await until_done(request, writing.plots)
                         return writing.record()
                     except Exception as error:
@@ -272,6 +278,24 @@ class _Api:
                 *(result(each, first=not i) for i, each in enumerate(asked.posters))
             )
         return JSONResponse({"results": results})
+
+    @_answering
+    async def titles(self, request: Request) -> Response:
+        """Search the poster services for the titles that a name may mean, the likeliest first.
+
+        A year at the end narrows: "amelie 2001". There may be none.
+        """
+        visitor, service = await self._admit(request)
+        name = request.query_params.get("q", "")
+        if request.query_params.multi_items() != [("q", name)] or len(name) > LONGEST_NAME:
+            raise InputError(
+                f"Send one parameter q, the name of a title, of at most {LONGEST_NAME} characters."
+            )
+        if looks_like_id(name):
+            raise InputError("That is an IMDb id or URL, which /api/v1/plot takes as it is.")
+        with service.visit(visitor):
+            found = await run_in_threadpool(service.search, name, self._finder(), visitor=visitor)
+        return JSONResponse({"titles": [asdict(match) for match in found]})
 
     @_answering
     async def health(self) -> Response:
@@ -287,6 +311,7 @@ class _Api:
                 "model": p2p.name,
                 "device": str(p2p.device),
                 "notice": p2p.notice,
+                "takes_titles": p2p.takes_titles,
                 "waiting": p2p.waiting(),
             }
         )
@@ -328,20 +353,24 @@ class _Api:
     async def _begin(
         self,
         service: PlotService,
-        asked: AskedPoster,
-        settings: GenerationSettings,
+        poster: AskedPoster,
+        asked: Asked,
         visitor: Visitor,
         on_step: Callable[[str], None] | None = None,
     ) -> _Writing:
         """Read or find a poster and queue it. Raises `Poster2PlotError`."""
         started = time.perf_counter()
-        settings = service.p2p.resolve(settings)
+        settings = service.p2p.resolve(asked.settings)
 
         def load() -> LoadedPoster:
-            if asked.image is None:
-                return service.find(asked.title, self._finder(), visitor=visitor)
-            # Without a name, so that no error repeats it.
-            return service.read(asked.image, name="", visitor=visitor, given_title=asked.title)
+            title, image = poster.title, poster.image
+            if image is None:
+                loaded = service.find_by_id_or_name(title, self._finder(), visitor=visitor)
+            else:  # without a name, so that no error repeats it
+                loaded = service.read(image, name="", visitor=visitor, given_title=title)
+            if asked.read_title and service.p2p.uses_titles(settings):
+                loaded = loaded.with_printed_title()
+            return loaded
 
         loaded = await run_in_threadpool(load)
         title = loaded.title
@@ -353,7 +382,7 @@ class _Api:
             read_seconds=time.perf_counter() - started,
             on_step=on_step,
         )
-        return _Writing(service, asked, settings, loaded, plots, started)
+        return _Writing(service, poster, settings, loaded, plots, started)
 
 
 def _app(api: _Api, access: Access) -> FastAPI:
@@ -390,7 +419,14 @@ def _app(api: _Api, access: Access) -> FastAPI:
         api.plot,
         methods=["POST"],
         response_model=PlotRecord,
-        responses={200: {"content": {MEDIA_TYPE: _EVENTS}}, **plot},
+        responses={
+            200: {"content": {MEDIA_TYPE: _EVENTS}},
+            409: {
+                "model": AmbiguousName,
+                "description": "The name may mean several titles, which are listed",
+            },
+            **plot,
+        },
         openapi_extra=body(PlotForm, PlotBody, {**_EXAMPLE, "num_candidates": 3}),
     )
     router.add_api_route(
@@ -400,6 +436,13 @@ def _app(api: _Api, access: Access) -> FastAPI:
         response_model=PlotRecords,
         responses=several,
         openapi_extra=body(PlotsForm, PlotsBody, {"posters": [_EXAMPLE]}),
+    )
+    router.add_api_route(
+        "/titles",
+        api.titles,
+        response_model=FoundTitles,
+        responses={status: plot[status] for status in plot if status in _OF_SEARCHES},
+        openapi_extra={"parameters": [NAME_PARAMETER]},
     )
     router.add_api_route("/health", api.health, response_model=Health, responses=probe)
     router.add_api_route("/ready", api.ready, response_model=Status, responses=probe)

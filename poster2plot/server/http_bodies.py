@@ -27,13 +27,14 @@ from starlette.requests import ClientDisconnect, Request
 from poster2plot.errors import InputError, SettingsError
 from poster2plot.images.limits import MAX_BYTES
 from poster2plot.imdb.ids import looks_like_title
+from poster2plot.inputs import READ_IN_VAIN
 from poster2plot.server.http_types import (
     MAX_POSTERS,
     SETTINGS,
+    Options,
     PlotBody,
     PlotsBody,
     PosterBody,
-    Settings,
     sentence_about,
 )
 from poster2plot.settings import GenerationSettings
@@ -47,8 +48,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?", re.I
 _MAX_DIGITS = 40  # more are of no number that a setting could have
 
 _NO_POSTER = (
-    "Send either a file named image, beside which title may hold its title in words, or an IMDb id "
-    "or URL named title."
+    "Send either a file named image, beside which title may hold its title in words, or an IMDb "
+    "id, URL or name of a title, named title."
 )
 _MULTIPART = "multipart/form-data"
 _URLENCODED = "application/x-www-form-urlencoded"
@@ -57,7 +58,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True)
 class AskedPoster:
-    """A picture's bytes with the title it is given, or an IMDb id or URL as `title` alone."""
+    """A picture's bytes with the title it is given, or an id, URL or name as `title` alone."""
 
     name: str
     title: str
@@ -70,6 +71,7 @@ class Asked:
 
     posters: list[AskedPoster]
     settings: GenerationSettings
+    read_title: bool
 
 
 async def read_body(request: Request, most: int) -> Asked:
@@ -193,7 +195,7 @@ async def _from_form(form: FormData, most: int) -> Asked:
         if len(values) > 1:
             raise SettingsError("A setting may be there only once.")
         chosen[name] = _from_text(values[0])
-    settings = _settings(_validated(Settings, chosen))
+    options = _validated(Options, chosen)
     if most == 1 and (len(images) > 1 or len(titles) > 1):
         raise InputError("Send one poster; /api/v1/plots takes several.")
     if not images:
@@ -205,7 +207,7 @@ async def _from_form(form: FormData, most: int) -> Asked:
             AskedPoster(_short(image.filename), title, await image.read())
             for image, title in zip(images, titles or [""] * len(images), strict=True)
         ]
-    return _asked(posters, settings)
+    return _asked(posters, options)
 
 
 def _from_text(text: str) -> Any:
@@ -229,7 +231,6 @@ def _from_json(body: bytearray, most: int) -> Asked:
             400, "The body is not JSON in UTF-8 with each name once, or is nested too deeply."
         ) from None
     given = _validated(PlotBody if most == 1 else PlotsBody, value)
-    settings = _settings(given)
     posters = []
     for each in [given] if most == 1 else given["posters"]:
         name, title, image = each.get("name"), each.get("title"), each.get("image")
@@ -240,7 +241,7 @@ def _from_json(body: bytearray, most: int) -> Asked:
         else:
             posters = []
             break
-    return _asked(posters, settings)
+    return _asked(posters, given)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -268,18 +269,18 @@ def _validated(model: type[BaseModel], value: object) -> dict[str, Any]:
         raise SettingsError(sentence_about(error)) from None
 
 
-def _settings(given: dict[str, Any]) -> GenerationSettings:
-    return GenerationSettings(**{name: given[name] for name in SETTINGS if name in given})
-
-
-def _asked(posters: list[AskedPoster], settings: GenerationSettings) -> Asked:
+def _asked(posters: list[AskedPoster], options: dict[str, Any]) -> Asked:
+    settings = GenerationSettings(**{name: options[name] for name in SETTINGS if name in options})
+    read_title = options.get("read_title", False)
+    if read_title and not settings.use_title:
+        raise InputError(READ_IN_VAIN.format("read_title", "use_title"))
     if not posters or any(
         each.image is not None and looks_like_title(each.title) for each in posters
     ):
         raise InputError(_NO_POSTER)
     if len(posters) > MAX_POSTERS:
         raise InputError(f"Send at most {MAX_POSTERS} posters at once.")
-    return Asked(posters, settings)
+    return Asked(posters, settings, read_title)
 
 
 def _short(name: str | None) -> str:

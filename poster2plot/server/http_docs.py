@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.server.http_types import PlotBody, PlotForm, PlotsBody, PlotsForm
 
 _POLICY = (
@@ -20,6 +21,14 @@ _POLICY = (
     "style-src 'self' 'unsafe-inline'"
 )
 _REFERENCE = "#/components/schemas/{model}"
+NAME_PARAMETER = {
+    "name": "q",
+    "in": "query",
+    "required": True,
+    "description": "The name of a title, at its end the year if it is known.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME},
+    "example": "amelie 2001",
+}
 
 
 def body(form: type, json: type, example: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +85,9 @@ def _schema(app: FastAPI, *, keys: bool) -> dict[str, Any]:
         header = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
         schema["components"]["securitySchemes"] = {"bearer": bearer, "key": header}
         for path in schema["paths"].values():
-            if "post" in path:
-                path["post"]["security"] = [{"bearer": []}, {"key": []}]
+            for operation in path.values():
+                if "401" in operation["responses"]:
+                    operation["security"] = [{"bearer": []}, {"key": []}]
     return schema
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from concurrent.futures import CancelledError
+from dataclasses import asdict
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from poster2plot.errors import (
+    AmbiguousNameError,
     BusyError,
     CheckpointError,
     DamagedImageError,
@@ -33,6 +35,7 @@ _STATUS = {
     InputError: 400,
     InvalidTitleError: 400,
     PosterNotFoundError: 404,
+    AmbiguousNameError: 409,
     ImageTooLargeError: 413,
     UnsupportedImageError: 415,
     DamagedImageError: 422,
@@ -64,7 +67,7 @@ def status_and_sentence(error: Exception) -> tuple[int, str]:
 def as_result(error: Exception) -> dict[str, Any]:
     """An error where a record would be, in a stream or among several."""
     status, sentence = status_and_sentence(error)
-    return {"error": sentence, "status": status}
+    return {"error": sentence, "status": status, **_titles(error)}
 
 
 def answer(error: Exception) -> Response:
@@ -75,15 +78,21 @@ def answer(error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER)
-    return JSONResponse({"error": sentence}, status, headers)
+    return JSONResponse({"error": sentence, **_titles(error)}, status, headers)
+
+
+def _titles(error: Exception) -> dict[str, Any]:
+    """What a name may mean, where it may mean several titles."""
+    if not isinstance(error, AmbiguousNameError):
+        return {}
+    return {"titles": [asdict(match) for match in error.matches]}
 
 
 def _without_echo(error: Poster2PlotError) -> str:
     """The sentence of an error, which may quote an input, without the input, and not too long."""
     text = str(error)
-    if isinstance(error, InvalidTitleError):
-        text = re.sub("“.*”", "The title", text, flags=re.DOTALL)
-    else:
+    text = re.sub(r"\A“.*”", "The title", text, flags=re.DOTALL)
+    if not isinstance(error, InvalidTitleError):  # which names an id as an example
         text = re.sub(r"'?\btt[0-9]+\b'?", "the title", text)
     if len(text) > SENTENCE:  # as many services can fail in many words
         text = re.sub(r" \(.*\)", "", text, flags=re.DOTALL)

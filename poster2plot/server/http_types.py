@@ -17,6 +17,7 @@ from pydantic import (
 
 from poster2plot.imdb.ids import MAX_TEXT
 from poster2plot.imdb.poster import Poster
+from poster2plot.imdb.services import TitleMatch
 from poster2plot.inputs import Title
 from poster2plot.settings import RANGES, GenerationSettings
 
@@ -59,6 +60,16 @@ def _of_settings(name: str, *, required: bool) -> type[BaseModel]:
 
 Settings = _of_settings("Settings", required=False)
 UsedSettings = _of_settings("UsedSettings", required=True)
+_READ_TITLE = Field(
+    False,
+    description="Read the title that is printed on a poster, where it is not known otherwise.",
+)
+Options = create_model(
+    "Options",
+    __base__=Settings,
+    __doc__="How plots are decoded, and whether printed titles are read for them.",
+    read_title=(Annotated[StrictBool, _READ_TITLE], False),
+)
 
 _IMAGE = Field(
     None, description="The picture, in base64.", json_schema_extra={"contentEncoding": "base64"}
@@ -67,13 +78,13 @@ _FILE: Any = {"type": "string", "format": "binary"}
 _TITLE = Field(
     None,
     max_length=MAX_TEXT,
-    description="Beside an image its title in words, otherwise an IMDb id or URL.",
+    description="Beside an image its title in words, otherwise an IMDb id, a URL or a name.",
 )
 _NAME = Field(None, max_length=255, description="What the record calls the image.")
 
 
 class PosterBody(BaseModel):
-    """A poster: an image in base64, beside which its title may be given, or an IMDb id or URL."""
+    """A poster: an image in base64 and, if it is known, its title; or an IMDb id, URL or name."""
 
     model_config = ConfigDict(extra="forbid")
     image: Annotated[str | None, _IMAGE] = None
@@ -83,27 +94,27 @@ class PosterBody(BaseModel):
 
 PlotBody = create_model(
     "PlotBody",
-    __base__=(Settings, PosterBody),
+    __base__=(Options, PosterBody),
     __doc__="A poster and how to decode its plot; what is left out has the default.",
 )
 PlotsBody = create_model(
     "PlotsBody",
-    __base__=Settings,
+    __base__=Options,
     __doc__="Several posters, and how to decode the plot of each.",
     posters=(Annotated[list[PosterBody], Field(min_length=1, max_length=MAX_POSTERS)], ...),
 )
 # What is in a form is read in `http_bodies`; these are for the schema alone.
 PlotForm = create_model(
     "PlotForm",
-    __base__=Settings,
+    __base__=Options,
     image=(Annotated[str | None, Field(None, json_schema_extra=_FILE)], None),
     title=(Annotated[str | None, _TITLE], None),
 )
 PlotsForm = create_model(
     "PlotsForm",
-    __base__=Settings,
+    __base__=Options,
     __doc__="Files named image, beside each of which a title may stand in the same order; or IMDb "
-    "ids or URLs named title.",
+    "ids, URLs or names of titles, named title.",
     image=(
         Annotated[list[Annotated[str, Field(json_schema_extra=_FILE)]], Field(max_length=8)],
         [],
@@ -133,6 +144,7 @@ TitleRecord: Any = create_model(
     title=(str | None, ...),
     source=(_of_source | None, ...),
     used=(bool, ...),
+    confidence=(float, Field(default=None)),  # of a title that was read
     **_of_poster,  # of a poster that was found by IMDb id
 )
 PlotRecord = create_model(
@@ -157,10 +169,35 @@ class Problem(BaseModel):
     error: Annotated[str, Field(max_length=SENTENCE)]
 
 
+_of_match: dict[str, Any] = {name: (kind, ...) for name, kind in get_type_hints(TitleMatch).items()}
+FoundTitle: Any = create_model(
+    "FoundTitle",
+    __config__=ConfigDict(extra="forbid"),
+    __doc__="A title that a name may mean; `poster_url` is the address at the service, if it has "
+    "one.",
+    **_of_match,
+)
+FoundTitles = create_model(
+    "FoundTitles",
+    __config__=ConfigDict(extra="forbid"),
+    __doc__="The titles that a name may mean, the likeliest first.",
+    titles=(list[FoundTitle], ...),
+)
+AmbiguousName = create_model(
+    "AmbiguousName",
+    __base__=(Problem, FoundTitles),
+    __doc__="A name that may mean several titles, and which they are.",
+)
+
+
 class PosterProblem(Problem):
-    """What could not be done with one of several posters; `status` is what it alone would get."""
+    """What could not be done with one of several posters; `status` is what it alone would get.
+
+    Of a name that may mean several `titles` it has them.
+    """
 
     status: int
+    titles: list[FoundTitle] = Field(default=[])
 
 
 PlotRecords = create_model(
@@ -172,12 +209,16 @@ PlotRecords = create_model(
 
 
 class Health(BaseModel):
-    """A model that writes. `notice` is what users should know of how it runs."""
+    """A model that writes. `notice` is what users should know of how it runs.
+
+    One that takes no titles writes from the poster alone, and none is read for it.
+    """
 
     model_config = ConfigDict(extra="forbid")
     model: str
     device: str
     notice: str | None
+    takes_titles: bool
     waiting: int
 
 
@@ -194,6 +235,8 @@ def sentence_about(error: ValidationError) -> str:
     if not place:
         return "The body must be one JSON object."
     name = str(place[0])
+    if name == "read_title":
+        return "read_title must be true or false."
     if name in SETTINGS:
         return f"{name} must be {_wanted(name)}."
     if name == "title":
@@ -203,7 +246,7 @@ def sentence_about(error: ValidationError) -> str:
     if name == "posters":
         return (
             f"posters must be a list of 1 to {MAX_POSTERS} objects, each with an image in base64 "
-            "or an IMDb id or URL as title."
+            "or an IMDb id, URL or name as title."
         )
     return f"There is a field that is not known; the settings are {', '.join(SETTINGS)}."
 

@@ -15,6 +15,7 @@ from typing import Any
 # They handle what visitors send.
 _LIBRARIES = {
     "PIL",
+    "RapidOCR",
     "asyncio",
     "concurrent",
     "fastapi",

@@ -15,7 +15,8 @@ from PIL import Image
 from poster2plot.errors import BusyError, QueueFullError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
-from poster2plot.inputs import LoadedPoster, from_title
+from poster2plot.imdb.ids import looks_like_id
+from poster2plot.inputs import LoadedPoster, from_name, from_title
 from poster2plot.server.health import ModelHealth
 from poster2plot.server.metrics import Metrics
 from poster2plot.server.rate_limits import Limits, RateLimiter
@@ -25,6 +26,7 @@ from poster2plot.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from poster2plot.imdb.finder import PosterFinder
+    from poster2plot.imdb.services import TitleMatch
     from poster2plot.pipeline import PlotRequest, Poster2Plot
 
 _READERS = 2  # pictures decoded at once; a large one takes a second and some hundred megabytes
@@ -76,6 +78,25 @@ class PlotService:
         with self._telling_of_refusals(visitor):
             self._limiter.count(visitor, "pictures")
         return from_title(title, finder)
+
+    def find_by_id_or_name(
+        self, title: str, finder: PosterFinder, *, visitor: Visitor
+    ) -> LoadedPoster:
+        """As `find`, also by the name of a title, which then counts as a search, too."""
+        if looks_like_id(title):
+            return self.find(title, finder, visitor=visitor)
+        with self._telling_of_refusals(visitor):
+            self._limiter.count(visitor, "pictures", 2)
+        return from_name(title, finder)
+
+    def search(self, name: str, finder: PosterFinder, *, visitor: Visitor) -> list[TitleMatch]:
+        """The titles that a name may mean, the likeliest first; counts as a look-up.
+
+        Raises `RateLimitError` or `PosterLookupError`.
+        """
+        with self._telling_of_refusals(visitor):
+            self._limiter.count(visitor, "pictures")
+        return finder.search(name)
 
     def submit(
         self,

@@ -20,6 +20,7 @@ from poster2plot import (
 )
 from poster2plot.batch import shards
 from poster2plot.batch.shards import Shards
+from support.drawn_posters import draw_titled_poster
 from tests.batch.conftest import catalogue, model, poster, run
 
 SETTINGS = GenerationSettings(max_length=12)
@@ -75,6 +76,49 @@ def test_titles_of_a_catalogue_are_used_or_said_to_be_passed_over(
         ("'=The Sea", "True"),  # no formula
         ("Dog", "True"),
     ]
+
+
+def test_rows_with_titles_that_were_read_are_no_others(
+    titled_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder, output = tmp_path / "posters", tmp_path / "plots.jsonl"
+    folder.mkdir()
+    draw_titled_poster("THE LAST RIVER").save(folder / "a.png")
+
+    def sources(*options: str) -> list[str | None]:
+        assert run(titled_folder, folder, "--output", output, *options) == 0
+        return [json.loads(line)["title_source"] for line in output.read_text().splitlines()]
+
+    assert sources() == [None]
+    assert run(titled_folder, folder, "--output", output, "--read-titles") == 2
+    assert "the title reader (none then) changed" in capsys.readouterr().err
+    assert sources("--read-titles", "--overwrite") == ["read"]
+    assert sources("--read-titles") == ["read"]
+    assert "complete already" in capsys.readouterr().err
+    assert run(titled_folder, folder, "--output", output) == 2
+    assert "the title reader (rapidocr" in capsys.readouterr().err
+
+
+def test_titles_that_cannot_be_read_are_said_once_and_cost_no_plot(
+    tiny_folder: Path,
+    titled_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    folder = catalogue(tmp_path / "posters", 2)
+    for i, (checkpoint, says) in enumerate(
+        [(tiny_folder, "takes no titles"), (titled_folder, "pip install 'poster2plot[titles]'")]
+    ):
+        monkeypatch.setitem(sys.modules, "rapidocr", None)
+        output = tmp_path / f"{i}.jsonl"
+        assert run(checkpoint, folder, "--output", output, "--read-titles") == 0
+        assert capsys.readouterr().err.count(says) == 1
+        rows = [json.loads(line) for line in output.read_text().splitlines()]
+        assert [(bool(row["plot"]), row["title"]) for row in rows] == [(True, None)] * 2
+    output = tmp_path / "none.jsonl"
+    assert run(titled_folder, folder, "--output", output, "--read-titles", "--no-title") == 2
+    assert "--read-titles" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["plots.xlsx", "plots", "nowhere://plots.csv"])

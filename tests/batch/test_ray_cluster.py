@@ -13,7 +13,7 @@ import pytest
 
 from poster2plot import GenerationSettings, InputError
 from poster2plot.batch import ray_cluster as cluster
-from support.drawn_posters import draw_poster, encode
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray_cluster = pytest.importorskip("ray.cluster_utils")
@@ -92,10 +92,10 @@ def test_what_a_worker_cannot_go_on_with_is_said(nodes, tmp_path: Path):
 
 
 def test_a_model_that_only_the_driver_has_reaches_the_workers(
-    nodes, tiny_folder: Path, tmp_path: Path
+    nodes, titled_folder: Path, tmp_path: Path
 ):
     nodes.add_node(num_cpus=1)
-    (tmp_path / "a.png").write_bytes(encode(draw_poster()))
+    draw_titled_poster("THE LAST RIVER").save(tmp_path / "a.png")
     script = (
         "import sys, ray; from pathlib import Path; from poster2plot import GenerationSettings; "
         "from poster2plot.batch import ray_cluster as cluster, shards; "
@@ -104,16 +104,18 @@ def test_a_model_that_only_the_driver_has_reaches_the_workers(
         "files = {path.name: path.read_bytes() for path in Path(sys.argv[2]).iterdir()}\n"
         "with cluster.Cluster(sys.argv[1], 'cpu') as workers:\n"
         "    job = cluster.Job('/only/here', 'cpu', None, GenerationSettings(max_length=8), "
-        "sys.argv[3], ray.put(files))\n"
+        "sys.argv[3], ray.put(files), reads_titles=True)\n"
         "    workers.run(job, [cluster.task(chunk) for chunk in tasks], print)\n"
     )
     output = tmp_path / "plots.jsonl"
-    arguments = [nodes.address, str(tiny_folder), str(output), str(tmp_path / "a.png")]
+    arguments = [nodes.address, str(titled_folder), str(output), str(tmp_path / "a.png")]
     command = [sys.executable, "-c", script, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.stdout == "1 0\n", result.stderr
     [shard] = tmp_path.glob("plots.jsonl.parts/*-*")
-    assert json.loads(shard.read_text())["model"] == "/only/here"
+    row = json.loads(shard.read_text())
+    assert row["model"] == "/only/here"
+    assert row["title_source"] == "read"
 
 
 def test_no_cluster_is_said(tmp_path: Path):

@@ -23,7 +23,7 @@ from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.shards import Chunk, Shards, chunks
 from poster2plot.batch.worker import READERS, Worker
 from poster2plot.inputs import LoadedPoster
-from support.drawn_posters import draw_poster, encode
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import ID, METAHUB, MOVIE, PICTURE, Answer, cinemeta, serve_posters
 from tests.batch.conftest import catalogue
 
@@ -76,6 +76,29 @@ def test_a_row_says_what_title_it_is_written_from(titled: Poster2Plot, tmp_path:
     assert {row["plot"] for row in off} == {alone[0].text}
     assert [row["title"] for row in off] == ["The Sea", None, "Dog", "The Sea"]
     assert not any(row["title_used"] for row in off)
+
+
+def test_printed_titles_are_read_where_the_catalogue_has_none(titled: Poster2Plot, tmp_path: Path):
+    draw_titled_poster("THE LAST RIVER").save(tmp_path / "a.png")
+    draw_poster().save(tmp_path / "b.png")
+    table = tmp_path / "titles.csv"
+    table.write_text("path,title\na.png,\na.png,The Sea\nb.png,\n")
+    with serve_posters() as server:
+        settings = titled.resolve(SETTINGS)
+        read, unread = (
+            list(Worker(titled, settings, server.finder(), reads_titles=each).rows(listed))
+            for each, listed in ((True, items(str(table))), (False, items(str(table))))
+        )
+    titles = ["The Last River", "The Sea", None]
+    plots = titled.generate([tmp_path / name for name in ("a.png", "a.png", "b.png")],
+                            SETTINGS, titles)  # fmt: skip
+    assert [row["plot"] for row in read] == [best.text for best, *_ in plots]
+    assert [(row["title"], row["title_source"], row["title_used"]) for row in read] == [
+        ("The Last River", "read", True),
+        ("The Sea", "given", True),
+        (None, None, False),
+    ]
+    assert [row["title"] for row in unread] == [None, "The Sea", None]
 
 
 def test_a_title_is_asked_for_again_when_no_service_answers(tiny: Poster2Plot, tmp_path: Path):

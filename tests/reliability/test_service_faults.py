@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from reliability.services import FAULTS, GRACE, HOPS, SECONDS, look_up
+from reliability.services import (
+    FAULTS,
+    GRACE,
+    HOPS,
+    SEARCH_HOPS,
+    SECONDS,
+    Outcome,
+    look_up,
+    search,
+)
 from support.poster_server import PosterServer, serve_posters
 
 QUICK = {name: fault for family in FAULTS.values() for name, fault in family.items()}
@@ -21,7 +30,21 @@ def server() -> Iterator[PosterServer]:
 @pytest.mark.parametrize("hop", HOPS)
 @pytest.mark.parametrize("fault", QUICK)
 def test_a_fault_ends_in_time_and_leads_nowhere(server: PosterServer, hop: str, fault: str):
-    outcome = look_up(server, HOPS[hop], QUICK[fault])
+    is_harmless(look_up(server, HOPS[hop], QUICK[fault]))
+
+
+@pytest.mark.parametrize("fault", QUICK)
+def test_a_search_goes_on_without_the_service_that_fails(server: PosterServer, fault: str):
+    for hop in SEARCH_HOPS.values():
+        outcome = search(server, [hop], QUICK[fault])
+        is_harmless(outcome)
+        assert outcome.end == "match", hop
+    outcome = search(server, SEARCH_HOPS.values(), QUICK[fault])
+    is_harmless(outcome)
+    assert outcome.end in ("no match", "PosterServiceError")
+
+
+def is_harmless(outcome: Outcome) -> None:
     assert not outcome.end.startswith("!")
     assert outcome.seconds < SECONDS + GRACE
     assert not outcome.strays

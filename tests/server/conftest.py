@@ -11,9 +11,20 @@ from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
 from support.api_server import serve_routes
 from support.drawn_posters import draw_poster, encode
-from support.poster_server import MOVIE, PICTURE, Answer, PosterServer, cinemeta, serve_posters
+from support.poster_server import (
+    ID,
+    MOVIE,
+    PICTURE,
+    Answer,
+    PosterServer,
+    catalogue,
+    cinemeta,
+    metas,
+    serve_posters,
+)
 
 MANY = 100_000
+PICTURE_URL = "https://image.tmdb.org/t/p/w500/poster.jpg"
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +40,13 @@ def services() -> Iterator[PosterServer]:
         server.answers = {
             MOVIE: cinemeta(server, description="A thief."),
             PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
+            catalogue("movie", "inception"): metas(
+                {"id": ID, "name": "Inception", "releaseInfo": "2010", "poster": PICTURE_URL},
+                {"id": "tt7321322", "name": "Inception: The Cobol Job", "releaseInfo": "2010"},
+            ),
+            catalogue("movie", "the sea"): metas(
+                *({"id": each, "name": "The Sea"} for each in ("tt2040537", "tt0271383"))
+            ),
         }
         yield server
 

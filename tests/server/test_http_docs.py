@@ -12,13 +12,22 @@ import requests
 from playwright.sync_api import sync_playwright
 from pydantic import TypeAdapter
 
-from poster2plot import GenerationSettings, SettingsError
-from poster2plot.server.http_types import PlotRecord, Settings, UsedSettings
+from poster2plot import GenerationSettings, Poster2Plot, SettingsError
+from poster2plot.server.http_api import routes
+from poster2plot.server.http_types import (
+    AmbiguousName,
+    FoundTitles,
+    PlotRecord,
+    PlotRecords,
+    Settings,
+    UsedSettings,
+)
+from poster2plot.server.service import PlotService
 from poster2plot.settings import RANGES
-from support.api_server import post
+from support.api_server import post, serve_routes
 from support.browser import PATIENCE, launch, need_chromium
-from support.drawn_posters import draw_poster, encode
-from support.poster_server import ID
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
+from support.poster_server import ID, PosterServer
 
 ROOT = Path(__file__).parents[2]
 POSTER = encode(draw_poster())
@@ -65,13 +74,30 @@ def test_types_and_settings_agree_at_the_ends_of_a_range(name: str):
             GenerationSettings(**outside)
 
 
-def test_records_are_what_the_schema_says(address: str):
+def test_records_are_what_the_schema_says(
+    address: str, titled: Poster2Plot, services: PosterServer
+):
+    poster = encode(draw_titled_poster("THE LAST RIVER"))
+    with serve_routes(routes(lambda: PlotService(titled), services.finder)) as url:
+        titled_record = post(f"{url}/api/plot", poster, read_title="true").json()
+    assert titled_record["title"]["source"] == "read"
     for record in (
         post(address, POSTER, num_candidates="2", guidance="2", early_stopping="never").json(),
         post(address, POSTER, title="The Sea").json(),
         post(address, title=ID).json(),
+        titled_record,
     ):
         TypeAdapter(PlotRecord).validate_python(record, strict=True)
+
+
+def test_what_a_name_may_mean_is_what_the_schema_says(root: str):
+    found = requests.get(f"{root}/api/titles?q=the+sea", timeout=60).json()
+    choice = post(f"{root}/api/plot", title="the sea").json()
+    several = post(f"{root}/api/plots", title="the sea").json()
+    TypeAdapter(FoundTitles).validate_python(found, strict=True)
+    TypeAdapter(AmbiguousName).validate_python(choice, strict=True)
+    TypeAdapter(PlotRecords).validate_python(several, strict=True)
+    assert found["titles"] == choice["titles"] == several["results"][0]["titles"] != []
 
 
 def test_its_example_runs(root: str, schema: dict[str, Any]):
@@ -148,4 +174,4 @@ def test_what_schemathesis_makes_up_is_answered_as_the_schema_says(root: str, tm
     ]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stdout
-    assert "5 selected / 5 total" in found.stdout
+    assert "6 selected / 6 total" in found.stdout

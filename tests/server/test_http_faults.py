@@ -166,7 +166,7 @@ def test_a_clients_fault_is_a_4xx(root: str, name: str, path: str):
     is_one_sentence(answer)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", [*SETTINGS, "read_title"])
 @pytest.mark.parametrize("text", ["", MARK, "1e999", "-77"])
 def test_each_setting_says_what_it_must_be(address: str, name: str, text: str):
     answer = requests.post(address, data=setting(text, name), headers=FORM, timeout=60)
@@ -189,7 +189,13 @@ def test_an_unknown_path_is_a_404_in_json(root: str, path: str, method: str):
     is_one_sentence(answer)
 
 
-METHODS = {"plot": "POST", "v1/plots": "POST", "health": "GET", "v1/live": "GET"}
+METHODS = {
+    "plot": "POST",
+    "v1/plots": "POST",
+    "titles?q=a": "GET",
+    "health": "GET",
+    "v1/live": "GET",
+}
 
 
 @pytest.mark.parametrize(("path", "allowed"), METHODS.items())

@@ -178,7 +178,13 @@ def test_health_costs_nothing_while_the_model_has_just_written(
             probe.join()
         assert tried == 1
         told = health()
-        assert told.json() == {"model": tiny.name, "device": "cpu", "notice": None, "waiting": 0}
+        assert told.json() == {
+            "model": tiny.name,
+            "device": "cpu",
+            "notice": None,
+            "takes_titles": False,
+            "waiting": 0,
+        }
         with monkeypatch.context() as patch:
             patch.setattr(tiny, "tokenizer", None)
             assert health().status_code == 200  # nothing has failed yet

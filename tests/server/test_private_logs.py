@@ -36,7 +36,9 @@ def everything(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(formatter.format(record) for record in caplog.records)
 
 
-@pytest.mark.parametrize("name", ["streamlit.runtime", "PIL.TiffImagePlugin", "starlette.x"])
+@pytest.mark.parametrize(
+    "name", ["streamlit.runtime", "PIL.TiffImagePlugin", "starlette.x", "RapidOCR"]
+)
 def test_a_library_says_where_and_not_what(name: str, caplog: pytest.LogCaptureFixture):
     logger = logging.getLogger(name)
     logger.debug("got the message %s of %d bytes", SECRET, 5)

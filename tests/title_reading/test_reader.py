@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from poster2plot.title_reading.reader import TitleReader, as_title
+from poster2plot.title_reading.reader import SMALL, TitleReader, as_title
 from support.drawn_posters import draw_poster
 
 
@@ -109,6 +109,63 @@ def test_nothing_is_loaded_before_it_is_needed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_a_small_poster_has_a_title_only_where_it_is_surer(
+    reader: TitleReader, monkeypatch: pytest.MonkeyPatch
+):
+    def poster(width: int) -> Image.Image:
+        texts = (("JOHN FENWICK", 0.06, 18), ("THE LAST RIVER", 0.75, 36), *CREDITS)
+        large = write(draw_poster(size=(300, 450)), *texts)
+        return large.resize((width, width * 3 // 2), Image.Resampling.LANCZOS)
+
+    for width in (SMALL - 1, SMALL):
+        read = reader.read(poster(width))
+        assert read is not None
+        monkeypatch.setattr(
+            "poster2plot.title_reading.reader.THRESHOLD_WHEN_SMALL", read.confidence + 1e-6
+        )
+        assert (reader.read(poster(width)) is None) == (width < SMALL)
+        monkeypatch.undo()
+
+
+def test_one_reader_serves_all_threads_of_the_process():
+    # In a process of its own, as here it may be loaded already.
+    code = (
+        "import sys\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from PIL import Image\n"
+        "from poster2plot.title_reading import reader\n"
+        "assert not {'rapidocr', 'cv2', 'onnxruntime'} & sys.modules.keys()\n"
+        "from poster2plot.title_reading import recognition\n"
+        "made, make = [], recognition.TextReader.__init__\n"
+        "recognition.TextReader.__init__ = lambda self: made.append(1) or make(self)\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    read = pool.map(reader.read_title, [Image.new('RGB', (300, 450))] * 4)\n"
+        "print(list(read), len(made))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[None, None, None, None] 1\n"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("sys.modules['rapidocr'] = None", "pip install 'poster2plot[titles]'"),
+        ("sys.modules['omegaconf'] = None", "a package does not load"),
+        ("r.TitleReader._load = lambda _: 1 / 0", "(ZeroDivisionError)"),
+    ],
+)
+def test_a_reader_that_fails_says_why_once_and_reads_no_title(fault: str, says: str):
+    code = (
+        "import sys\nfrom PIL import Image\nimport poster2plot.title_reading.reader as r\n"
+        f"{fault}\n"
+        "print([r.read_title(Image.new('RGB', (300, 450))) for _ in range(3)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[None, None, None]\n"
+    [line] = done.stderr.splitlines()
+    assert says in line
 
 
 @pytest.mark.parametrize(
