@@ -12,6 +12,7 @@ from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import BusyError, Poster2PlotError
+from poster2plot.inputs import Title
 from poster2plot.page.components import plot_view
 from poster2plot.page.entries import Entry
 from poster2plot.page.escaping import escape_markdown, file_stem
@@ -19,6 +20,7 @@ from poster2plot.page.inputs import remove
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
 from poster2plot.page.share_card import share_card
 from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.titles import edit_title, whence
 from poster2plot.page.variants import Variants
 from poster2plot.records import written_from
 
@@ -37,10 +39,12 @@ class Card:
             self._mark = st.empty()
             self._head = st.container(horizontal=True, vertical_alignment="center")
             self._label = self._head.empty()
+            self._whence = st.empty()
             self._body = st.empty()
             self._told = st.empty()
             self._foot = st.empty()
         self._live: DeltaGenerator | None = None
+        self._has_title_field = False
         self._label.caption(escape_markdown(entry.label))
         self._head.button(
             "Remove",
@@ -68,13 +72,23 @@ class Card:
         self._set_state("double")
         self._body.caption("This is the same picture as another one here.")
 
-    def show_writing(self, image: Image.Image) -> None:
-        """Show the poster; `grow` then shows the plot."""
+    def show_title(self, title: Title | None) -> None:
+        """Let the visitor see and correct the title that the plot is written from."""
+        self._has_title_field = True
+        with self._label:
+            edit_title(self.entry, title, key=f"title {self._id}")
+        self._whence.caption(f"{whence(title)} {escape_markdown(self.entry.label)}")
+
+    def show_poster(self, image: Image.Image, note: str = "") -> None:
+        """Show the poster, and what is done with it; `grow` then shows the plot."""
         self._set_state("writing")
         with self._body.container(horizontal=True, gap="medium"):
             st.image(small_jpeg(image), alt=f"Poster: {self.entry.label}", width=240)
             self._live = st.empty()
-            self._live.skeleton(height=96, width="stretch")
+            if note:
+                self._live.caption(note)
+            else:
+                self._live.skeleton(height=96, width="stretch")
 
     def grow(self, text: str) -> None:
         """Show the plot so far."""
@@ -100,11 +114,15 @@ class Card:
             )
 
     def show_plots(
-        self, plots: WrittenPlots, variants: Variants, link: Mapping[str, str] | None
+        self,
+        plots: WrittenPlots,
+        variants: Variants,
+        link: Mapping[str, str] | None,
     ) -> None:
         """Show the plots, what a service says the title is about, and what can be done now."""
         self._set_state("done")
-        self._label.caption(escape_markdown(plots.label))
+        if not self._has_title_field:
+            self._label.caption(escape_markdown(plots.label))
         about = plots.record["title"] or {}
         with self._body:
             plot_view(

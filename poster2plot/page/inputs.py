@@ -1,6 +1,5 @@
 """Every way to give a poster: a file, the clipboard, the camera, an IMDb title, an example."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 
@@ -14,6 +13,7 @@ from poster2plot.page import cached_resources, links, session_state
 from poster2plot.page.components import example_posters
 from poster2plot.page.entries import Entry
 from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.title_search import TitleSearch, split_titles
 from poster2plot.server.visitor import Visitor
 
 EXAMPLES = {
@@ -21,14 +21,18 @@ EXAMPLES = {
 }
 UPLOAD_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_POSTERS = 20  # at once
+MOST_NAMES = 3  # that are searched at once
 _LIMITS = (
     f"Up to {MOST_POSTERS} posters at once, each up to {MAX_BYTES // 2**20} MB and "
     f"{MAX_PIXELS // 10**6} megapixels."
 )
 
 
-def choose_posters(visitor: Visitor) -> list[Entry]:
-    """Uploads, the camera's picture, IMDb titles and the chosen example, the newest first."""
+def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
+    """Uploads, the camera's picture, IMDb titles and the chosen example, the newest first.
+
+    With them the search for names, whose matches are still to come.
+    """
     links.follow({path.stem: name for name, path in EXAMPLES.items()})
     # Another key makes another, empty widget: there is no other way to clear an uploader.
     cleared = st.session_state.setdefault("cleared", 0)
@@ -44,14 +48,18 @@ def choose_posters(visitor: Visitor) -> list[Entry]:
             help=_LIMITS,
         )
         titles = right.text_area(
-            "or name IMDb titles, films or series",
-            placeholder="tt1375666\nhttps://www.imdb.com/title/tt0903747/",
+            "or name films or series",
+            placeholder="The Third Man\ntt1375666, https://www.imdb.com/title/tt0903747/",
             max_chars=4000,
             height=68,
             key="titles",
             bind="query-params",
-            help="Ids or URLs, one a line or with commas between them.",
+            help="A name, with a year where there are several; IMDb ids or URLs. "
+            "Enter looks them up, Shift and Enter begins another line.",
         )
+        ids, names = split_titles(titles)
+        with right:
+            search = TitleSearch(names[:MOST_NAMES], visitor)
         with st.container(horizontal=True, vertical_alignment="center"):
             photograph = st.toggle("Camera", key=f"camera {cleared}")
             st.caption(_LIMITS, width="stretch")
@@ -64,7 +72,6 @@ def choose_posters(visitor: Visitor) -> list[Entry]:
     entries = [_picture(file.name, file.file_id, file.getvalue, visitor) for file in uploads]
     if photo is not None:
         entries.append(_picture("Photo", photo.file_id, photo.getvalue, visitor))
-    named = dict.fromkeys(title for title in re.split(r"[\s,;]+", titles) if title)
     entries += [
         Entry(
             title,
@@ -73,7 +80,7 @@ def choose_posters(visitor: Visitor) -> list[Entry]:
             link={"titles": title},
             from_afar=True,
         )
-        for title in named
+        for title in ids
     ]
     if example := st.session_state.get("example"):
         data = EXAMPLES[example].read_bytes
@@ -84,7 +91,7 @@ def choose_posters(visitor: Visitor) -> list[Entry]:
     too_many = st.empty()
     if len(entries) > MOST_POSTERS:
         too_many.warning(f"These are the first {MOST_POSTERS} of {len(entries)} posters.")
-    return session_state.newest_first(entries[:MOST_POSTERS])
+    return session_state.newest_first(entries[:MOST_POSTERS]), search
 
 
 def remove(entry: Entry) -> None:
@@ -92,8 +99,10 @@ def remove(entry: Entry) -> None:
     if entry.source == f"example {st.session_state.get('example')}":
         links.choose_example(None)
     elif entry.source.startswith("title "):
-        pieces = re.split(r"[\s,;]+", st.session_state.titles)
-        st.session_state.titles = "\n".join(piece for piece in pieces if piece != entry.label)
+        ids, names = split_titles(st.session_state.titles)
+        st.session_state.titles = "\n".join(
+            [*(each for each in ids if each != entry.label), *names]
+        )
     else:
         session_state.removed_sources().add(entry.source)
 

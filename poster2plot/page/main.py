@@ -39,13 +39,13 @@ with st.sidebar:
 posters, history, about = st.tabs(["Posters", "History", "About"])
 with posters:
     page_manners()
-    entries = choose_posters(current_visitor())
+    entries, search = choose_posters(current_visitor())
     hint = st.empty()
     if not entries:
         hint.caption(":material/arrow_upward: The plot appears here, beside its poster.")
     elif links.is_of_other_model(desk.p2p):
         hint.info("This link was made with another model, whose plot was another one.")
-    results = Results(entries, desk, settings)
+    results = Results(entries, search, desk, settings)
 # What does not wait for the model comes first, so that it can be used while the model writes.
 with about:
     st.markdown((FOLDER / "about.md").read_text(encoding="utf-8"))

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import time
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import RerunException
 
 from poster2plot import BusyError, GenerationSettings, Poster2PlotError
-from poster2plot.inputs import LoadedPoster
+from poster2plot.inputs import LoadedPoster, Title
 from poster2plot.page import links
+from poster2plot.page.announcements import Announcer
 from poster2plot.page.cards import Card
 from poster2plot.page.downloads import download_all
 from poster2plot.page.entries import Entry
-from poster2plot.page.inputs import clear_all
 from poster2plot.page.session_state import (
     LiveText,
     PlotKey,
@@ -38,6 +35,9 @@ from poster2plot.page.session_state import (
     written_plots,
 )
 from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.title_search import TitleSearch
+from poster2plot.page.titles import title_of, with_printed_title
+from poster2plot.page.toolbar import Toolbar
 from poster2plot.page.variants import Variants, variants_of, varied
 from poster2plot.records import plot_record, title_and_year
 from poster2plot.server.service import PlotService
@@ -54,6 +54,7 @@ class _Job:
     key: PlotKey
     settings: GenerationSettings
     loaded: LoadedPoster
+    title: Title | None
     variants: Variants
     read_seconds: float
 
@@ -67,10 +68,14 @@ class Results:
     """
 
     def __init__(
-        self, entries: list[Entry], desk: PlotService, settings: GenerationSettings
+        self,
+        entries: list[Entry],
+        search: TitleSearch,
+        desk: PlotService,
+        settings: GenerationSettings,
     ) -> None:
-        """Show what is known already. `write` shows the rest."""
-        self._entries, self._desk = entries, desk
+        """Show what is known already. `write` shows the rest, also what the search finds."""
+        self._entries, self._search, self._desk = entries, search, desk
         self._settings = desk.p2p.resolve(settings)
         self._waiting: deque[_Job] = deque()
         self._writing: dict[PlotKey, _Job] = {}
@@ -79,29 +84,31 @@ class Results:
         self._stopped = st.session_state.pop("stopped", False)
         self._linked = links.linked_variant() if len(entries) == 1 else 0
         forget_removed_entries(entries)
-        with st.container(key="status"):
-            self._status = st.empty()
-        self._toolbar = st.empty()
+        self._announcer = Announcer()
+        self._toolbar = Toolbar(len(entries))
         with st.container(key="results"):
             cards = [Card(entry) for entry in entries]
         self._downloads = st.empty()
+        self._search.show(self._announcer)
+        self._to_load: list[Card] = []
+        self._to_read: list[Card] = []  # whose printed titles are being read
         for card in cards:
             if is_loaded(card.entry):
                 self._open(card)
             else:
                 card.show_fetching()
-        self._to_load = [card for card in cards if not is_loaded(card.entry)]
+                self._to_load.append(card)
 
     @property
     def is_complete(self) -> bool:
         """Whether every card shows all that it ever will."""
-        return not self._unfinished()
+        return not self._unfinished() and self._search.is_done
 
     def write(self) -> None:
         """Load what is not here yet, and show each plot as it grows, until all are done."""
-        busy = not self.is_complete
+        busy = bool(self._unfinished())
         try:
-            self._show_toolbar(busy=busy)
+            self._toolbar.show(busy=busy)
             self._load()
             self._write()
         except RerunException:
@@ -110,7 +117,7 @@ class Results:
             self._cancel(being_written())
             raise
         if busy:
-            self._show_toolbar(busy=False)
+            self._toolbar.show(busy=False)
         plots = written_plots()
         with self._downloads.container():
             download_all([plots[key].record for key in self._shown if key in plots], key="results")
@@ -134,10 +141,21 @@ class Results:
         except Poster2PlotError as error:
             card.show_error(error)
             if is_new:
-                self._say(f"{card.entry.label}: {error}")
+                self._announcer.say(f"{card.entry.label}: {error}")
             return
+        uses_titles = self._desk.p2p.uses_titles(self._settings)
+        if uses_titles:
+            with_title = with_printed_title(card.entry, loaded)
+            if with_title is None:
+                card.show_poster(loaded.image, "Reading the title …")
+                self._to_read.append(card)
+                return
+            loaded = with_title
+        title = title_of(card.entry, loaded)
+        if uses_titles:
+            card.show_title(title)
         digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
-        poster = (digest, loaded.image.size, loaded.title)
+        poster = (digest, loaded.image.size, title)
         linked = self._linked if card.entry.link else 0
         variants = variants_of((*poster, self._settings, self._desk.p2p.name), linked)
         settings = varied(self._settings, variants.shown)
@@ -155,24 +173,25 @@ class Results:
         elif key in not_to_rewrite():
             card.show_without_plot(key, loaded.image)
         else:
-            card.show_writing(loaded.image)
+            card.show_poster(loaded.image)
             seconds = time.perf_counter() - started
-            self._waiting.append(_Job(card, key, settings, loaded, variants, seconds))
+            self._waiting.append(_Job(card, key, settings, loaded, title, variants, seconds))
 
     def _write(self) -> None:
         self._cancel_unwanted()
         count = self._unfinished()
-        if not count:
-            return
-        self._say(f"Writing {count} plots." if count > 1 else "Writing the plot.")
+        if count:
+            self._announcer.say(f"Writing {count} plots." if count > 1 else "Writing the plot.")
         news, started = news_of_plots(), time.perf_counter()
         grown: dict[PlotKey, str] = {}
-        while self._unfinished():
-            for card in [card for card in self._to_load if is_loaded(card.entry)]:
-                self._to_load.remove(card)
-                self._open(card)
+        while self._unfinished() or not self._search.is_done:
+            self._search.show(self._announcer)
+            self._open_what_has_come()
             self._queue_some()
-            self._show_progress(count, time.perf_counter() - started)
+            if count:
+                requests = [being_written()[key].request for key in self._writing]
+                seconds = time.perf_counter() - started
+                self._toolbar.show_progress(self._unfinished(), count, seconds, requests)
             news.wait(_PATIENCE)
             news.clear()
             for key, job in [*self._writing.items()]:
@@ -185,10 +204,19 @@ class Results:
                     job.card.grow(grown[key])
         if self._written:
             several = f"{self._written} plots are" if self._written > 1 else "The plot is"
-            self._say(f"{several} written.")
+            self._announcer.say(f"{several} written.")
+
+    def _open_what_has_come(self) -> None:
+        to_read, self._to_read = self._to_read, []
+        for card in to_read:
+            self._open(card)
+        for card in [card for card in self._to_load if is_loaded(card.entry)]:
+            self._to_load.remove(card)
+            self._open(card)
 
     def _unfinished(self) -> int:
-        return len(self._to_load) + len(self._waiting) + len(self._writing)
+        cards = len(self._to_load) + len(self._to_read)
+        return cards + len(self._waiting) + len(self._writing)
 
     def _queue_some(self) -> None:
         """Hand posters to the model, but for those that it has from an earlier run."""
@@ -196,12 +224,11 @@ class Results:
             job = self._waiting.popleft()
             if job.key not in being_written():
                 live = LiveText(news_of_plots())
-                title = job.loaded.title
                 try:
                     request = self._desk.submit(
                         job.loaded.image,
                         job.settings,
-                        title.text if title else None,
+                        job.title.text if job.title else None,
                         visitor=current_visitor(),
                         read_seconds=job.read_seconds,
                         on_step=live.tell,
@@ -241,9 +268,9 @@ class Results:
             settings=job.settings,
             seconds=time.perf_counter() - writing.started + job.read_seconds,
             poster=job.loaded.poster,
-            title=job.loaded.title,
+            title=job.title,
         )
-        label = title_and_year(record["title"]) if job.loaded.title else label
+        label = title_and_year(record["title"]) if job.title else label
         picture = small_jpeg(job.loaded.image)
         keep_plots(job.key, WrittenPlots(label, picture, candidates, attention, record))
         self._written += 1
@@ -256,43 +283,4 @@ class Results:
     def _give_up(self, job: _Job, why: Poster2PlotError) -> None:
         not_to_rewrite().add(job.key)
         job.card.show_without_plot(job.key, job.loaded.image, why)
-        self._say(f"{job.card.entry.label}: {why}")
-
-    def _show_toolbar(self, *, busy: bool) -> None:
-        if not busy and len(self._entries) < 2:
-            self._toolbar.empty()
-            return
-        with self._toolbar.container(horizontal=True, vertical_alignment="center"):
-            self._progress: DeltaGenerator = st.empty()
-            if busy:
-                stop = partial(st.session_state.update, stopped=True)
-                st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
-            else:
-                st.caption(f"{len(self._entries)} posters", width="stretch")
-            if len(self._entries) > 1:
-                st.button(
-                    "Clear all",
-                    icon=":material/close:",
-                    type="tertiary",
-                    key=f"clear {busy}",
-                    on_click=clear_all,
-                )
-
-    def _show_progress(self, count: int, seconds: float) -> None:
-        done = count - self._unfinished()
-        if not (self._writing or self._waiting):
-            self._progress.progress(done / count, f"Fetching {count - done} of {count} …")
-            return
-        requests = [being_written()[key].request for key in self._writing]
-        ahead = min((request.ahead() for request in requests), default=0)
-        others = f" after {ahead} of other visitors" if ahead else ""
-        left = f", about {seconds / done * (count - done):.0f} s left" if done else ""
-        self._progress.progress(
-            done / count, f"Writing {min(done + 1, count)} of {count}{others}{left} …"
-        )
-
-    def _say(self, sentence: str) -> None:
-        """Tell it to screen readers, by components/page_manners.js."""
-        number = st.session_state.get("sentences", 0) + 1
-        st.session_state.sentences = number
-        self._status.html(f'<span data-say="{number}">{html.escape(sentence)}</span>')
+        self._announcer.say(f"{job.card.entry.label}: {why}")

@@ -3,10 +3,10 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -17,7 +17,9 @@ from poster2plot.pipeline import PlotRequest
 from poster2plot.server.visitor import Visitor
 
 MOST_KEPT = 100  # plots
-_FETCHERS = ThreadPoolExecutor(16, "fetch")  # of all visitors; they wait for others' servers
+_THREADS = ThreadPoolExecutor(16, "page")  # of all visitors; most wait for others' servers
+
+T = TypeVar("T")
 
 PlotKey = tuple[Any, ...]  # a picture, its title, settings and a model
 
@@ -80,7 +82,7 @@ def being_written() -> dict[PlotKey, Writing]:
 
 
 def news_of_plots() -> threading.Event:
-    """Set when a plot of `being_written` has grown or is done."""
+    """Set when a plot of `being_written` has grown or is done, or a thread has ended."""
     news: threading.Event = st.session_state.setdefault("news_of_plots", threading.Event())
     return news
 
@@ -123,9 +125,19 @@ def is_loaded(entry: Entry) -> bool:
 def start_fetching(entry: Entry) -> None:
     """Let a thread load a poster, for as long as the entry is on the page."""
     if entry.source not in _fetches():
-        news = news_of_plots()
-        _fetches()[entry.source] = future = _FETCHERS.submit(entry.load)
-        future.add_done_callback(lambda _: news.set())
+        _fetches()[entry.source] = start_thread(entry.load)
+
+
+def start_thread(call: Callable[[], T]) -> Future[T]:
+    """Let a thread do something that takes a while; its end is news."""
+    news, future = news_of_plots(), _THREADS.submit(call)
+    future.add_done_callback(lambda _: news.set())
+    return future
+
+
+def keep_poster(entry: Entry, loaded: LoadedPoster) -> None:
+    """Let `load_poster` answer this from now on."""
+    _loaded_posters()[entry.source] = loaded
 
 
 def load_poster(entry: Entry) -> LoadedPoster:

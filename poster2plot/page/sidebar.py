@@ -48,8 +48,8 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
             defaults["use_title"],
             key="use_title",
             bind="query-params",
-            help="Write from the title too, where it is known: a poster that is looked up at IMDb "
-            "brings its own. Costs next to nothing.",
+            help="Write from the title too: yours, that of a look-up, or else the one that is "
+            "printed on the poster, which takes half a second to read.",
         )
     candidates = st.slider(
         "Plots for each poster",

@@ -10,7 +10,16 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.app_server import serve_app
 from support.browser import PATIENCE, example, launch, need_chromium
 from support.drawn_posters import draw_poster, encode
-from support.poster_server import ID, MOVIE, PICTURE, Answer, cinemeta, serve_posters
+from support.poster_server import (
+    ID,
+    MOVIE,
+    PICTURE,
+    Answer,
+    catalogue,
+    cinemeta,
+    metas,
+    serve_posters,
+)
 
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 SLOW_ID = "tt0000099"  # whose services take so long that nobody waits for them
@@ -23,6 +32,10 @@ def address() -> Iterator[str]:
         services.answers = {
             MOVIE: cinemeta(services, description="A thief enters dreams."),
             MOVIE.replace(ID, SLOW_ID): Answer(stall=True),
+            catalogue("movie", "inception"): metas(
+                {"id": ID, "name": "Inception", "releaseInfo": "2010"},
+                {"id": "tt7321322", "name": "Inception: The Cobol Job", "releaseInfo": "2010"},
+            ),
             PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
         }
         with serve_app(services) as server:

@@ -67,7 +67,7 @@ def test_a_photo_gets_a_plot(page: Page):
 
 
 def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
-    titles = page.get_by_role("textbox", name="or name IMDb titles")
+    titles = page.get_by_role("textbox", name="or name films or series")
     titles.fill(f"{ID}, nm0000138")
     titles.press("Control+Enter")
     expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)

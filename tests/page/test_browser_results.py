@@ -17,7 +17,7 @@ GONE_AFTER = 2_000  # milliseconds, while the page is still busy with something 
 
 
 def name_titles(page: Page, text: str) -> None:
-    field = page.get_by_role("textbox", name="or name IMDb titles")
+    field = page.get_by_role("textbox", name="or name films or series")
     if not field.is_visible():
         page.get_by_text("Give it a poster").click()
     field.fill(text)
@@ -160,3 +160,16 @@ def test_an_upload_has_no_link(page: Page):
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Link to this plot")).to_have_count(0)
     assert re.search(r"/\??$", page.url)
+
+
+def test_a_name_is_found_while_it_is_typed(page: Page):
+    field = page.get_by_role("textbox", name="or name films or series")
+    field.press_sequentially("inception", delay=20)
+    match = page.get_by_role("button", name=re.compile("^Inception 2010, film"))
+    expect(match).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#spoken")).to_have_text("2 titles found for inception.")
+    expect(field).to_be_focused()
+    match.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+    assert ID in page.url

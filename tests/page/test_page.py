@@ -18,10 +18,11 @@ from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.inputs import MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
 from poster2plot.page.share_card import share_card
+from poster2plot.page.title_search import split_titles
 from poster2plot.records import to_csv
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
-from support.drawn_posters import draw_poster, encode
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import (
     ID,
     MOVIE,
@@ -31,7 +32,9 @@ from support.poster_server import (
     TMDB,
     V3_KEY,
     Answer,
+    catalogue,
     cinemeta,
+    metas,
     serve_posters,
 )
 from support.toy_model import SEPARATOR, VOCABULARY
@@ -160,6 +163,83 @@ def test_a_looked_up_title_is_written_from(titled_page: AppTest, monkeypatch: py
     assert r"The Sea \(2010\)" in gallery
 
 
+def test_a_printed_title_is_read_and_can_be_corrected(titled_page: AppTest):
+    page = upload(titled_page, ("poster.png", encode(draw_titled_poster("THE LAST RIVER"))))
+    assert page.text_input[0].value == "The Last River"
+    assert any("Title read from the poster" in each.value for each in page.caption)
+    page.text_input[0].set_value("The First River").run()
+    assert any("Your title" in each.value for each in page.caption)
+    page.text_input[0].set_value("").run()
+    assert not page.exception
+    titles = [each.record["title"] for each in page.session_state.written_plots.values()]
+    assert [title and (title["title"], title["source"], title["used"]) for title in titles] == [
+        ("The Last River", "read", True),
+        ("The First River", "given", True),
+        None,
+    ]
+
+
+def test_titles_that_are_turned_off_are_not_read(titled_page: AppTest):
+    titled_page.toggle("use_title").set_value(False).run()
+    upload(titled_page, ("poster.png", encode(draw_titled_poster("THE LAST RIVER"))))
+    assert not titled_page.text_input
+    [written] = titled_page.session_state.written_plots.values()
+    assert written.record["title"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ids", "names"),
+    [
+        ("tt1375666, nm0000138\ntt1375666", ["tt1375666", "nm0000138"], []),
+        ("Good Bye, Lenin!", [], ["Good Bye, Lenin!"]),
+        ("amelie 2001 ; 1917\n", [], ["amelie 2001", "1917"]),
+        ("tt1375666, The Third Man", ["tt1375666"], ["The Third Man"]),
+        (" https://www.imdb.com/title/tt0903747/  tt1375666", None, []),
+        ("", [], []),
+    ],
+)
+def test_ids_are_told_from_names(text: str, ids: list[str] | None, names: list[str]):
+    assert split_titles(text) == (text.split() if ids is None else ids, names)
+
+
+def test_a_name_is_searched_and_a_match_is_written(page: AppTest, monkeypatch: pytest.MonkeyPatch):
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server),
+            PICTURE: Answer(PICTURED),
+            catalogue("movie", "inception"): metas(
+                {"id": ID, "name": "Inception", "releaseInfo": "2010"},
+                {"id": "tt7321322", "name": "Inception: *The* Cobol Job"},
+            ),
+            catalogue("series", "inception"): metas(),
+            catalogue("movie", "nothing"): metas(),
+            catalogue("series", "nothing"): metas(),
+        }
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        page.text_area[0].set_value("inception\nnothing").run()
+        assert not page.exception
+        assert not plots(page)
+        assert "“nothing”" in page.warning[0].value
+        match, other = (each for each in page.button if each.key.startswith("match "))
+        assert match.label == "**Inception**  \n2010, film"
+        assert other.label == r"**Inception\: \*The\* Cobol Job**  \nfilm".replace(r"\n", "\n")
+        match.click().run()
+    assert not page.exception
+    assert page.text_area[0].value == f"{ID}\nnothing"
+    assert len(plots(page)) == 1
+
+
+def test_a_search_that_fails_says_why(page: AppTest, monkeypatch: pytest.MonkeyPatch):
+    with serve_posters() as server:
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        server.answers = dict.fromkeys(
+            [catalogue("movie", "a"), catalogue("series", "a")], Answer(status=500)
+        )
+        page.text_area[0].set_value("a").run()
+    assert not page.exception
+    assert "could be searched" in page.error[0].value
+
+
 def test_a_model_without_titles_writes_from_the_poster_alone(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ):
@@ -190,7 +270,8 @@ def test_a_hostile_title_is_shown_as_plain_text(
     assert not titled_page.exception
     [written] = titled_page.session_state.written_plots.values()
     escaped = escape_markdown(written.label)
-    assert [each.value for each in titled_page.caption].count(escaped) == 2  # card and gallery
+    assert [each.value for each in titled_page.caption].count(escaped) == 1  # of the gallery
+    assert titled_page.text_input[0].value == written.record["title"]["title"]
     for each in [*titled_page.caption, *titled_page.markdown]:
         assert "alert" not in each.value.replace(escaped, "")
         assert "\u202e" not in each.value

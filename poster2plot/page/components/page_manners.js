@@ -31,6 +31,34 @@ function drop(event) {
   upload(event.dataTransfer.files)
 }
 
+const TITLES = ".st-key-titles textarea"
+const IDLE = 600 // milliseconds without a key, after which a name is looked for
+const NO_NAME = /^\s*(tt|nm|co|ls|www|http|\d|\W|$)|[,;]|^..?$/i
+let idle = 0
+
+// Streamlit takes what was typed when the field is left, or on Ctrl and Enter.
+function commit(field) {
+  clearTimeout(idle)
+  field.dispatchEvent(
+    new KeyboardEvent("keydown", { key: "Enter", code: "Enter", ctrlKey: true, bubbles: true }),
+  )
+}
+
+function keydown(event) {
+  const plain = !(event.shiftKey || event.ctrlKey || event.metaKey || event.isComposing)
+  if (event.key !== "Enter" || !plain || !event.target.matches?.(TITLES)) return
+  event.preventDefault()
+  commit(event.target)
+}
+
+function input(event) {
+  if (!event.target.matches?.(TITLES)) return
+  clearTimeout(idle)
+  // Half an id would only be refused.
+  if (event.target.value.split("\n").some((line) => NO_NAME.test(line))) return
+  idle = setTimeout(commit, IDLE, event.target)
+}
+
 // A card's place moves while the inputs close above it.
 function whenCalm(element, then) {
   let [top, calm, frames] = [NaN, 0, 0]
@@ -102,7 +130,7 @@ export default function () {
     subtree: true,
     attributeFilter: ["data-say", "data-card", "data-state", "data-stale"],
   })
-  const listeners = { paste, dragover, drop }
+  const listeners = { paste, dragover, drop, keydown, input }
   for (const [name, listener] of Object.entries(listeners)) {
     document.addEventListener(name, listener)
   }
