@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import html
-import io
 from collections.abc import Mapping
+from functools import partial
 
 import streamlit as st
 from PIL import Image
@@ -18,10 +18,11 @@ from poster2plot.page.entries import Entry
 from poster2plot.page.escaping import escape_markdown, file_stem
 from poster2plot.page.inputs import remove
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
-from poster2plot.page.share_card import share_card
+from poster2plot.page.share_card import plot_card
 from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.page.titles import edit_title, whence
 from poster2plot.page.variants import Variants
+from poster2plot.page.votes import ask_for_vote
 from poster2plot.records import written_from
 
 
@@ -115,6 +116,7 @@ class Card:
 
     def show_plots(
         self,
+        key: PlotKey,
         plots: WrittenPlots,
         variants: Variants,
         link: Mapping[str, str] | None,
@@ -142,6 +144,7 @@ class Card:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 self._show_variants(variants)
                 _share_button(plots, key=f"share {self._id}")
+                ask_for_vote(key, key=f"vote {self._id}")
             st.caption(_how_it_came_about(plots))
 
     def _show_variants(self, variants: Variants) -> None:
@@ -187,13 +190,9 @@ def _how_it_came_about(plots: WrittenPlots) -> str:
 
 
 def _share_button(plots: WrittenPlots, *, key: str) -> None:
-    def make() -> bytes:
-        with Image.open(io.BytesIO(plots.picture)) as picture:
-            return share_card(picture, plots.record)
-
     st.download_button(
         "Share card",
-        make,
+        partial(plot_card, plots.picture, plots.record),
         file_name=f"{file_stem(plots.label)}.png",
         mime="image/png",
         icon=":material/image:",

@@ -10,6 +10,7 @@ from poster2plot.page.components import page_manners
 from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.first_load import DESCRIPTION
 from poster2plot.page.gallery import show_gallery
+from poster2plot.page.guess import play
 from poster2plot.page.inputs import choose_posters
 from poster2plot.page.results import Results
 from poster2plot.page.session_state import current_visitor
@@ -36,7 +37,7 @@ with st.sidebar:
         st.warning(escape_markdown(desk.p2p.notice))
     st.caption(f"Model: {escape_markdown(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
-posters, history, about = st.tabs(["Posters", "History", "About"])
+posters, history, game, about = st.tabs(["Posters", "History", "Guess", "About"])
 with posters:
     page_manners()
     entries, search = choose_posters(current_visitor())
@@ -49,6 +50,8 @@ with posters:
 # What does not wait for the model comes first, so that it can be used while the model writes.
 with about:
     st.markdown((FOLDER / "about.md").read_text(encoding="utf-8"))
+with game:
+    play(desk, settings)
 gallery = history.empty()
 with gallery.container():
     show_gallery(key="before")

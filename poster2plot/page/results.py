@@ -118,9 +118,8 @@ class Results:
             raise
         if busy:
             self._toolbar.show(busy=False)
-        plots = written_plots()
         with self._downloads.container():
-            download_all([plots[key].record for key in self._shown if key in plots], key="results")
+            download_all(self._shown, key="results")
 
     def _load(self) -> None:
         """Read the posters that are here, and send for the others."""
@@ -278,7 +277,7 @@ class Results:
 
     def _show(self, card: Card, key: PlotKey, variants: Variants) -> None:
         link = card.entry.link and links.link_to(card.entry.link, variants.shown, self._desk.p2p)
-        card.show_plots(written_plots()[key], variants, link)
+        card.show_plots(key, written_plots()[key], variants, link)
 
     def _give_up(self, job: _Job, why: Poster2PlotError) -> None:
         not_to_rewrite().add(job.key)

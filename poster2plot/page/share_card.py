@@ -57,6 +57,12 @@ def share_card(poster: Image.Image, record: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def plot_card(jpeg: bytes, record: Mapping[str, Any]) -> bytes:
+    """As `share_card`, of a poster as the page keeps it."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return share_card(picture, record)
+
+
 def page_font(size: int, weight: str) -> _Font:
     """The page's own, with Latin, Greek and Cyrillic letters, else Pillow's, with ASCII alone."""
     for path in Path(st.__file__).parent.glob(_FONT_FILES):

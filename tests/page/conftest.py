@@ -1,12 +1,16 @@
 """The real page on the bundled model, and a real browser; its pictures stay in test-artifacts/."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from streamlit.testing.v1 import AppTest
 
+from support.app_page import SCRIPT
 from support.app_server import serve_app
 from support.browser import PATIENCE, example, launch, need_chromium
 from support.drawn_posters import draw_poster, encode
@@ -70,3 +74,24 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     name = re.sub(r"[^\w-]+", "-", request.node.name)
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
     context.close()
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves the page there, and a process that a later test spawns would run it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture
+def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
+    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def titled_app(titled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The page of a model that takes titles."""
+    monkeypatch.setenv("POSTER2PLOT_MODEL", str(titled_folder))
+    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
+    st.cache_data.clear()

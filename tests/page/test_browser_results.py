@@ -173,3 +173,18 @@ def test_a_name_is_found_while_it_is_typed(page: Page):
     page.keyboard.press("Enter")
     expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
     assert ID in page.url
+
+
+def test_a_plot_can_be_guessed(page: Page):
+    page.get_by_role("tab", name="Guess").click()
+    page.get_by_role("button", name="Start").click()
+    posters = page.get_by_role("button", name=re.compile("^Poster [1-4]: "))
+    expect(posters).to_have_count(4, timeout=PATIENCE)
+    posters.first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("of 1 right")).to_be_visible()
+    expect(page.get_by_text(re.compile("Right!|No, it was"))).to_be_visible()
+    expect(page.locator("button.answer")).to_have_count(1)
+    page.get_by_role("button", name="Next plot").click()
+    expect(page.locator("button.answer")).to_have_count(0, timeout=PATIENCE)
+    expect(posters.first).to_be_enabled()

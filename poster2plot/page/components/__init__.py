@@ -1,7 +1,7 @@
 """What the page needs and Streamlit lacks: components of a few lines of JavaScript each."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -23,6 +23,12 @@ _examples = st.components.v2.component(
     css=_read("examples.css"),
     js=_read("examples.js"),
 )
+_copy_line = st.components.v2.component(
+    "copy_line",
+    html="<button>Share score</button>",
+    css=_read("copy_line.css"),
+    js=_read("copy_line.js"),
+)
 _plot_view = st.components.v2.component(
     "plot_view",
     html=_read("plot_view.html"),
@@ -36,11 +42,42 @@ def page_manners() -> None:
     _page_manners(key="page_manners")
 
 
-def example_posters(thumbnails: dict[str, bytes]) -> str | None:
+def example_posters(thumbnails: Mapping[str, bytes]) -> str | None:
     """The name of the example poster, of these JPEGs, that was just clicked."""
-    data = [{"name": name, "image": _data_url(jpeg)} for name, jpeg in thumbnails.items()]
+    posters = [_poster(name, f"Example poster: {name}", jpeg) for name, jpeg in thumbnails.items()]
+    data = {"posters": posters}
     chosen = _examples(key="examples", data=data, on_chosen_change=lambda: None).chosen
     return None if chosen is None else str(chosen)
+
+
+def posters_to_choose(
+    pictures: Mapping[str, bytes],
+    *,
+    chosen: str | None,
+    answer: str | None,
+    on_choice: Callable[[str], None],
+    key: str,
+) -> None:
+    """Posters, as JPEGs, of which one is to be chosen, which `on_choice` is told.
+
+    With an `answer` it is shown beside what was chosen, and nothing more can be.
+    """
+
+    def tell() -> None:
+        if name := st.session_state[key].chosen:
+            on_choice(str(name))
+
+    posters = [
+        _poster(name, f"Poster {number}: {name}", jpeg)
+        for number, (name, jpeg) in enumerate(pictures.items(), 1)
+    ]
+    data = {"posters": posters, "large": True, "chosen": chosen, "answer": answer}
+    _examples(key=key, data=data, on_chosen_change=tell)
+
+
+def copy_line(line: str, *, key: str) -> None:
+    """A button that copies a line, or on a phone shares it."""
+    _copy_line(key=key, data=line, width="content")
 
 
 def plot_view(
@@ -76,6 +113,10 @@ def plot_view(
         "link": None if link is None else dict(link),
     }
     _plot_view(key=key, data=data)
+
+
+def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:
+    return {"name": name, "label": label, "image": _data_url(jpeg)}
 
 
 def _data_url(jpeg: bytes) -> str:
