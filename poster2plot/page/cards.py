@@ -78,7 +78,8 @@ class Card:
         self._has_title_field = True
         with self._label:
             edit_title(self.entry, title, key=f"title {self._id}")
-        self._whence.caption(f"{whence(title)} {escape_markdown(self.entry.label)}")
+        label = self.entry.label if title is None or title.text != self.entry.label else ""
+        self._whence.caption(f"{whence(title)} {escape_markdown(label)}")
 
     def show_poster(self, image: Image.Image, note: str = "") -> None:
         """Show the poster, and what is done with it; `grow` then shows the plot."""

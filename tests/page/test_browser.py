@@ -202,3 +202,81 @@ def test_the_api_answers_beside_the_page(address: str):
     record = requests.post(f"{address}/api/plot", files=files, timeout=60).json()
     assert record["model"] == "poster2plot-small"
     assert len(record["plot"].split()) >= 4
+
+
+# Each visible text with its contrast to what is behind it, as WCAG 2.2 computes it; gradients and
+# pictures are passed over, and what is disabled.
+CONTRASTS = """() => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })
+    const rgba = (color) => {
+        canvas.clearRect(0, 0, 1, 1)
+        canvas.fillStyle = color
+        canvas.fillRect(0, 0, 1, 1)
+        const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data
+        return [r, g, b, a / 255]
+    }
+    const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]))
+    const light = (color) => {
+        const [r, g, b] = color.map((value) => {
+            value /= 255
+            return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+        })
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const parent = (element) => element.parentElement ?? element.getRootNode().host
+    const found = []
+    const look = (root) => {
+        for (const element of root.querySelectorAll("*")) {
+            if (element.shadowRoot) look(element.shadowRoot)
+            const text = [...element.childNodes].filter(
+                (node) => node.nodeType === 3 && node.textContent.trim())
+            if (!text.length || !element.checkVisibility({ opacityProperty: true,
+                visibilityProperty: true })) continue
+            const box = element.getBoundingClientRect()
+            if (!box.width || !box.height || element.closest(":disabled, [disabled], style")) continue
+            const behind = []
+            let opacity = 1
+            let pictured = false
+            for (let each = element; each; each = parent(each)) {
+                const style = getComputedStyle(each)
+                opacity *= style.opacity
+                pictured ||= style.backgroundImage !== "none"
+                const color = rgba(style.backgroundColor)
+                behind.push(color)
+                if (color[3] === 1) break
+            }
+            if (pictured) continue
+            let paper = [255, 255, 255]
+            for (const color of behind.reverse()) paper = over(color, paper)
+            const ink = rgba(getComputedStyle(element).color)
+            ink[3] *= opacity
+            const [dark, bright] = [light(over(ink, paper)), light(paper)].sort((a, b) => a - b)
+            found.push([text[0].textContent.trim(), (bright + 0.05) / (dark + 0.05)])
+        }
+    }
+    look(document)
+    return found
+}"""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"color_scheme": "light"}, {"color_scheme": "dark"}],
+    ids=["light", "dark"],
+    indirect=True,
+)
+def test_every_text_has_contrast(page: Page):
+    def faint() -> list[tuple[str, float]]:
+        contrasts = page.evaluate(CONTRASTS)
+        assert len(contrasts) > 10
+        return [(text, round(contrast, 2)) for text, contrast in contrasts if contrast < 4.5]
+
+    assert faint() == []
+    try_example(page)
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    assert faint() == []
+    page.get_by_role("button", name="Good").click()
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    for tab in ("History", "Guess", "About"):
+        page.get_by_role("tab", name=tab).click()
+        assert faint() == []

@@ -45,7 +45,7 @@ def test_the_score_counts_streaks():
 
 def test_own_posters_can_be_guessed_once_there_are_four(app: AppTest):
     colors = ("navy", "darkred", "green", "purple")
-    upload(app, *((f"{color}.png", encode(draw_poster(color))) for color in colors))
+    upload(app, *((f"{color}.png", encode(draw_poster(color))) for color in colors)).run()
     app.segmented_control("guess of").set_value("My posters").run()
     assert set(next_round(app).pictures) == {f"{color}.png" for color in colors}
 

@@ -2,7 +2,7 @@
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const row = parentElement.querySelector(".row")
-  row.classList.toggle("large", data.large)
+  row.classList.toggle("large", Boolean(data.large))
   row.replaceChildren(
     ...data.posters.map(({ name, label, image }) => {
       const picture = document.createElement("img")

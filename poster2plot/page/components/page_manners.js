@@ -25,8 +25,8 @@ function dragover(event) {
 }
 
 function drop(event) {
-  // The uploader looks after what falls on it.
-  if (event.target.closest?.(DROPZONE)) return
+  // The uploader looks after what falls on it, and text may fall into fields.
+  if (event.target.closest?.(DROPZONE) || !event.dataTransfer?.types.includes("Files")) return
   event.preventDefault() // else the browser would leave the page for the picture
   upload(event.dataTransfer.files)
 }
