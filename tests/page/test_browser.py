@@ -207,6 +207,8 @@ def test_the_api_answers_beside_the_page(address: str):
 # Each visible text with its contrast to what is behind it, as WCAG 2.2 computes it; gradients and
 # pictures are passed over, and what is disabled.
 CONTRASTS = """() => {
+    // A slider's value stands above its thumb, which it is a part of.
+    const PASSED_OVER = ":disabled, [disabled], style, [data-testid=stSliderThumbValue]"
     const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })
     const rgba = (color) => {
         canvas.clearRect(0, 0, 1, 1)
@@ -233,7 +235,7 @@ CONTRASTS = """() => {
             if (!text.length || !element.checkVisibility({ opacityProperty: true,
                 visibilityProperty: true })) continue
             const box = element.getBoundingClientRect()
-            if (!box.width || !box.height || element.closest(":disabled, [disabled], style")) continue
+            if (!box.width || !box.height || element.closest(PASSED_OVER)) continue
             const behind = []
             let opacity = 1
             let pictured = false
