@@ -7,6 +7,7 @@ import shutil
 from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright, expect
 
 CHROMIUM = shutil.which("chromium")
+DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 PATIENCE = 120_000  # milliseconds, enough for loading the model on a busy machine
 
 
@@ -56,8 +57,8 @@ def transfer_of(page: Page, name: str, data: bytes) -> JSHandle:
     )
 
 
-def drop(page: Page, name: str, data: bytes, on: str = '[data-testid="stMain"]') -> None:
-    """Drop a file anywhere on the page, or on what a selector finds."""
+def drop(page: Page, name: str, data: bytes, on: str = DROPZONE) -> None:
+    """Drop a file on the uploader, or on what else a selector finds."""
     transfer = transfer_of(page, name, data)
     target = page.locator(on).first
     for event in ("dragenter", "dragover", "drop"):

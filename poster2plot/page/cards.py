@@ -128,14 +128,7 @@ class Card:
             self._label.caption(escape_markdown(plots.label))
         about = plots.record["title"] or {}
         with self._body:
-            plot_view(
-                plots.picture,
-                f"Poster: {plots.label}",
-                plots.candidates,
-                plots.attention,
-                link=link,
-                key=f"view {self._id}",
-            )
+            plot_view(plots.view, link=link, key=f"view {self._id}")
         if about.get("synopsis"):
             with self._told.container(gap="xsmall"):
                 st.markdown(f"**What {escape_markdown(about['service'])} says it is about**")

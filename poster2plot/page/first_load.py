@@ -78,7 +78,9 @@ class FirstLoad:
         """Answer, or pass a request on."""
         answer = None
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
-            answer = await self._answer(Request(scope), scope["path"].removeprefix(self._base))
+            path = scope["path"]
+            if path.startswith(f"{self._base}/"):
+                answer = await self._answer(Request(scope), path.removeprefix(self._base))
         await (answer or self._app)(scope, receive, send)
 
     async def _answer(self, request: Request, path: str) -> Response | None:

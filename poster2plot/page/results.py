@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from poster2plot.inputs import LoadedPoster, Title
 from poster2plot.page import links
 from poster2plot.page.announcements import Announcer
 from poster2plot.page.cards import Card
+from poster2plot.page.components import plot_view_data
 from poster2plot.page.downloads import download_all
 from poster2plot.page.entries import Entry
 from poster2plot.page.session_state import (
@@ -24,6 +24,7 @@ from poster2plot.page.session_state import (
     WrittenPlots,
     being_written,
     current_visitor,
+    digest_of,
     forget_removed_entries,
     is_loaded,
     is_remembered,
@@ -86,18 +87,18 @@ class Results:
         forget_removed_entries(entries)
         self._announcer = Announcer()
         self._toolbar = Toolbar(len(entries))
-        with st.container(key="results"):
-            cards = [Card(entry) for entry in entries]
-        self._downloads = st.empty()
         self._search.show(self._announcer)
         self._to_load: list[Card] = []
         self._to_read: list[Card] = []  # whose printed titles are being read
-        for card in cards:
-            if is_loaded(card.entry):
-                self._open(card)
-            else:
-                card.show_fetching()
-                self._to_load.append(card)
+        with st.container(key="results"):
+            for entry in entries:
+                card = Card(entry)
+                if is_loaded(entry):
+                    self._open(card)
+                else:
+                    card.show_fetching()
+                    self._to_load.append(card)
+        self._downloads = st.empty()
 
     @property
     def is_complete(self) -> bool:
@@ -153,8 +154,7 @@ class Results:
         title = title_of(card.entry, loaded)
         if uses_titles:
             card.show_title(title)
-        digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
-        poster = (digest, loaded.image.size, title)
+        poster = (digest_of(card.entry, loaded), loaded.image.size, title)
         linked = self._linked if card.entry.link else 0
         variants = variants_of((*poster, self._settings, self._desk.p2p.name), linked)
         settings = varied(self._settings, variants.shown)
@@ -271,7 +271,8 @@ class Results:
         )
         label = title_and_year(record["title"]) if job.title else label
         picture = small_jpeg(job.loaded.image)
-        keep_plots(job.key, WrittenPlots(label, picture, candidates, attention, record))
+        view = plot_view_data(picture, f"Poster: {label}", candidates, attention)
+        keep_plots(job.key, WrittenPlots(label, picture, candidates, attention, record, view))
         self._written += 1
         self._show(job.card, job.key, job.variants)
 

@@ -1,5 +1,6 @@
 """What one visitor keeps while the page is open, in the memory of the process and nowhere else."""
 
+import hashlib
 import threading
 import time
 import uuid
@@ -26,13 +27,17 @@ PlotKey = tuple[Any, ...]  # a picture, its title, settings and a model
 
 @dataclass(frozen=True)
 class WrittenPlots:
-    """What was written for a poster; `picture` is a small JPEG of it."""
+    """What was written for a poster; `picture` is a small JPEG of it.
+
+    `view` is what the browser shows, made once, as the page is sent anew at every click.
+    """
 
     label: str
     picture: bytes
     candidates: list[Candidate]
     attention: list[list[WordAttention]]
     record: dict[str, Any]
+    view: dict[str, Any]
 
 
 class LiveText:
@@ -156,6 +161,14 @@ def load_poster(entry: Entry) -> LoadedPoster:
     if isinstance(outcome, Exception):
         raise outcome.with_traceback(None)
     return outcome
+
+
+def digest_of(entry: Entry, loaded: LoadedPoster) -> str:
+    """Tell an entry's picture from others."""
+    digests: dict[str, str] = st.session_state.setdefault("digests", {})
+    if entry.source not in digests:
+        digests[entry.source] = hashlib.sha256(loaded.image.tobytes()).hexdigest()
+    return digests[entry.source]
 
 
 def forget_removed_entries(entries: Iterable[Entry]) -> None:

@@ -163,7 +163,10 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _presets(defaults: dict[str, Any]) -> None:
-    """Buttons that set all sliders; those that a preset does not name go to their defaults."""
+    """Buttons that set all sliders; those that a preset does not name go to their defaults.
+
+    The one whose settings are in use has a check mark.
+    """
     presets: dict[str, tuple[dict[str, Any], str]] = {
         "Faithful": ({"guidance": 7.0, "beams": 6}, "Names what it sees, at the cost of style."),
         "Varied": (
@@ -183,11 +186,13 @@ def _presets(defaults: dict[str, Any]) -> None:
         ),
         "Reset": ({}, "Back to what this model was measured with."),
     }
+    now = {name: st.session_state.get(name, value) for name, value in defaults.items()}
     columns = st.columns(2, gap="small") * 2
     for column, (name, (values, help_text)) in zip(columns, presets.items(), strict=True):
         column.button(
             name,
             key=f"preset {name}",
+            icon=":material/check:" if now == {**defaults, **values} else None,
             help=help_text,
             on_click=st.session_state.update,
             args=({**defaults, **values},),

@@ -47,6 +47,7 @@ class TitleSearch:
         for gone in [name for name in known if name not in names]:
             known.pop(gone).cancel()
         self._shown: set[str] = set()
+        self._told = {name for name in names if name in known and known[name].done()}
         with st.container(key="matches"):
             self._places = {name: st.empty() for name in names}
         for name in names:
@@ -70,11 +71,13 @@ class TitleSearch:
             try:
                 matches = self._searches[name].result()
             except Poster2PlotError as error:
+                del self._searches[name]  # the next run of the page tries again
                 place.error(escape_markdown(str(error)))
                 announcer.say(str(error))
                 continue
-            found = "1 title" if len(matches) == 1 else f"{len(matches)} titles"
-            announcer.say(f"{found} found for {name}.")
+            if name not in self._told:
+                found = "1 title" if len(matches) == 1 else f"{len(matches)} titles"
+                announcer.say(f"{found} found for {name}.")
             if matches:
                 _show_matches(place.container(gap="xsmall"), name, matches)
             else:

@@ -6,13 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from support.browser import PATIENCE, drop, example, picture, try_example
+from support.browser import DROPZONE, PATIENCE, drop, example, picture, try_example
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
 from tests.page.conftest import SLOW_ID
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
-DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 GONE_AFTER = 2_000  # milliseconds, while the page is still busy with something else
 
 
@@ -46,7 +45,7 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
     if way == "example":
         example(page, "Undertow Bay").click()
     elif way == "file":
-        drop(page, "poster.png", encode(draw_poster()), on=DROPZONE)
+        drop(page, "poster.png", encode(draw_poster()))
     else:
         name_titles(page, ID)
     expect(page.get_by_text("Invented by")).to_be_attached(timeout=PATIENCE)
@@ -59,7 +58,7 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
 
 
 def test_on_a_desktop_the_newest_result_is_on_top(page: Page):
-    drop(page, "harbour.png", encode(draw_poster()), on=DROPZONE)
+    drop(page, "harbour.png", encode(draw_poster()))
     expect(page.get_by_text("Invented by")).to_have_count(1, timeout=PATIENCE)
     expect(inputs(page)).to_have_count(0)
     example(page, "Iron Meadow").click()
@@ -67,7 +66,7 @@ def test_on_a_desktop_the_newest_result_is_on_top(page: Page):
     posters = page.locator(".st-key-results").get_by_role("img", name="Poster: ")
     expect(posters.first).to_have_attribute("alt", "Poster: Iron Meadow")
     wait_until_in_view(page, posters.first, page.locator(".plot").first)
-    drop(page, "desert.png", encode(draw_poster("darkred")))  # on the page, not the closed inputs
+    drop(page, "desert.png", encode(draw_poster("darkred")), on="h1")  # the inputs are closed
     expect(page.get_by_text("Invented by")).to_have_count(3, timeout=PATIENCE)
     expect(posters.first).to_have_attribute("alt", "Poster: desert.png")
 
@@ -156,7 +155,7 @@ def test_a_link_leads_to_the_same_plot(page: Page):
 
 
 def test_an_upload_has_no_link(page: Page):
-    drop(page, "private.png", encode(draw_poster()), on=DROPZONE)
+    drop(page, "private.png", encode(draw_poster()))
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Link to this plot")).to_have_count(0)
     assert re.search(r"/\??$", page.url)

@@ -95,6 +95,12 @@ def test_an_unchanged_page_is_not_sent_again():
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_outside_of_the_base_path_nothing_is_answered():
+    assert client("posters").get("/").text == "passed on"
+    assert client("posters").get("/postersabc/").text == "passed on"
+    assert "<title>" in client("/posters/").get("/posters/").text
+
+
 @pytest.mark.parametrize("path", ["/static/js/../../secrets", "/pictures/../page.css", "/nothing"])
 def test_nothing_else_is_answered(path: str):
     assert client().get(path).text == "passed on"

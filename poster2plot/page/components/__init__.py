@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -80,19 +81,21 @@ def copy_line(line: str, *, key: str) -> None:
     _copy_line(key=key, data=line, width="content")
 
 
-def plot_view(
+def plot_view(data: Mapping[str, Any], *, link: Mapping[str, str] | None = None, key: str) -> None:
+    """A poster beside its plots, whose words show where the model looked, by `plot_view_data`.
+
+    `link` is what the page's address says to show it again.
+    """
+    _plot_view(key=key, data={**data, "link": None if link is None else dict(link)})
+
+
+def plot_view_data(
     picture: bytes,
     alt: str,
     candidates: Sequence[Candidate],
     attention: Sequence[Sequence[WordAttention]],
-    *,
-    link: Mapping[str, str] | None = None,
-    key: str,
-) -> None:
-    """A poster, as a JPEG, beside its plots, whose words show where the model looked.
-
-    `link` is what the page's address says to show it again.
-    """
+) -> dict[str, Any]:
+    """What `plot_view` shows of a poster, as a JPEG, and its plots."""
     grid: tuple[int, ...] = (1, 1)
     plots = []
     for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
@@ -105,14 +108,7 @@ def plot_view(
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": shown})
-    data = {
-        "image": _data_url(picture),
-        "alt": alt,
-        "grid": grid,
-        "candidates": plots,
-        "link": None if link is None else dict(link),
-    }
-    _plot_view(key=key, data=data)
+    return {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
 
 
 def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:

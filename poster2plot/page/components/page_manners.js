@@ -80,23 +80,23 @@ function bringIntoView(card) {
   card.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" })
 }
 
-let newest = null // the card that was on top
+const known = new Set() // the cards that were there before
 function lookForResult() {
-  const mark = document.querySelector(
-    '.st-key-results .stElementContainer[data-stale="false"] [data-card]',
-  )
-  if (!mark) {
-    if (!document.querySelector(".st-key-results [data-card]")) newest = null
-    return
-  }
-  const { card, state } = mark.dataset
-  if (card === newest || state === "fetching") return
-  newest = card
-  if (state === "writing" || state === "done") {
+  const marks = [
+    ...document.querySelectorAll(
+      '.st-key-results .stElementContainer[data-stale="false"] [data-card]',
+    ),
+  ].filter(({ dataset }) => dataset.state !== "fetching")
+  const [newest] = marks.filter(({ dataset }) => !known.has(dataset.card))
+  // While the page runs, what it has not sent again yet only seems to be gone.
+  if (document.querySelector('[data-test-script-state="notRunning"]')) known.clear()
+  for (const { dataset } of marks) known.add(dataset.card)
+  if (!newest) return
+  if (["writing", "done"].includes(newest.dataset.state)) {
     document.querySelector(".st-key-inputs details[open] > summary")?.click()
   }
-  const element = mark.closest('[class*="st-key-card-"]')
-  whenCalm(element, () => bringIntoView(element))
+  const card = newest.closest('[class*="st-key-card-"]')
+  whenCalm(card, () => bringIntoView(card))
 }
 
 let said = null // the number of the last sentence
