@@ -48,7 +48,7 @@ with posters:
         hint.info("This link was made with another model, whose plot was another one.")
     results = Results(entries, search, desk, settings)
 # What does not wait for the model comes first, so that it can be used while the model writes.
-with about:
+with about, st.container(key="about"):
     st.markdown((FOLDER / "about.md").read_text(encoding="utf-8"))
 with game:
     play(desk, settings)

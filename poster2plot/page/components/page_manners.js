@@ -128,7 +128,7 @@ export default function () {
   observer.observe(document.getElementById("root"), {
     childList: true,
     subtree: true,
-    attributeFilter: ["data-say", "data-card", "data-state", "data-stale"],
+    attributeFilter: ["data-say", "data-card", "data-stale", "data-state", "data-test-script-state"],
   })
   const listeners = { paste, dragover, drop, keydown, input }
   for (const [name, listener] of Object.entries(listeners)) {

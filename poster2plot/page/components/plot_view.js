@@ -112,6 +112,19 @@ export default function ({ data, parentElement }) {
   picture.alt = data.alt
   ;[canvas.height, canvas.width] = data.grid
 
+  const hint = root.querySelector("#hint")
+  const help = hint.dataset.help ?? (hint.dataset.help = hint.textContent)
+  function explain(word, aloud) {
+    hint.setAttribute("aria-live", aloud ? "polite" : "off")
+    if (!word) return hint.replaceChildren(help)
+    const quoted = document.createElement("strong")
+    quoted.textContent = word
+    const bar = document.createElement("i")
+    bar.className = "bar"
+    bar.style.background = `linear-gradient(to right, ${WARM.map((rgb) => `rgb(${rgb})`)})`
+    hint.replaceChildren("Where it looked for ", quoted, ": little ", bar, " much")
+  }
+
   let shown = null
   let picked = null // a clicked word stays when the pointer leaves
   function show(span, weights, pick = false) {
@@ -122,6 +135,7 @@ export default function ({ data, parentElement }) {
     shown?.span.classList.add("shown")
     root.classList.toggle("looking", Boolean(shown))
     if (shown) paint(canvas, shown.weights)
+    explain(shown?.span.textContent, pick)
   }
 
   const plots = root.querySelector("ol")
@@ -130,5 +144,5 @@ export default function ({ data, parentElement }) {
   )
   plots.classList.toggle("several", data.candidates.length > 1)
   show(null, null, true)
-  root.querySelector("#hint").hidden = !data.candidates.some(({ words }) => words.length)
+  hint.hidden = !data.candidates.some(({ words }) => words.length)
 }
