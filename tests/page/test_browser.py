@@ -45,7 +45,7 @@ def test_dropped_posters_get_plots(page: Page):
     expect(picture(page, "desert.png")).to_be_visible()
     page.get_by_role("button", name="Clear all").click()
     expect(page.get_by_text("Invented by")).to_have_count(0)
-    expect(page.get_by_test_id("stFileUploaderFile")).to_have_count(0)
+    expect(page.get_by_test_id("stFileChip")).to_have_count(0)
 
 
 def test_a_pasted_picture_gets_a_plot(page: Page):

@@ -154,6 +154,14 @@ def test_a_link_leads_to_the_same_plot(page: Page):
     expect(page.get_by_text("made with another model")).to_be_visible(timeout=PATIENCE)
 
 
+def test_what_is_no_picture_is_refused_where_it_can_be_seen(page: Page):
+    try_example(page)
+    expect(inputs(page)).to_have_count(0)
+    drop(page, "script.pdf", b"%PDF", on="h1")
+    expect(page.get_by_test_id("stFileChip")).to_be_visible()
+    expect(page.get_by_text("Invented by")).to_have_count(1)
+
+
 def test_an_upload_has_no_link(page: Page):
     drop(page, "private.png", encode(draw_poster()))
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)

@@ -2,22 +2,35 @@
 // result into view, and tells screen readers when a plot begins, is done, or cannot be had.
 
 const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
+const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
 const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
 const MOST_FRAMES = 90
 
+function toggleInputs(open) {
+  const state = open ? "details:not([open])" : "details[open]"
+  document.querySelector(`.st-key-inputs ${state} > summary`)?.click()
+}
+
+// The uploader says of each file what is wrong with it, where it can be seen.
 function upload(files) {
-  const pictures = [...files].filter(({ type }) => type.startsWith("image/"))
   const input = document.querySelector(`${DROPZONE} input`)
-  if (!pictures.length || !input) return false
+  if (!files.length || !input) return
+  const kinds = input.accept.split(",").map((kind) => kind.trim().toLowerCase())
+  const isTaken = ({ name, size }) =>
+    size <= MOST_BYTES && kinds.some((kind) => name.toLowerCase().endsWith(kind))
+  if (!files.every(isTaken)) toggleInputs(true)
   const transfer = new DataTransfer()
-  pictures.forEach((picture) => transfer.items.add(picture))
+  files.forEach((file) => transfer.items.add(file))
   input.files = transfer.files
   input.dispatchEvent(new Event("change", { bubbles: true }))
-  return true
 }
 
 function paste(event) {
-  if (upload(event.clipboardData.files)) event.preventDefault()
+  const { files } = event.clipboardData
+  const pictures = [...files].filter(({ type }) => type.startsWith("image/"))
+  if (!pictures.length) return
+  event.preventDefault()
+  upload(pictures)
 }
 
 function dragover(event) {
@@ -28,7 +41,7 @@ function drop(event) {
   // The uploader looks after what falls on it, and text may fall into fields.
   if (event.target.closest?.(DROPZONE) || !event.dataTransfer?.types.includes("Files")) return
   event.preventDefault() // else the browser would leave the page for the picture
-  upload(event.dataTransfer.files)
+  upload([...event.dataTransfer.files])
 }
 
 const TITLES = ".st-key-titles textarea"
@@ -93,7 +106,7 @@ function lookForResult() {
   for (const { dataset } of marks) known.add(dataset.card)
   if (!newest) return
   if (["writing", "done"].includes(newest.dataset.state)) {
-    document.querySelector(".st-key-inputs details[open] > summary")?.click()
+    toggleInputs(false)
   }
   const card = newest.closest('[class*="st-key-card-"]')
   whenCalm(card, () => bringIntoView(card))
