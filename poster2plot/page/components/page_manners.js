@@ -46,7 +46,7 @@ function drop(event) {
 
 const TITLES = ".st-key-titles textarea"
 const IDLE = 600 // milliseconds without a key, after which a name is looked for
-const NO_NAME = /^\s*(tt|nm|co|ls|www|http|\d|\W|$)|[,;]|^..?$/i
+const NO_NAME = /^\s*((tt|nm|co|ls)\d*\s*$|www\.|https?:|\d{5,}|\W*$)|[,;]|^..?$/i
 let idle = 0
 
 // Streamlit takes what was typed when the field is left, or on Ctrl and Enter.
@@ -68,7 +68,7 @@ function input(event) {
   if (!event.target.matches?.(TITLES)) return
   clearTimeout(idle)
   // Half an id would only be refused.
-  if (event.target.value.split("\n").some((line) => NO_NAME.test(line))) return
+  if (NO_NAME.test(event.target.value.split("\n").at(-1))) return
   idle = setTimeout(commit, IDLE, event.target)
 }
 
