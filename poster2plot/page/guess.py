@@ -83,7 +83,8 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
 
 
 def _show(current: Round, score: Score) -> None:
-    st.markdown(f"#### {escape_markdown(current.plot)}")
+    with st.container(key="riddle"):
+        st.markdown(escape_markdown(current.plot))
     posters_to_choose(
         current.pictures,
         chosen=current.guess,

@@ -28,8 +28,14 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
     if p2p.takes_titles:
         defaults["use_title"] = default.use_title
     st.header("Settings")
-    _presets(defaults)
+    presets = st.container()
+    settings = _choose(p2p, defaults, longest)
+    with presets:
+        _presets(defaults)
+    return settings
 
+
+def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> GenerationSettings:
     guidance = st.slider(
         "Follow the poster",
         1.0,
@@ -41,7 +47,7 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
         help="Guidance. 1 is the plain model, which likes to tell every poster the same story; "
         "high values name what they see and get stranger. Above 1 a plot takes a little longer.",
     )
-    use_title = default.use_title
+    use_title = p2p.resolve().use_title
     if p2p.takes_titles:
         use_title = st.toggle(
             "Use the title",

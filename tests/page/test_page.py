@@ -149,10 +149,18 @@ def test_sampling_has_its_own_settings(page: AppTest):
     assert len(plots(page)) == 1
 
 
+def marked(page: AppTest) -> list[str]:
+    """The presets with a check mark."""
+    buttons = [button for button in page.button if button.key.startswith("preset ")]
+    return [button.label for button in buttons if button.proto.icon == ":material/check:"]
+
+
 def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
     before = {slider.key: slider.value for slider in page.slider}
+    assert marked(page) == ["Reset"]
     page.button("preset Varied").click().run()
     assert not page.exception
+    assert marked(page) == ["Varied"]
     assert page.slider("candidates").value == 4
     assert page.segmented_control("search").value == "Sampling"
     page.button("preset Reset").click().run()
