@@ -1,13 +1,24 @@
 """The plots of this visit as a wall of posters, any two of them side by side."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
+from poster2plot import Poster2PlotError
+from poster2plot.page import cached_resources
 from poster2plot.page.downloads import download_all
 from poster2plot.page.escaping import escape_markdown
-from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite, written_plots
+from poster2plot.page.saved_visits import open_archive
+from poster2plot.page.session_state import (
+    PlotKey,
+    WrittenPlots,
+    current_visitor,
+    not_to_rewrite,
+    written_plots,
+)
 from poster2plot.page.votes import vote_of
 
 TILE = 170  # px, the least width of a poster on the wall
@@ -17,6 +28,7 @@ SIDE_BY_SIDE = 2
 def show_gallery(*, key: str) -> None:
     """Newest first, each to be compared or forgotten. No two of a run have the same `key`."""
     plots = written_plots()
+    _open_saved_visit(key)
     if not plots:
         st.info("The plots of this visit are kept here until you close the page.")
         return
@@ -39,6 +51,45 @@ def show_gallery(*, key: str) -> None:
     for plot, each in reversed(plots.items()):
         with wall.cell():
             _tile(plot, each, is_compared=plot in compared, key=key)
+
+
+def _open_saved_visit(key: str) -> None:
+    """A button, then an uploader; what came of it is said once."""
+    if said := st.session_state.pop("said of saved visit", None):
+        (st.error if said.is_error else st.success)(escape_markdown(said.sentence))
+    if not st.session_state.get("opens saved visit"):
+        st.button(
+            "Open a saved visit",
+            icon=":material/folder_open:",
+            type="tertiary",
+            key=f"open {key}",
+            on_click=partial(st.session_state.update, {"opens saved visit": True}),
+        )
+        return
+    field = f"visit {key}"
+    st.file_uploader(
+        "The ZIP of a download", type="zip", key=field, on_change=_take_in, args=(field,)
+    )
+
+
+@dataclass(frozen=True)
+class _Said:
+    sentence: str
+    is_error: bool = False
+
+
+def _take_in(field: str) -> None:
+    file = st.session_state[field]
+    if file is None:
+        return
+    try:
+        count = open_archive(file.getvalue(), cached_resources.desk(), current_visitor())
+    except Poster2PlotError as error:
+        said = _Said(str(error), is_error=True)
+    else:
+        st.session_state["opens saved visit"] = False
+        said = _Said("1 plot was added." if count == 1 else f"{count} plots were added.")
+    st.session_state["said of saved visit"] = said
 
 
 def _tile(plot: PlotKey, plots: WrittenPlots, *, is_compared: bool, key: str) -> None:

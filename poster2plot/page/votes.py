@@ -30,12 +30,16 @@ def ask_for_vote(plot: PlotKey, *, key: str) -> None:
     )
 
 
-def _vote(plot: PlotKey, key: str) -> None:
-    vote = st.session_state[key]
+def set_vote(plot: PlotKey, vote: str | None) -> None:
+    """Take a vote down, or back."""
     if vote is None:
         _votes().pop(plot, None)
     else:
         _votes()[plot] = vote
+
+
+def _vote(plot: PlotKey, key: str) -> None:
+    set_vote(plot, st.session_state[key])
 
 
 def _votes() -> dict[PlotKey, str]:
