@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from poster2plot.errors import AmbiguousNameError
 from poster2plot.imdb.poster import Poster
 from poster2plot.inputs import Title
 from poster2plot.pipeline import Candidate
@@ -75,7 +76,14 @@ def written_from(record: Mapping[str, Any]) -> str:
 
 def error_record(source: str, error: Exception) -> dict[str, Any]:
     """What stands in a plot's place when its input could not be used."""
-    return {"source": source, "error": str(error)}
+    return {"source": source, "error": str(error), **choice(error)}
+
+
+def choice(error: Exception) -> dict[str, Any]:
+    """What an error offers instead: the `titles` that an ambiguous name may mean."""
+    if not isinstance(error, AmbiguousNameError):
+        return {}
+    return {"titles": [asdict(match) for match in error.matches]}
 
 
 def to_csv(records: Sequence[dict[str, Any]]) -> str:

@@ -23,7 +23,7 @@ ALLOWED = {
     "imdb": {"errors", "images"},
     "pipeline": BASE | {"checkpoints", "engine", "images", "postprocessing", "title_prompts"},
     "inputs": {"errors", "images", "imdb", "title_prompts", "title_reading"},
-    "records": {"settings", "imdb", "inputs", "pipeline"},
+    "records": BASE | {"imdb", "inputs", "pipeline"},
     "cli": BASE | {"bundled_files", "imdb", "inputs", "pipeline", "records"},
     "server": BASE | {"images", "imdb", "inputs", "pipeline", "records"},
     "page": BASE

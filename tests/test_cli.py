@@ -143,6 +143,7 @@ def test_a_name_stands_for_the_title_that_is_meant(tiny_folder: Path, capsys):
         assert main([*arguments, "inception"], finder=server.finder()) == 1
     output, listed = capsys.readouterr()
     assert "“inception”" in json.loads(output)["error"]
+    assert [title["title_id"] for title in json.loads(output)["titles"]] == [ID, "tt0000002"]
     assert listed == f"{ID}  Inception (2010, movie)\ntt0000002  Inception (2010, movie)\n"
 
 

@@ -368,9 +368,7 @@ class _Api:
                 loaded = service.find_by_id_or_name(title, self._finder(), visitor=visitor)
             else:  # without a name, so that no error repeats it
                 loaded = service.read(image, name="", visitor=visitor, given_title=title)
-            if asked.read_title and service.p2p.uses_titles(settings):
-                loaded = loaded.with_printed_title()
-            return loaded
+            return service.read_title(loaded, settings) if asked.read_title else loaded
 
         loaded = await run_in_threadpool(load)
         title = loaded.title

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from concurrent.futures import CancelledError
-from dataclasses import asdict
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -28,6 +27,7 @@ from poster2plot.errors import (
     SettingsError,
     UnsupportedImageError,
 )
+from poster2plot.records import choice
 from poster2plot.server.http_types import SENTENCE
 
 _STATUS = {
@@ -67,7 +67,7 @@ def status_and_sentence(error: Exception) -> tuple[int, str]:
 def as_result(error: Exception) -> dict[str, Any]:
     """An error where a record would be, in a stream or among several."""
     status, sentence = status_and_sentence(error)
-    return {"error": sentence, "status": status, **_titles(error)}
+    return {"error": sentence, "status": status, **choice(error)}
 
 
 def answer(error: Exception) -> Response:
@@ -78,14 +78,7 @@ def answer(error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER)
-    return JSONResponse({"error": sentence, **_titles(error)}, status, headers)
-
-
-def _titles(error: Exception) -> dict[str, Any]:
-    """What a name may mean, where it may mean several titles."""
-    if not isinstance(error, AmbiguousNameError):
-        return {}
-    return {"titles": [asdict(match) for match in error.matches]}
+    return JSONResponse({"error": sentence, **choice(error)}, status, headers)
 
 
 def _without_echo(error: Poster2PlotError) -> str:

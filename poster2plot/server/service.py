@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from poster2plot.imdb.services import TitleMatch
     from poster2plot.pipeline import PlotRequest, Poster2Plot
 
-_READERS = 2  # pictures decoded at once; a large one takes a second and some hundred megabytes
+# Pictures decoded at once, or titles read from them; a large one takes a second and some hundred
+# megabytes.
+_READERS = 2
 
 
 class PlotService:
@@ -97,6 +99,13 @@ class PlotService:
         with self._telling_of_refusals(visitor):
             self._limiter.count(visitor, "pictures")
         return finder.search(name)
+
+    def read_title(self, loaded: LoadedPoster, settings: GenerationSettings) -> LoadedPoster:
+        """The poster with its printed title, where none is known and plots are written from it."""
+        if loaded.title or not self.p2p.uses_titles(settings):
+            return loaded
+        with self._reading:
+            return loaded.with_printed_title()
 
     def submit(
         self,

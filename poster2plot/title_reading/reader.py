@@ -29,7 +29,6 @@ LONGEST_ASPECT = 5.0  # of the longer side to the shorter; what is longer is no 
 SMALL = 250  # pixels of the shorter side
 THRESHOLD_WHEN_SMALL = 0.85
 
-_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)  # posters, each of which takes two threads
 _ROMAN = re.compile(r"(?=.)x{0,3}(?:ix|iv|v?i{0,3})\W*", re.IGNORECASE)
 _RUN_TOGETHER = re.compile(r"(?<!\bMc)(?<!\bMac)(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-Þ][a-zß-öø-ÿ]{2})")
 _QUOTES = '"“”„«»‹›*_~|=· '
@@ -37,7 +36,6 @@ _PUNCTUATION = ",.:;-–— "
 # In English titles these are not capitalized.
 _LOWER = frozenset({"a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or"})
 _LOWER |= {"the", "to", "with"}
-
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class TitleReader:
                 "Reading titles needs more packages; `pip install 'poster2plot[titles]'`."
             )
         self._loading = threading.Lock()
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._turns = threading.BoundedSemaphore(_at_once())
         self._loaded: tuple[TextReader, Weights] | None = None
 
     def read(self, image: Image.Image) -> ReadTitle | None:
@@ -95,6 +93,15 @@ class TitleReader:
 
                 self._loaded = TextReader(), Weights.read()
             return self._loaded
+
+
+def _at_once() -> int:
+    """How many posters are read at once, each by two threads.
+
+    OMP_NUM_THREADS is what torchrun and Ray give a process of several.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, (int(given) if given.isdecimal() else os.cpu_count() or 1) // 2)
 
 
 def read_title(image: Image.Image) -> ReadTitle | None:

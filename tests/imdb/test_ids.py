@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies
 
 from poster2plot import InvalidTitleError
-from poster2plot.imdb.ids import looks_like_title, parse_title_id
+from poster2plot.imdb.ids import looks_like_id, looks_like_title, parse_title_id
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,7 @@ from poster2plot.imdb.ids import looks_like_title, parse_title_id
 def test_ids_and_urls_give_the_canonical_id(text: str) -> None:
     assert parse_title_id(text) == "tt1375666"
     assert looks_like_title(text)
+    assert looks_like_id(text)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,13 @@ def test_few_digits_alone_are_no_id(text: str) -> None:
     with pytest.raises(InvalidTitleError, match="not an IMDb title"):
         parse_title_id(text)
     assert not looks_like_title(text)
+    assert not looks_like_id(text)
 
 
 @pytest.mark.parametrize("digits", [7, 8, 9, 10])
 def test_an_id_has_seven_to_ten_digits(digits: int) -> None:
     assert parse_title_id("tt" + "1" * digits) == "tt" + "1" * digits
+    assert looks_like_id("1" * digits)
 
 
 @pytest.mark.parametrize(
