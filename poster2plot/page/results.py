@@ -145,7 +145,7 @@ class Results:
             return
         uses_titles = self._desk.p2p.uses_titles(self._settings)
         if uses_titles:
-            with_title = with_printed_title(card.entry, loaded)
+            with_title = with_printed_title(card.entry, loaded, self._desk, self._settings)
             if with_title is None:
                 card.show_poster(loaded.image, "Reading the title …")
                 self._to_read.append(card)

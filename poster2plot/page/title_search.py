@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import Poster2PlotError
 from poster2plot.imdb.ids import looks_like_id
@@ -87,9 +88,7 @@ class TitleSearch:
                 )
 
 
-def _show_matches(
-    place: st.delta_generator.DeltaGenerator, name: str, matches: Sequence[TitleMatch]
-) -> None:
+def _show_matches(place: DeltaGenerator, name: str, matches: Sequence[TitleMatch]) -> None:
     with place:
         st.caption(f"Which “{escape_markdown(name)}”?")
         with st.container(horizontal=True, gap="small"):

@@ -1,12 +1,15 @@
 """Which title a plot is written from: the visitor's, a service's, or the printed one."""
 
 from concurrent.futures import Future
+from functools import partial
 
 import streamlit as st
 
+from poster2plot import GenerationSettings
 from poster2plot.inputs import LoadedPoster, Title
 from poster2plot.page.entries import Entry
 from poster2plot.page.session_state import keep_poster, start_thread
+from poster2plot.server.service import PlotService
 from poster2plot.title_prompts import clean_title
 
 _WHENCE = {
@@ -26,13 +29,15 @@ def title_of(entry: Entry, loaded: LoadedPoster) -> Title | None:
     return Title(text, "given") if text else None
 
 
-def with_printed_title(entry: Entry, loaded: LoadedPoster) -> LoadedPoster | None:
+def with_printed_title(
+    entry: Entry, loaded: LoadedPoster, desk: PlotService, settings: GenerationSettings
+) -> LoadedPoster | None:
     """The poster with the title that is printed on it, or None while a thread reads that."""
     if loaded.title or entry.source in _corrections() or entry.source in _read_in_vain():
         return loaded
     readings: dict[str, Future[LoadedPoster]] = st.session_state.setdefault("readings", {})
     if entry.source not in readings:
-        readings[entry.source] = start_thread(loaded.with_printed_title)
+        readings[entry.source] = start_thread(partial(desk.read_title, loaded, settings))
     if not readings[entry.source].done():
         return None
     read = readings.pop(entry.source).result()
