@@ -7,19 +7,19 @@ from functools import partial
 
 import streamlit as st
 
-from poster2plot.page.saved_visits import as_archive, as_json, record_with_vote
-from poster2plot.page.session_state import PlotKey, written_plots
+from poster2plot.page.saved_visits import KeptPlot, as_archive, as_json, kept
+from poster2plot.page.session_state import PlotKey
 from poster2plot.records import to_csv
 
 
-def download_all(plots: Sequence[PlotKey], *, key: str) -> None:
+def download_all(keys: Sequence[PlotKey], *, key: str) -> None:
     """Download buttons for these plots, if there are any."""
-    plots = [plot for plot in plots if plot in written_plots()]
+    plots = kept(keys)
     if not plots:
         return
     count = f"{len(plots)} plots" if len(plots) > 1 else "the plot"
     formats = (
-        ("CSV", "plots.csv", "text/csv", _as_csv),
+        ("CSV", "plots.csv", "text/csv", as_csv),
         ("JSON", "plots.json", "application/json", as_json),
         ("ZIP", "plots.zip", "application/zip", as_archive),
     )
@@ -36,11 +36,11 @@ def download_all(plots: Sequence[PlotKey], *, key: str) -> None:
             )
 
 
-def _as_csv(plots: Sequence[PlotKey]) -> str:
+def as_csv(plots: Sequence[KeptPlot]) -> str:
     """The table of the records, with a column for the votes."""
     table = io.StringIO()
     writer = csv.writer(table)
-    for i, record in enumerate(map(record_with_vote, plots)):
+    for i, record in enumerate(plot.record for plot in plots):
         head, *rows = csv.reader(io.StringIO(to_csv([record])))
         if i == 0:
             writer.writerow([*head, "vote"])

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError, create_model
@@ -39,23 +40,37 @@ _SavedPlot: Any = create_model(
 _SavedPlots = TypeAdapter(list[_SavedPlot])
 
 
-def record_with_vote(plot: PlotKey) -> dict[str, Any]:
-    """A plot's record with the visitor's vote, "" where there is none."""
-    return {**written_plots()[plot].record, "vote": (vote_of(plot) or "").lower()}
+@dataclass(frozen=True)
+class KeptPlot:
+    """A plot with the visitor's vote: what a download needs, which is made outside of the visit."""
+
+    written: WrittenPlots
+    vote: str | None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The plot's record with the vote, "" where there is none."""
+        return {**self.written.record, "vote": (self.vote or "").lower()}
 
 
-def as_json(plots: Sequence[PlotKey]) -> str:
+def kept(plots: Sequence[PlotKey]) -> list[KeptPlot]:
+    """Those of the plots that are still there."""
+    written = written_plots()
+    return [KeptPlot(written[plot], vote_of(plot)) for plot in plots if plot in written]
+
+
+def as_json(plots: Sequence[KeptPlot]) -> str:
     """The records of plots with their votes."""
-    return json.dumps([record_with_vote(plot) for plot in plots], ensure_ascii=False, indent=2)
+    return json.dumps([plot.record for plot in plots], ensure_ascii=False, indent=2)
 
 
-def as_archive(plots: Sequence[PlotKey]) -> bytes:
+def as_archive(plots: Sequence[KeptPlot]) -> bytes:
     """A ZIP of the records, the posters, and the cards."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # pictures are compressed already
         archive.writestr(RECORDS, as_json(plots), zipfile.ZIP_DEFLATED)
         for number, plot in enumerate(plots, 1):
-            written = written_plots()[plot]
+            written = plot.written
             archive.writestr(_poster_name(number), written.picture)
             name = f"cards/{number:03}-{file_stem(written.label)}.png"
             archive.writestr(name, plot_card(written.picture, written.record))

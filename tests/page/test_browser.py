@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import zipfile
 
 import pytest
 import requests
@@ -149,6 +150,8 @@ def test_plots_can_be_taken_along(page: Page):
     [record] = json.loads(download(page, "JSON").path().read_text(encoding="utf-8"))
     assert record["plot"] == plot
     assert record["settings"]["num_beams"] == 4
+    with zipfile.ZipFile(download(page, "ZIP").path()) as archive:
+        assert json.loads(archive.read("plots.json")) == [record]
 
 
 def test_the_history_keeps_and_forgets(page: Page):

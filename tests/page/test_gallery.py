@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from poster2plot.page import downloads, saved_visits
+from poster2plot.page.downloads import as_csv
+from poster2plot.page.saved_visits import KeptPlot, as_archive
 from poster2plot.page.share_card import SIZE
 from support.app_page import upload
 from support.drawn_posters import draw_poster, encode
@@ -26,12 +27,9 @@ def exported(page: AppTest) -> tuple[list[dict[str, Any]], list[dict[str, str]],
     """What the downloads of all plots have in them: JSON, CSV, and the ZIP."""
     state = page.session_state
     votes = state.votes if "votes" in state else {}
-    keys = list(state.written_plots)
-    with pytest.MonkeyPatch.context() as visit:
-        visit.setattr(saved_visits, "written_plots", lambda: state.written_plots)
-        visit.setattr(saved_visits, "vote_of", votes.get)
-        table = io.StringIO(downloads._as_csv(keys))
-        archive = saved_visits.as_archive(keys)
+    plots = [KeptPlot(each, votes.get(key)) for key, each in state.written_plots.items()]
+    archive = as_archive(plots)
+    table = io.StringIO(as_csv(plots))
     return json.loads(saved_visits_json(archive)), list(csv.DictReader(table)), archive
 
 

@@ -157,7 +157,7 @@ def marked(page: AppTest) -> list[str]:
 
 def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
     before = {slider.key: slider.value for slider in page.slider}
-    assert marked(page) == ["Reset"]
+    assert "Reset" in marked(page)
     page.button("preset Varied").click().run()
     assert not page.exception
     assert marked(page) == ["Varied"]
