@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        size = {"width": 1280, "height": 900}
+        size = {"width": 1280, "height": 1000}
         page = browser.new_page(viewport=size, reduced_motion="reduce")
         page.set_default_timeout(PATIENCE)
         page.goto(options.address)

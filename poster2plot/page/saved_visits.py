@@ -34,9 +34,8 @@ _MOST_RECORD_BYTES = 4 * 2**20
 _MOST_POSTER_BYTES = 2**20  # of one; those that `small_jpeg` makes have a tenth
 _WRONG = "This is no visit that was saved here; choose the plots.zip of a download."
 
-_SavedPlot: Any = create_model(
-    "SavedPlot", __base__=PlotRecord, vote=(Literal["good", "nonsense", ""], "")
-)
+_Vote: Any = Literal["good", "nonsense", ""]
+_SavedPlot: Any = create_model("SavedPlot", __base__=PlotRecord, vote=(_Vote, ""))
 _SavedPlots = TypeAdapter(list[_SavedPlot])
 
 

@@ -38,7 +38,7 @@ def saved_visits_json(archive: bytes) -> bytes:
 
 
 def test_a_vote_is_kept_and_taken_along(page: AppTest):
-    votes = [group for group in page.button_group if group.key.startswith("vote ")]
+    votes = [group for group in page.button_group if (group.key or "").startswith("vote ")]
     assert len(votes) == 2
     votes[0].set_value("Good").run()
     page.run()
@@ -53,7 +53,7 @@ def test_a_vote_is_kept_and_taken_along(page: AppTest):
     with Image.open(io.BytesIO(cards.read(second))) as card:
         assert card.size == SIZE
     assert any("Your vote: good" in each.value for each in page.tabs[1].caption)
-    again = [group for group in page.button_group if group.key.startswith("vote ")]
+    again = [group for group in page.button_group if (group.key or "").startswith("vote ")]
     again[0].set_value(None).run()
     assert not any(each["vote"] for each in exported(page)[0])
 
@@ -87,7 +87,7 @@ def open_visit(page: AppTest, archive: bytes) -> None:
 
 
 def test_a_saved_visit_can_be_opened_again(page: AppTest):
-    vote = next(group for group in page.button_group if group.key.startswith("vote "))
+    vote = next(group for group in page.button_group if (group.key or "").startswith("vote "))
     vote.set_value("Nonsense").run()
     records, rows, archive = exported(page)
     next(button for button in page.button if button.label == "Forget all").click().run()

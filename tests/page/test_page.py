@@ -151,7 +151,7 @@ def test_sampling_has_its_own_settings(page: AppTest):
 
 def marked(page: AppTest) -> list[str]:
     """The presets with a check mark."""
-    buttons = [button for button in page.button if button.key.startswith("preset ")]
+    buttons = [button for button in page.button if (button.key or "").startswith("preset ")]
     return [button.label for button in buttons if button.proto.icon == ":material/check:"]
 
 

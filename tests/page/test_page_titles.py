@@ -104,7 +104,7 @@ def test_a_name_is_searched_and_a_match_is_written(app: AppTest, monkeypatch: py
         assert not app.exception
         assert not plots(app)
         assert "“nothing”" in app.warning[0].value
-        match, other = (each for each in app.button if each.key.startswith("match "))
+        match, other = (each for each in app.button if (each.key or "").startswith("match "))
         assert match.label == "**Inception**  \n2010, film"
         assert other.label == r"**Inception\: \*The\* Cobol Job**  \nfilm".replace(r"\n", "\n")
         match.click().run()
