@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from poster2plot import Poster2PlotError, page
 from poster2plot.page import cached_resources
+from poster2plot.page.first_load import FirstLoad
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api
 from poster2plot.server.private_logs import keep_visitors_out
@@ -35,17 +36,14 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
 log_to_stderr()
 keep_visitors_out()
+base_path = st.get_option("server.baseUrlPath")
 try:
-    routes = http_api.routes(
-        cached_resources.desk,
-        cached_resources.finder,
-        base_path=st.get_option("server.baseUrlPath"),
-    )
+    routes = http_api.routes(cached_resources.desk, cached_resources.finder, base_path=base_path)
 except Poster2PlotError as error:
     sys.exit(f"error: {error}")
 app = st.App(
     Path(page.__file__).with_name("main.py"),
     routes=routes,
-    middleware=[Middleware(UploadQuota)],
+    middleware=[Middleware(FirstLoad, base_path=base_path), Middleware(UploadQuota)],
     lifespan=lifespan,
 )

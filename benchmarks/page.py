@@ -42,7 +42,7 @@ def wait(browser: Browser, address: str, poster: Path) -> tuple[float, float]:
     example(page, "Undertow Bay").wait_for()
     started = time.perf_counter()
     drop(page, poster.name, poster.read_bytes())
-    words = page.locator("h4, .plot").filter(has_text=re.compile(r"\w \w"))
+    words = page.locator(".growing, .plot").filter(has_text=re.compile(r"\w \w"))
     words.first.wait_for()
     first = time.perf_counter()
     page.locator(".plot").first.wait_for()

@@ -22,7 +22,8 @@ def main() -> None:
     options = parser.parse_args()
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        page = browser.new_page(viewport={"width": 1280, "height": 1060})
+        size = {"width": 1280, "height": 1000}
+        page = browser.new_page(viewport=size, reduced_motion="reduce")
         page.set_default_timeout(PATIENCE)
         page.goto(options.address)
         example(page, options.example).click()

@@ -4,9 +4,10 @@ import base64
 import os
 import shutil
 
-from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright
+from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright, expect
 
 CHROMIUM = shutil.which("chromium")
+DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 PATIENCE = 120_000  # milliseconds, enough for loading the model on a busy machine
 
 
@@ -31,6 +32,18 @@ def example(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=f"Example poster: {name}")
 
 
+def picture(page: Page, name: str) -> Locator:
+    """A poster among the results."""
+    return page.get_by_role("img", name=f"Poster: {name}", exact=True)
+
+
+def try_example(page: Page, name: str = "The House On Harrow Hill") -> str:
+    """Click an example and wait for its plot."""
+    example(page, name).click()
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    return page.locator(".plot").first.inner_text()
+
+
 def transfer_of(page: Page, name: str, data: bytes) -> JSHandle:
     """A file as the mouse or the clipboard carries it."""
     return page.evaluate_handle(
@@ -44,9 +57,9 @@ def transfer_of(page: Page, name: str, data: bytes) -> JSHandle:
     )
 
 
-def drop(page: Page, name: str, data: bytes) -> None:
-    """Drop a file on the uploader."""
+def drop(page: Page, name: str, data: bytes, on: str = DROPZONE) -> None:
+    """Drop a file on the uploader, or on what else a selector finds."""
     transfer = transfer_of(page, name, data)
-    target = page.get_by_test_id("stFileUploaderDropzone")
+    target = page.locator(on).first
     for event in ("dragenter", "dragover", "drop"):
         target.dispatch_event(event, {"dataTransfer": transfer})

@@ -26,7 +26,9 @@ ALLOWED = {
     "records": BASE | {"imdb", "inputs", "pipeline"},
     "cli": BASE | {"bundled_files", "imdb", "inputs", "pipeline", "records"},
     "server": BASE | {"images", "imdb", "inputs", "pipeline", "records"},
-    "page": BASE | {"", "bundled_files", "images", "inputs", "pipeline", "records", "server"},
+    "page": BASE
+    | {"", "bundled_files", "images", "imdb", "inputs", "pipeline", "records", "server"}
+    | {"title_prompts"},
 }
 FOLDERS = ("poster2plot", "tests", "support", "benchmarks", "reliability", "scripts", "models")
 FACES = {"page", "batch", "training"}  # which nothing else imports

@@ -1,35 +1,48 @@
-"""Take plots along: buttons for a table and for JSON."""
+"""Take plots along: buttons for a table, for JSON, and for a ZIP with posters and cards."""
 
-import json
+import csv
+import io
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
+from poster2plot.page.saved_visits import KeptPlot, as_archive, as_json, kept
+from poster2plot.page.session_state import PlotKey
 from poster2plot.records import to_csv
 
 
-def download_all(records: Sequence[dict[str, Any]], *, key: str) -> None:
-    """Download buttons for these records, if there are any."""
-    if not records:
+def download_all(keys: Sequence[PlotKey], *, key: str) -> None:
+    """Download buttons for these plots, if there are any."""
+    plots = kept(keys)
+    if not plots:
         return
-    count = f"{len(records)} plots" if len(records) > 1 else "the plot"
+    count = f"{len(plots)} plots" if len(plots) > 1 else "the plot"
+    formats = (
+        ("CSV", "plots.csv", "text/csv", as_csv),
+        ("JSON", "plots.json", "application/json", as_json),
+        ("ZIP", "plots.zip", "application/zip", as_archive),
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Download {count}:", width="content")
-        st.download_button(
-            "CSV",
-            partial(to_csv, records),
-            file_name="plots.csv",
-            mime="text/csv",
-            on_click="ignore",
-            key=f"csv {key}",
-        )
-        st.download_button(
-            "JSON",
-            partial(json.dumps, records, ensure_ascii=False, indent=2),
-            file_name="plots.json",
-            mime="application/json",
-            on_click="ignore",
-            key=f"json {key}",
-        )
+        for name, file, mime, make in formats:
+            st.download_button(
+                name,
+                partial(make, plots),
+                file_name=file,
+                mime=mime,
+                on_click="ignore",
+                key=f"{name} {key}",
+            )
+
+
+def as_csv(plots: Sequence[KeptPlot]) -> str:
+    """The table of the records, with a column for the votes."""
+    table = io.StringIO()
+    writer = csv.writer(table)
+    for i, record in enumerate(plot.record for plot in plots):
+        head, *rows = csv.reader(io.StringIO(to_csv([record])))
+        if i == 0:
+            writer.writerow([*head, "vote"])
+        writer.writerows([*row, record["vote"]] for row in rows)
+    return table.getvalue()

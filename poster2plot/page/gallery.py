@@ -1,47 +1,173 @@
-"""The plots of this visit as a gallery."""
+"""The plots of this visit as a wall of posters, any two of them side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
+from poster2plot import Poster2PlotError
+from poster2plot.page import cached_resources
 from poster2plot.page.downloads import download_all
 from poster2plot.page.escaping import escape_markdown
-from poster2plot.page.session_state import PlotKey, not_to_rewrite, written_plots
+from poster2plot.page.saved_visits import open_archive
+from poster2plot.page.session_state import (
+    PlotKey,
+    WrittenPlots,
+    current_visitor,
+    not_to_rewrite,
+    written_plots,
+)
+from poster2plot.page.votes import vote_of
 
-COLUMNS = 4
+TILE = 170  # px, the least width of a poster on the wall
+SIDE_BY_SIDE = 2
 
 
-def show_gallery() -> None:
-    """Newest first, each with a button to forget it."""
+def show_gallery(*, key: str) -> None:
+    """Newest first, each to be compared or forgotten. No two of a run have the same `key`."""
     plots = written_plots()
+    _open_saved_visit(key)
     if not plots:
         st.info("The plots of this visit are kept here until you close the page.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        download_all([each.record for each in plots.values()], key="history")
+        download_all(list(plots), key=f"history {key}")
         st.button(
             "Forget all",
             icon=":material/delete:",
             type="tertiary",
+            key=f"forget all {key}",
             on_click=_forget,
             args=(list(plots),),
         )
-    newest = list(reversed(plots.items()))
-    for start in range(0, len(newest), COLUMNS):
-        for column, (key, each) in zip(
-            st.columns(COLUMNS), newest[start : start + COLUMNS], strict=False
+    compared = [plot for plot in _compared() if plot in plots]
+    if len(compared) == SIDE_BY_SIDE:
+        _compare([plots[plot] for plot in compared])
+    elif compared:
+        st.caption("Choose another plot to compare it with.")
+    wall = st.grid(min_column_width=TILE, border=True)
+    for plot, each in reversed(plots.items()):
+        with wall.cell():
+            _tile(plot, each, is_compared=plot in compared, key=key)
+
+
+def _open_saved_visit(key: str) -> None:
+    """A button, then an uploader; what came of it is said once."""
+    if said := st.session_state.pop("said of saved visit", None):
+        (st.error if said.is_error else st.success)(escape_markdown(said.sentence))
+    if not st.session_state.get("opens saved visit"):
+        st.button(
+            "Open a saved visit",
+            icon=":material/folder_open:",
+            type="tertiary",
+            key=f"open {key}",
+            on_click=partial(st.session_state.update, {"opens saved visit": True}),
+        )
+        return
+    field = f"visit {key}"
+    st.file_uploader(
+        "The ZIP of a download", type="zip", key=field, on_change=_take_in, args=(field,)
+    )
+
+
+@dataclass(frozen=True)
+class _Said:
+    sentence: str
+    is_error: bool = False
+
+
+def _take_in(field: str) -> None:
+    file = st.session_state[field]
+    if file is None:
+        return
+    try:
+        count = open_archive(file.getvalue(), cached_resources.desk(), current_visitor())
+    except Poster2PlotError as error:
+        said = _Said(str(error), is_error=True)
+    else:
+        st.session_state["opens saved visit"] = False
+        said = _Said("1 plot was added." if count == 1 else f"{count} plots were added.")
+    st.session_state["said of saved visit"] = said
+
+
+def _tile(plot: PlotKey, plots: WrittenPlots, *, is_compared: bool, key: str) -> None:
+    st.image(plots.picture, alt=f"Poster: {plots.label}", width="stretch")
+    st.caption(escape_markdown(plots.label))
+    st.markdown(escape_markdown(plots.record["plot"]))
+    if vote := vote_of(plot):
+        st.caption(f"Your vote: {vote.lower()}")
+    st.caption(escape_markdown(_in_short(plots.record)))
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Compared" if is_compared else "Compare",
+            key=f"compare {hash(plot)} {key}",
+            icon=":material/compare:",
+            type="secondary" if is_compared else "tertiary",
+            help=f"Put the plot of {escape_markdown(plots.label)} beside another one",
+            on_click=_take_for_comparison,
+            args=(plot,),
+        )
+        st.button(
+            "Forget",
+            key=f"forget {hash(plot)} {key}",
+            icon=":material/delete:",
+            type="tertiary",
+            help=f"Forget the plot of {escape_markdown(plots.label)}",
+            on_click=_forget,
+            args=([plot],),
+        )
+
+
+def _compare(pair: list[WrittenPlots]) -> None:
+    """Two plots, and in which settings they differ."""
+    one, other = (_settings(plots.record) for plots in pair)
+    differing = [name for name in one if one[name] != other.get(name)]
+    with st.container(border=True):
+        for column, plots, settings in zip(
+            st.columns(SIDE_BY_SIDE), pair, (one, other), strict=True
         ):
-            with column, st.container(border=True):
-                st.image(each.picture, alt=f"Poster: {each.label}", width="stretch")
-                st.caption(escape_markdown(each.label))
-                st.markdown(escape_markdown(each.record["plot"]))
-                st.button(
-                    "Forget",
-                    key=f"forget {hash(key)}",
-                    icon=":material/delete:",
-                    type="tertiary",
-                    help=f"Forget the plot of {each.label}",
-                    on_click=_forget,
-                    args=([key],),
+            with column:
+                st.image(plots.picture, alt=f"Compared poster: {plots.label}", width=160)
+                st.caption(escape_markdown(plots.label))
+                st.markdown(f"**{escape_markdown(plots.record['plot'])}**")
+                st.caption(
+                    "  \n".join(
+                        f"{name.replace('_', ' ')}: {escape_markdown(str(settings[name]))}"
+                        for name in differing
+                    )
+                    or "Both by the same settings."
                 )
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    title = (record["title"] or {}).get("title")
+    used = (record["title"] or {}).get("used")
+    return {**record["settings"], "title": title if used else "none", "model": record["model"]}
+
+
+def _in_short(record: Mapping[str, Any]) -> str:
+    settings = record["settings"]
+    if settings["sample"]:
+        how = f"sampling, temperature {settings['temperature']:g}, seed {settings['seed']}"
+    else:
+        how = f"{settings['num_beams']} beams"
+    return f"{how}, guidance {settings['guidance']:g}"
+
+
+def _compared() -> list[PlotKey]:
+    compared: list[PlotKey] = st.session_state.setdefault("compared", [])
+    return compared
+
+
+def _take_for_comparison(plot: PlotKey) -> None:
+    compared = _compared()
+    if plot in compared:
+        compared.remove(plot)
+    else:
+        compared.append(plot)
+        del compared[:-SIDE_BY_SIDE]
 
 
 def _forget(keys: list[PlotKey]) -> None:

@@ -1,18 +1,19 @@
 """Every way to give a poster: a file, the clipboard, the camera, an IMDb title, an example."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
 
 from poster2plot import read_image
 from poster2plot.bundled_files import EXAMPLE_POSTERS
+from poster2plot.images.limits import MAX_BYTES, MAX_PIXELS
 from poster2plot.inputs import LoadedPoster
-from poster2plot.page import cached_resources
-from poster2plot.page.components import choose_example
+from poster2plot.page import cached_resources, links, session_state
+from poster2plot.page.components import example_posters
+from poster2plot.page.entries import Entry
 from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.title_search import TitleSearch, split_titles
 from poster2plot.server.visitor import Visitor
 
 EXAMPLES = {
@@ -20,72 +21,110 @@ EXAMPLES = {
 }
 UPLOAD_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_POSTERS = 20  # at once
+MOST_NAMES = 3  # that are searched at once
+_LIMITS = (
+    f"Up to {MOST_POSTERS} posters at once, each up to {MAX_BYTES // 2**20} MB and "
+    f"{MAX_PIXELS // 10**6} megapixels."
+)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One poster on the page; `source` tells it from the others of this visit.
+def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
+    """Uploads, the camera's picture, IMDb titles and the chosen example, the newest first.
 
-    Its image is read only when its turn comes.
+    With them the search for names, whose matches are still to come.
     """
-
-    label: str
-    source: str
-    load: Callable[[], LoadedPoster]
-
-
-def choose_posters(visitor: Visitor) -> list[Entry]:
-    """Uploads, the camera's picture, IMDb titles and the chosen example, in this order."""
+    links.follow({path.stem: name for name, path in EXAMPLES.items()})
     # Another key makes another, empty widget: there is no other way to clear an uploader.
     cleared = st.session_state.setdefault("cleared", 0)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        uploads = st.file_uploader(
-            "Drop posters here, or paste a picture",
+    # The page closes it when a result comes: components/page_manners.js.
+    box = st.container(key="inputs")
+    with box.expander("Give it a poster", expanded=True, icon=":material/add_photo_alternate:"):
+        left, right = st.columns([3, 2], gap="medium")
+        uploads = left.file_uploader(
+            "Drop posters anywhere on the page, or paste a picture",
             type=UPLOAD_TYPES,
             accept_multiple_files=True,
             key=f"uploads {cleared}",
+            help=_LIMITS,
         )
-    with right:
-        titles = st.text_area(
-            "or name IMDb titles, films or series",
-            placeholder="tt1375666\nhttps://www.imdb.com/title/tt0903747/",
+        titles = right.text_area(
+            "or name films or series",
+            placeholder="The Third Man\ntt1375666, https://www.imdb.com/title/tt0903747/",
             max_chars=4000,
             height=68,
             key="titles",
             bind="query-params",
-            help="Ids or URLs, one a line or with commas between them.",
+            help="A name, with a year where there are several; IMDb ids or URLs. "
+            "Enter looks them up, Shift and Enter begins another line.",
         )
-    line = st.container(horizontal=True, vertical_alignment="center")
-    if chosen := choose_example(_thumbnails()):
-        st.session_state.example = chosen
-    with line:
-        st.caption("or try an example, drawn for this page", width="stretch")
-        photograph = st.toggle("Camera", key=f"camera {cleared}")
-        if uploads or photograph or titles.strip() or st.session_state.get("example"):
-            st.button("Clear all", icon=":material/close:", type="tertiary", on_click=_clear)
-    photo = st.camera_input("Show a poster", key=f"photo {cleared}") if photograph else None
+        ids, names = split_titles(titles)
+        with right:
+            search = TitleSearch(names[:MOST_NAMES], visitor)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            photograph = st.toggle("Camera", key=f"camera {cleared}")
+            st.caption(_LIMITS, width="stretch")
+        photo = st.camera_input("Show a poster", key=f"photo {cleared}") if photograph else None
+    with st.container(key="strip"):
+        st.caption("Try an example, drawn for this page:")
+        if chosen := example_posters(_thumbnails()):
+            links.choose_example(chosen, EXAMPLES[chosen].stem)
 
     entries = [_picture(file.name, file.file_id, file.getvalue, visitor) for file in uploads]
     if photo is not None:
         entries.append(_picture("Photo", photo.file_id, photo.getvalue, visitor))
-    named = dict.fromkeys(title for title in re.split(r"[\s,;]+", titles) if title)
     entries += [
-        Entry(title, f"title {title}", partial(_find, title, visitor=visitor)) for title in named
+        Entry(
+            title,
+            f"title {title}",
+            partial(_find, title, visitor=visitor),
+            link={"titles": title},
+            from_afar=True,
+        )
+        for title in ids
     ]
     if example := st.session_state.get("example"):
-        path = EXAMPLES[example]
-        entries.append(_picture(example, f"example {example}", path.read_bytes, visitor))
+        data = EXAMPLES[example].read_bytes
+        link = {"example": EXAMPLES[example].stem}
+        entries.append(_picture(example, f"example {example}", data, visitor, link))
+    session_state.removed_sources().intersection_update({entry.source for entry in entries})
+    entries = [entry for entry in entries if entry.source not in session_state.removed_sources()]
+    too_many = st.empty()
     if len(entries) > MOST_POSTERS:
-        st.warning(f"These are the first {MOST_POSTERS} of {len(entries)} posters.")
-    return entries[:MOST_POSTERS]
+        too_many.warning(f"These are the first {MOST_POSTERS} of {len(entries)} posters.")
+    return session_state.newest_first(entries[:MOST_POSTERS]), search
 
 
-def _picture(name: str, source: str, data: Callable[[], bytes], visitor: Visitor) -> Entry:
+def remove(entry: Entry) -> None:
+    """Take a poster off the page, and out of the inputs where they can be changed."""
+    if entry.source == f"example {st.session_state.get('example')}":
+        links.choose_example(None)
+    elif entry.source.startswith("title "):
+        ids, names = split_titles(st.session_state.titles)
+        st.session_state.titles = "\n".join(
+            [*(each for each in ids if each != entry.label), *names]
+        )
+    else:
+        session_state.removed_sources().add(entry.source)
+
+
+def clear_all() -> None:
+    """Take all posters off the page."""
+    st.session_state.cleared += 1
+    st.session_state.titles = ""
+    links.choose_example(None)
+
+
+def _picture(
+    name: str,
+    source: str,
+    data: Callable[[], bytes],
+    visitor: Visitor,
+    link: dict[str, str] | None = None,
+) -> Entry:
     def load() -> LoadedPoster:
         return cached_resources.desk().read(data(), name=name, visitor=visitor)
 
-    return Entry(name, source, load)
+    return Entry(name, source, load, link)
 
 
 def _find(title: str, visitor: Visitor) -> LoadedPoster:
@@ -95,9 +134,3 @@ def _find(title: str, visitor: Visitor) -> LoadedPoster:
 @st.cache_data(show_spinner=False)
 def _thumbnails() -> dict[str, bytes]:
     return {name: small_jpeg(read_image(path), 240) for name, path in EXAMPLES.items()}
-
-
-def _clear() -> None:
-    st.session_state.cleared += 1
-    st.session_state.titles = ""
-    st.session_state.example = None

@@ -5,18 +5,24 @@ from pathlib import Path
 import streamlit as st
 
 from poster2plot import Poster2PlotError
-from poster2plot.page import cached_resources
-from poster2plot.page.components import paste_into_uploader
+from poster2plot.page import cached_resources, links
+from poster2plot.page.components import page_manners
 from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.first_load import DESCRIPTION
 from poster2plot.page.gallery import show_gallery
+from poster2plot.page.guess import play
 from poster2plot.page.inputs import choose_posters
-from poster2plot.page.results import show_results
+from poster2plot.page.results import Results
 from poster2plot.page.session_state import current_visitor
 from poster2plot.page.sidebar import choose_settings
 
-st.set_page_config(page_title="Poster2Plot", page_icon=":material/movie:", layout="wide")
+FOLDER = Path(__file__).parent
+
+st.set_page_config(page_title="Poster2Plot", layout="wide")
+st.html(FOLDER / "page.css")
 st.title("Poster2Plot", anchor=False)
-st.markdown("Give it a movie or TV poster, get a plot that a small neural network invents for it.")
+with st.container(key="tagline"):
+    st.markdown(DESCRIPTION)
 
 try:
     with st.spinner("Loading the model …"):
@@ -31,15 +37,27 @@ with st.sidebar:
         st.warning(escape_markdown(desk.p2p.notice))
     st.caption(f"Model: {escape_markdown(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
-posters, history, about = st.tabs(["Posters", "History", "About"])
+posters, history, game, about = st.tabs(["Posters", "History", "Guess", "About"])
 with posters:
-    entries = choose_posters(current_visitor())
-    if entries:
-        show_results(entries, desk, settings)
-    else:
-        st.caption(":material/arrow_upward: The plot appears here, beside its poster.")
-    paste_into_uploader()
-with history:
-    show_gallery()
-with about:
-    st.markdown(Path(__file__).with_name("about.md").read_text(encoding="utf-8"))
+    page_manners()
+    entries, search = choose_posters(current_visitor())
+    hint = st.empty()
+    if not entries:
+        hint.caption(":material/arrow_upward: The plot appears here, beside its poster.")
+    elif links.is_of_other_model(desk.p2p):
+        hint.info("This link was made with another model, whose plot was another one.")
+    results = Results(entries, search, desk, settings)
+# What does not wait for the model comes first, so that it can be used while the model writes.
+with about, st.container(key="about"):
+    st.markdown((FOLDER / "about.md").read_text(encoding="utf-8"))
+with game:
+    play(desk, settings)
+gallery = history.empty()
+with gallery.container():
+    show_gallery(key="before")
+is_complete = results.is_complete
+with posters:
+    results.write()
+if not is_complete:
+    with gallery.container():
+        show_gallery(key="after")

@@ -2,277 +2,285 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import queue
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 import streamlit as st
-from PIL import Image
-from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import RerunException
 
 from poster2plot import BusyError, GenerationSettings, Poster2PlotError
-from poster2plot.inputs import LoadedPoster
-from poster2plot.page.components import plot_view
+from poster2plot.inputs import LoadedPoster, Title
+from poster2plot.page import links
+from poster2plot.page.announcements import Announcer
+from poster2plot.page.cards import Card
+from poster2plot.page.components import plot_view_data
 from poster2plot.page.downloads import download_all
-from poster2plot.page.escaping import escape_markdown, file_stem
-from poster2plot.page.inputs import Entry
+from poster2plot.page.entries import Entry
 from poster2plot.page.session_state import (
+    LiveText,
     PlotKey,
+    Writing,
     WrittenPlots,
+    being_written,
     current_visitor,
+    digest_of,
     forget_removed_entries,
+    is_loaded,
+    is_remembered,
     keep_plots,
     load_poster,
+    news_of_plots,
     not_to_rewrite,
+    start_fetching,
     written_plots,
 )
-from poster2plot.page.share_card import share_card
 from poster2plot.page.thumbnails import small_jpeg
-from poster2plot.pipeline import PlotRequest
-from poster2plot.records import plot_record, title_and_year, written_from
+from poster2plot.page.title_search import TitleSearch
+from poster2plot.page.titles import title_of, with_printed_title
+from poster2plot.page.toolbar import Toolbar
+from poster2plot.page.variants import Variants, variants_of, varied
+from poster2plot.records import plot_record, title_and_year
 from poster2plot.server.service import PlotService
 
 MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
+_PATIENCE = 0.1  # seconds between looks at what the model has written
 
 
 @dataclass(frozen=True)
-class Card:
-    """A poster's place on the page while its plot is being written."""
+class _Job:
+    """A card whose plot is still to come."""
 
+    card: Card
     key: PlotKey
-    label: str
+    settings: GenerationSettings
     loaded: LoadedPoster
-    place: DeltaGenerator
-    live: DeltaGenerator
-    started: float
+    title: Title | None
+    variants: Variants
     read_seconds: float
 
 
-def show_results(entries: list[Entry], desk: PlotService, settings: GenerationSettings) -> None:
-    """A card for each poster.
+class Results:
+    """The cards of one run of the page, from the first look at a poster to its plot.
 
-    Streamlit ends a script at its next call when the visitor presses Stop or moves a slider; the
-    requests are then cancelled.
+    Streamlit ends a script at its next call when the visitor does something. What the model is
+    writing then goes on, and the next run takes it over or, where it is not wanted any more,
+    cancels it.
     """
-    forget_removed_entries(entries)
-    writer = _Writer(desk, desk.p2p.resolve(settings))
-    progress = st.empty()
-    try:
-        for entry in entries:
-            writer.open(entry)
-        writer.write(progress)
-    finally:
-        writer.cancel()
-    plots = written_plots()
-    download_all([plots[key].record for key in writer.shown if key in plots], key="results")
 
+    def __init__(
+        self,
+        entries: list[Entry],
+        search: TitleSearch,
+        desk: PlotService,
+        settings: GenerationSettings,
+    ) -> None:
+        """Show what is known already. `write` shows the rest, also what the search finds."""
+        self._entries, self._search, self._desk = entries, search, desk
+        self._settings = desk.p2p.resolve(settings)
+        self._waiting: deque[_Job] = deque()
+        self._writing: dict[PlotKey, _Job] = {}
+        self._shown: list[PlotKey] = []
+        self._written = 0
+        self._stopped = st.session_state.pop("stopped", False)
+        self._linked = links.linked_variant() if len(entries) == 1 else 0
+        forget_removed_entries(entries)
+        self._announcer = Announcer()
+        self._toolbar = Toolbar(len(entries))
+        self._search.show(self._announcer)
+        self._to_load: list[Card] = []
+        self._to_read: list[Card] = []  # whose printed titles are being read
+        with st.container(key="results"):
+            for entry in entries:
+                card = Card(entry)
+                if is_loaded(entry):
+                    self._open(card)
+                else:
+                    card.show_fetching()
+                    self._to_load.append(card)
+        self._downloads = st.empty()
 
-class _Writer:
-    """The cards of one run of the page, from the first look at a poster to its plot."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether every card shows all that it ever will."""
+        return not self._unfinished() and self._search.is_done
 
-    def __init__(self, desk: PlotService, settings: GenerationSettings) -> None:
-        self._desk, self._settings = desk, settings
-        self._waiting: deque[Card] = deque()
-        self._writing: dict[PlotKey, tuple[Card, PlotRequest]] = {}
-        self._texts: queue.SimpleQueue[tuple[PlotKey, str]] = queue.SimpleQueue()
-        self.shown: list[PlotKey] = []
-
-    def open(self, entry: Entry) -> None:
-        """Show what there is already, else open a card for what is to be written."""
-        started = time.perf_counter()
-        place = st.container(border=True).empty()
+    def write(self) -> None:
+        """Load what is not here yet, and show each plot as it grows, until all are done."""
+        busy = bool(self._unfinished())
         try:
-            with place, st.spinner("Fetching the poster …"):
-                loaded = load_poster(entry)
-        except Poster2PlotError as error:
-            with place.container():
-                st.caption(escape_markdown(entry.label))
-                say = st.warning if isinstance(error, BusyError) else st.error
-                say(escape_markdown(str(error)))
-            return
-        digest = hashlib.sha256(loaded.image.tobytes()).hexdigest()
-        key = (digest, loaded.image.size, loaded.title, self._settings, self._desk.p2p.name)
-        if key in self.shown:
-            place.caption(f"{escape_markdown(entry.label)} is the same picture as one above.")
-            return
-        self.shown.append(key)
-        if key in written_plots():
-            _show(place, key)
-            return
-        if key in not_to_rewrite():
-            _show_without_plot(place, key, entry.label, loaded.image)
-            return
-        with place.container():
-            picture, words = st.columns([1, 2], gap="medium")
-            picture.image(small_jpeg(loaded.image), alt=f"Poster: {entry.label}", width=240)
-            with words:
-                st.caption(escape_markdown(entry.label))
-                live = st.empty()
-                live.skeleton(height=96)
-        read_seconds = time.perf_counter() - started
-        self._waiting.append(Card(key, entry.label, loaded, place, live, started, read_seconds))
+            self._toolbar.show(busy=busy)
+            self._load()
+            self._write()
+        except RerunException:
+            raise
+        except BaseException:
+            self._cancel(being_written())
+            raise
+        if busy:
+            self._toolbar.show(busy=False)
+        with self._downloads.container():
+            download_all(self._shown, key="results")
+
+    def _load(self) -> None:
+        """Read the posters that are here, and send for the others."""
         self._queue_some()
-
-    def write(self, progress: DeltaGenerator) -> None:
-        """Show each plot as it grows, until all are done."""
-        count = len(self._waiting) + len(self._writing)
-        if not count:
-            return
-        st.session_state.waiting = {card.key for card in self._waiting} | set(self._writing)
-        with progress.container(horizontal=True, vertical_alignment="center"):
-            bar = st.progress(0.0, "")
-            st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=_stop)
-        while self._writing or self._waiting:
+        for card in self._to_load:
+            if card.entry.from_afar:
+                start_fetching(card.entry)
+        for card in [card for card in self._to_load if not card.entry.from_afar]:
+            self._to_load.remove(card)
+            self._open(card)
             self._queue_some()
-            done = count - len(self._writing) - len(self._waiting)
-            ahead = min((request.ahead() for _, request in self._writing.values()), default=0)
-            before = f" after {ahead} of other visitors" if ahead else ""
-            bar.progress(done / count, f"Writing {min(done + 1, count)} of {count}{before} …")
-            for key, text in self._latest().items():
-                if key in self._writing:
-                    self._writing[key][0].live.markdown(f"#### {escape_markdown(text)} …")
-            for card, request in [*self._writing.values()]:
-                if request.done():
-                    del self._writing[card.key]
-                    st.session_state.waiting.discard(card.key)
-                    self._finish(card, request)
-        progress.empty()
 
-    def cancel(self) -> None:
-        """End what is still being written."""
-        for _, request in self._writing.values():
-            request.cancel()
+    def _open(self, card: Card) -> None:
+        """Show what there is already, else take the card down for writing."""
+        started, is_new = time.perf_counter(), not is_remembered(card.entry)
+        try:
+            loaded = load_poster(card.entry)
+        except Poster2PlotError as error:
+            card.show_error(error)
+            if is_new:
+                self._announcer.say(f"{card.entry.label}: {error}")
+            return
+        uses_titles = self._desk.p2p.uses_titles(self._settings)
+        if uses_titles:
+            with_title = with_printed_title(card.entry, loaded, self._desk, self._settings)
+            if with_title is None:
+                card.show_poster(loaded.image, "Reading the title …")
+                self._to_read.append(card)
+                return
+            loaded = with_title
+        title = title_of(card.entry, loaded)
+        if uses_titles:
+            card.show_title(title)
+        poster = (digest_of(card.entry, loaded), loaded.image.size, title)
+        linked = self._linked if card.entry.link else 0
+        variants = variants_of((*poster, self._settings, self._desk.p2p.name), linked)
+        settings = varied(self._settings, variants.shown)
+        key = (*poster, settings, self._desk.p2p.name)
+        if key in self._shown:
+            card.show_double()
+            return
+        self._shown.append(key)
+        if len(self._entries) == 1 and card.entry.link:
+            links.put_variant_in_address(variants.shown)
+        if self._stopped and key not in written_plots():
+            not_to_rewrite().add(key)
+        if key in written_plots():
+            self._show(card, key, variants)
+        elif key in not_to_rewrite():
+            card.show_without_plot(key, loaded.image)
+        else:
+            card.show_poster(loaded.image)
+            seconds = time.perf_counter() - started
+            self._waiting.append(_Job(card, key, settings, loaded, title, variants, seconds))
+
+    def _write(self) -> None:
+        self._cancel_unwanted()
+        count = self._unfinished()
+        if count:
+            self._announcer.say(f"Writing {count} plots." if count > 1 else "Writing the plot.")
+        news, started = news_of_plots(), time.perf_counter()
+        grown: dict[PlotKey, str] = {}
+        while self._unfinished() or not self._search.is_done:
+            self._search.show(self._announcer)
+            self._open_what_has_come()
+            self._queue_some()
+            if count:
+                requests = [being_written()[key].request for key in self._writing]
+                seconds = time.perf_counter() - started
+                self._toolbar.show_progress(self._unfinished(), count, seconds, requests)
+            news.wait(_PATIENCE)
+            news.clear()
+            for key, job in [*self._writing.items()]:
+                writing = being_written()[key]
+                if writing.request.done():
+                    del self._writing[key], being_written()[key]
+                    self._finish(job, writing)
+                elif writing.live.text != grown.get(key, ""):
+                    grown[key] = writing.live.text
+                    job.card.grow(grown[key])
+        if self._written:
+            several = f"{self._written} plots are" if self._written > 1 else "The plot is"
+            self._announcer.say(f"{several} written.")
+
+    def _open_what_has_come(self) -> None:
+        to_read, self._to_read = self._to_read, []
+        for card in to_read:
+            self._open(card)
+        for card in [card for card in self._to_load if is_loaded(card.entry)]:
+            self._to_load.remove(card)
+            self._open(card)
+
+    def _unfinished(self) -> int:
+        cards = len(self._to_load) + len(self._to_read)
+        return cards + len(self._waiting) + len(self._writing)
 
     def _queue_some(self) -> None:
+        """Hand posters to the model, but for those that it has from an earlier run."""
         while self._waiting and len(self._writing) < MOST_QUEUED:
-            card = self._waiting.popleft()
-            title = card.loaded.title
-            try:
-                request = self._desk.submit(
-                    card.loaded.image,
-                    self._settings,
-                    title.text if title else None,
-                    visitor=current_visitor(),
-                    read_seconds=card.read_seconds,
-                    on_step=partial(self._tell, card.key),
-                )
-            except BusyError as error:
-                self._give_up(card, st.warning, str(error))
-            else:
-                self._writing[card.key] = (card, request)
+            job = self._waiting.popleft()
+            if job.key not in being_written():
+                live = LiveText(news_of_plots())
+                try:
+                    request = self._desk.submit(
+                        job.loaded.image,
+                        job.settings,
+                        job.title.text if job.title else None,
+                        visitor=current_visitor(),
+                        read_seconds=job.read_seconds,
+                        on_step=live.tell,
+                    )
+                except BusyError as error:
+                    self._give_up(job, error)
+                    continue
+                request.on_done(news_of_plots().set)
+                being_written()[job.key] = Writing(request, live)
+            self._writing[job.key] = job
 
-    def _latest(self) -> dict[PlotKey, str]:
-        """The last text of each poster of which there is a new one; waits a moment for the first.
+    def _cancel_unwanted(self) -> None:
+        wanted = {*self._writing, *(job.key for job in self._waiting)}
+        self._cancel({key: each for key, each in being_written().items() if key not in wanted})
 
-        The model may write faster than a page can be sent.
-        """
-        latest: dict[PlotKey, str] = {}
-        patience = 0.1
-        with suppress(queue.Empty):
-            while True:
-                key, text = self._texts.get(timeout=patience)
-                latest[key], patience = text, 0.0
-        return latest
+    def _cancel(self, unwanted: dict[PlotKey, Writing]) -> None:
+        for key, writing in [*unwanted.items()]:
+            writing.request.cancel()
+            being_written().pop(key, None)
 
-    def _tell(self, key: PlotKey, text: str) -> None:
-        self._texts.put((key, text))
-
-    def _finish(self, card: Card, request: PlotRequest) -> None:
+    def _finish(self, job: _Job, writing: Writing) -> None:
         """Keep a card's plots for the rest of the visit and show them."""
         p2p = self._desk.p2p
         try:
-            candidates = request.result()
-            attention = [p2p.attention(card.loaded.image, each) for each in candidates]
+            candidates = writing.request.result()
+            attention = [p2p.attention(job.loaded.image, each) for each in candidates]
         except Exception:  # the service has logged it
-            self._give_up(card, st.error, "The plot could not be written; try again later.")
+            why = Poster2PlotError("The plot could not be written; try again later.")
+            self._give_up(job, why)
             return
+        label = job.card.entry.label
         record = plot_record(
-            card.label,
+            label,
             candidates,
             model=p2p.name,
             device=str(p2p.device),
-            settings=self._settings,
-            seconds=time.perf_counter() - card.started,
-            poster=card.loaded.poster,
-            title=card.loaded.title,
+            settings=job.settings,
+            seconds=time.perf_counter() - writing.started + job.read_seconds,
+            poster=job.loaded.poster,
+            title=job.title,
         )
-        label = title_and_year(record["title"]) if card.loaded.title else card.label
-        picture = small_jpeg(card.loaded.image)
-        keep_plots(card.key, WrittenPlots(label, picture, candidates, attention, record))
-        _show(card.place, card.key)
+        label = title_and_year(record["title"]) if job.title else label
+        picture = small_jpeg(job.loaded.image)
+        view = plot_view_data(picture, f"Poster: {label}", candidates, attention)
+        keep_plots(job.key, WrittenPlots(label, picture, candidates, attention, record, view))
+        self._written += 1
+        self._show(job.card, job.key, job.variants)
 
-    def _give_up(self, card: Card, say: Callable[[str], object], why: str) -> None:
-        not_to_rewrite().add(card.key)
-        with card.place.container():
-            say(escape_markdown(why))
-            place = st.container()
-        _show_without_plot(place, card.key, card.label, card.loaded.image)
+    def _show(self, card: Card, key: PlotKey, variants: Variants) -> None:
+        link = card.entry.link and links.link_to(card.entry.link, variants.shown, self._desk.p2p)
+        card.show_plots(key, written_plots()[key], variants, link)
 
-
-def _show(place: DeltaGenerator, key: PlotKey) -> None:
-    """A finished card: the poster, its plots, and what a service says the title is about."""
-    plots = written_plots()[key]
-    record = plots.record
-    about = record["title"] or {}
-    with place.container():
-        st.caption(escape_markdown(plots.label))
-        view = partial(
-            plot_view,
-            plots.picture,
-            f"Poster: {plots.label}",
-            plots.candidates,
-            plots.attention,
-            key=f"view {hash(key)}",
-        )
-        if about.get("synopsis"):
-            invented, told = st.columns([5, 2], gap="large")
-            with invented:
-                view()
-            with told:
-                st.markdown(f"**What {escape_markdown(about['service'])} says it is about**")
-                st.markdown(escape_markdown(about["synopsis"]))
-                st.caption(escape_markdown(about["attribution"]))
-        else:
-            view()
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(
-                f":material/auto_awesome: Invented by {escape_markdown(record['model'])} "
-                f"{written_from(record)} on {escape_markdown(record['device'].upper())} "
-                f"in {record['seconds']:.1f} s. "
-                "It is not the title’s real plot.",
-                width="stretch",
-            )
-            st.download_button(
-                "Share card",
-                partial(_share_card, plots),
-                file_name=f"{file_stem(plots.label)}.png",
-                mime="image/png",
-                icon=":material/image:",
-                on_click="ignore",
-                key=f"share {hash(key)}",
-                help="A picture of the poster beside its plot.",
-            )
-
-
-def _show_without_plot(place: DeltaGenerator, key: PlotKey, label: str, image: Image.Image) -> None:
-    with place.container(horizontal=True, vertical_alignment="center"):
-        st.image(small_jpeg(image), alt=f"Poster: {label}", width=96)
-        st.caption(f"{escape_markdown(label)}: no plot.", width="content")
-        st.button(
-            "Write it", key=f"write {hash(key)}", on_click=not_to_rewrite().discard, args=(key,)
-        )
-
-
-def _share_card(plots: WrittenPlots) -> bytes:
-    with Image.open(io.BytesIO(plots.picture)) as picture:
-        return share_card(picture, plots.record)
-
-
-def _stop() -> None:
-    not_to_rewrite().update(st.session_state.waiting)
+    def _give_up(self, job: _Job, why: Poster2PlotError) -> None:
+        not_to_rewrite().add(job.key)
+        job.card.show_without_plot(job.key, job.loaded.image, why)
+        self._announcer.say(f"{job.card.entry.label}: {why}")

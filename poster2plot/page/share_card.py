@@ -49,13 +49,21 @@ def share_card(poster: Image.Image, record: Mapping[str, Any]) -> bytes:
     text = _fitted(record["plot"], width, SIZE[1] - _MARGIN - 60 - top, _PLOT_SIZES, "Regular")
     draw.text((left, top), text, fill=_INK)
     foot = f"Invented by {record['model']} {written_from(record)}. Poster2Plot"
-    draw.text((left, SIZE[1] - _MARGIN), foot, fill=_FAINT, font=_font(20, "Regular"), anchor="ls")
+    draw.text(
+        (left, SIZE[1] - _MARGIN), foot, fill=_FAINT, font=page_font(20, "Regular"), anchor="ls"
+    )
     buffer = io.BytesIO()
     card.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _font(size: int, weight: str) -> _Font:
+def plot_card(jpeg: bytes, record: Mapping[str, Any]) -> bytes:
+    """As `share_card`, of a poster as the page keeps it."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return share_card(picture, record)
+
+
+def page_font(size: int, weight: str) -> _Font:
     """The page's own, with Latin, Greek and Cyrillic letters, else Pillow's, with ASCII alone."""
     for path in Path(st.__file__).parent.glob(_FONT_FILES):
         with suppress(OSError):
@@ -67,7 +75,7 @@ def _font(size: int, weight: str) -> _Font:
 
 def _has_glyphs(text: str) -> bool:
     """Whether the font can write a text; titles come in every script."""
-    font = _font(20, "Regular")
+    font = page_font(20, "Regular")
     box = bytes(font.getmask("\uffff"))  # what stands for a character that is not in the font
     return all(char.isspace() or bytes(font.getmask(char)) != box for char in text)
 
@@ -78,7 +86,7 @@ def _fitted(
     """A text in lines of `width` px, cut off where even the smallest letters are too many."""
     words = " ".join(textwrap.wrap(text, _LONGEST_WORD))
     for size in sizes:
-        fitted = ImageText.Text(words, _font(size, weight), spacing=size // 3)
+        fitted = ImageText.Text(words, page_font(size, weight), spacing=size // 3)
         try:
             rest = fitted.wrap(width, height)
         except ValueError:  # a word is wider than the line

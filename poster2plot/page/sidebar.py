@@ -28,8 +28,14 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
     if p2p.takes_titles:
         defaults["use_title"] = default.use_title
     st.header("Settings")
-    _presets(defaults)
+    presets = st.container()
+    settings = _choose(p2p, defaults, longest)
+    with presets:
+        _presets(defaults)
+    return settings
 
+
+def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> GenerationSettings:
     guidance = st.slider(
         "Follow the poster",
         1.0,
@@ -41,15 +47,15 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
         help="Guidance. 1 is the plain model, which likes to tell every poster the same story; "
         "high values name what they see and get stranger. Above 1 a plot takes a little longer.",
     )
-    use_title = default.use_title
+    use_title = p2p.resolve().use_title
     if p2p.takes_titles:
         use_title = st.toggle(
             "Use the title",
             defaults["use_title"],
             key="use_title",
             bind="query-params",
-            help="Write from the title too, where it is known: a poster that is looked up at IMDb "
-            "brings its own. Costs next to nothing.",
+            help="Write from the title too: yours, that of a look-up, or else the one that is "
+            "printed on the poster, which takes half a second to read.",
         )
     candidates = st.slider(
         "Plots for each poster",
@@ -163,7 +169,10 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
 
 
 def _presets(defaults: dict[str, Any]) -> None:
-    """Buttons that set all sliders; those that a preset does not name go to their defaults."""
+    """Buttons that set all sliders; those that a preset does not name go to their defaults.
+
+    The one whose settings are in use has a check mark.
+    """
     presets: dict[str, tuple[dict[str, Any], str]] = {
         "Faithful": ({"guidance": 7.0, "beams": 6}, "Names what it sees, at the cost of style."),
         "Varied": (
@@ -183,11 +192,13 @@ def _presets(defaults: dict[str, Any]) -> None:
         ),
         "Reset": ({}, "Back to what this model was measured with."),
     }
+    now = {name: st.session_state.get(name, value) for name, value in defaults.items()}
     columns = st.columns(2, gap="small") * 2
     for column, (name, (values, help_text)) in zip(columns, presets.items(), strict=True):
         column.button(
             name,
             key=f"preset {name}",
+            icon=":material/check:" if now == {**defaults, **values} else None,
             help=help_text,
             on_click=st.session_state.update,
             args=({**defaults, **values},),

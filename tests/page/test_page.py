@@ -1,26 +1,18 @@
 """The page's script, driven without a browser."""
 
 import gc
-import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
-from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from poster2plot import Poster2Plot, read_image
+from poster2plot import Poster2Plot
 from poster2plot.page import cached_resources
-from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.inputs import MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
-from poster2plot.page.share_card import share_card
-from poster2plot.records import to_csv
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
+from support.app_page import SCRIPT, plots, upload
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
     ID,
@@ -34,32 +26,11 @@ from support.poster_server import (
     cinemeta,
     serve_posters,
 )
-from support.toy_model import SEPARATOR, VOCABULARY
-
-PICTURED = encode(draw_poster(), "JPEG")
-SCRIPT = Path(__file__).parents[2] / "poster2plot" / "page" / "main.py"
-
-
-@pytest.fixture(autouse=True)
-def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AppTest leaves the page there, and a process that a later test spawns would run it."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
-def page(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
-    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
-    st.cache_data.clear()
-
-
-def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    values = [(name, data, "image/png") for name, data in files]
-    return page.file_uploader[0].set_value(values).run()
-
-
-def plots(page: AppTest) -> list[str]:
-    return [each.record["plot"] for each in page.session_state.written_plots.values()]
+def page(app: AppTest) -> AppTest:
+    return app
 
 
 def test_the_page_opens_without_a_plot(page: AppTest):
@@ -112,91 +83,6 @@ def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: py
     assert "**What Cinemeta says it is about**" in told
     assert r"A \*thief\* enters \$dreams\$\." in told
     assert any("strem" in caption.value for caption in page.caption)
-
-
-@pytest.fixture
-def titled_page(titled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    """The page of a model that takes titles."""
-    monkeypatch.setenv("POSTER2PLOT_MODEL", str(titled_folder))
-    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
-    st.cache_data.clear()
-
-
-def invented(page: AppTest) -> list[str]:
-    """Of each card, from what its plot was written."""
-    found = [re.search(r"(from the poster.*) on CPU", each.value) for each in page.caption]
-    return [each[1] for each in found if each]
-
-
-@contextmanager
-def titles(monkeypatch: pytest.MonkeyPatch, **said: str) -> Iterator[None]:
-    """A service that knows one title."""
-    with serve_posters() as server:
-        server.answers = {MOVIE: cinemeta(server, **said), PICTURE: Answer(PICTURED)}
-        monkeypatch.setattr(cached_resources, "finder", server.finder)
-        yield
-
-
-def test_a_looked_up_title_is_written_from(titled_page: AppTest, monkeypatch: pytest.MonkeyPatch):
-    page = titled_page
-    with titles(monkeypatch, name="The Sea", description="A man and his dog."):
-        upload(page, ("poster.jpg", PICTURED))
-        page.text_area[0].set_value(ID).run()
-        assert invented(page) == ["from the poster alone", "from the poster and its title"]
-        alone, with_title = page.session_state.written_plots.values()
-        page.toggle("use_title").set_value(False).run()
-        assert invented(page) == ["from the poster alone"] * 2
-    assert not page.exception
-    assert not page.error
-    p2p = cached_resources.desk().p2p
-    poster, settings = read_image(PICTURED), p2p.resolve()
-    [[best]] = p2p.generate([poster], settings, ["The Sea"])
-    assert with_title.record["plot"] == best.text
-    assert with_title.label == "The Sea (2010)"
-    assert with_title.record["title"]["used"] is True
-    assert "The Sea,True," in to_csv([with_title.record])
-    assert plots(page)[2:] == [alone.record["plot"]] * 2
-    gallery = [each.value for each in page.tabs[1].caption]
-    assert r"The Sea \(2010\)" in gallery
-
-
-def test_a_model_without_titles_writes_from_the_poster_alone(
-    page: AppTest, monkeypatch: pytest.MonkeyPatch
-):
-    with titles(monkeypatch):
-        page.text_area[0].set_value(ID).run()
-    assert invented(page) == ["from the poster alone"]
-    [written] = page.session_state.written_plots.values()
-    assert written.record["title"].items() >= {"title": "Inception", "used": False}.items()
-    assert "use_title" not in {each.key for each in page.toggle}
-
-
-def test_the_original_preset_writes_without_titles(titled_page: AppTest):
-    for preset, used in (("Original", False), ("Reset", True)):
-        titled_page.button(f"preset {preset}").click().run()
-        assert not titled_page.exception
-        assert titled_page.toggle("use_title").value is used
-
-
-def test_a_hostile_title_is_shown_as_plain_text(
-    titled_page: AppTest, monkeypatch: pytest.MonkeyPatch
-):
-    hostile = (
-        f"=1{SEPARATOR}<script>alert(1)</script>[x](javascript:alert(1))\u202e$a$ :red[b] "
-        "![c](//d.example/e)"
-    )
-    with titles(monkeypatch, name=hostile):
-        titled_page.text_area[0].set_value(ID).run()
-    assert not titled_page.exception
-    [written] = titled_page.session_state.written_plots.values()
-    escaped = escape_markdown(written.label)
-    assert [each.value for each in titled_page.caption].count(escaped) == 2  # card and gallery
-    for each in [*titled_page.caption, *titled_page.markdown]:
-        assert "alert" not in each.value.replace(escaped, "")
-        assert "\u202e" not in each.value
-    assert written.candidates[0].prompt_ids.count(VOCABULARY) == 1  # the separator
-    assert to_csv([written.record]).splitlines()[1].startswith(f"{ID},'=1<")
-    assert share_card(draw_poster(), written.record)
 
 
 @pytest.mark.parametrize("trouble", [Answer(status=401), Answer(status=500), Answer(hang_up=True)])
@@ -263,10 +149,18 @@ def test_sampling_has_its_own_settings(page: AppTest):
     assert len(plots(page)) == 1
 
 
+def marked(page: AppTest) -> list[str]:
+    """The presets with a check mark."""
+    buttons = [button for button in page.button if (button.key or "").startswith("preset ")]
+    return [button.label for button in buttons if button.proto.icon == ":material/check:"]
+
+
 def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
     before = {slider.key: slider.value for slider in page.slider}
+    assert "Reset" in marked(page)
     page.button("preset Varied").click().run()
     assert not page.exception
+    assert marked(page) == ["Varied"]
     assert page.slider("candidates").value == 4
     assert page.segmented_control("search").value == "Sampling"
     page.button("preset Reset").click().run()

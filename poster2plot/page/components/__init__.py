@@ -1,8 +1,9 @@
 """What the page needs and Streamlit lacks: components of a few lines of JavaScript each."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -16,12 +17,18 @@ def _read(name: str) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-_paste = st.components.v2.component("paste", js=_read("paste.js"))
+_page_manners = st.components.v2.component("page_manners", js=_read("page_manners.js"))
 _examples = st.components.v2.component(
     "examples",
     html='<div class="row"></div>',
     css=_read("examples.css"),
     js=_read("examples.js"),
+)
+_copy_line = st.components.v2.component(
+    "copy_line",
+    html="<button>Share score</button>",
+    css=_read("copy_line.css"),
+    js=_read("copy_line.js"),
 )
 _plot_view = st.components.v2.component(
     "plot_view",
@@ -31,27 +38,64 @@ _plot_view = st.components.v2.component(
 )
 
 
-def paste_into_uploader() -> None:
-    """Let pictures pasted anywhere on the page go into its file uploader."""
-    _paste(key="paste")
+def page_manners() -> None:
+    """Take in what is pasted or dropped, bring a new result into view, tell screen readers."""
+    _page_manners(key="page_manners")
 
 
-def choose_example(thumbnails: dict[str, bytes]) -> str | None:
+def example_posters(thumbnails: Mapping[str, bytes]) -> str | None:
     """The name of the example poster, of these JPEGs, that was just clicked."""
-    data = [{"name": name, "image": _data_url(jpeg)} for name, jpeg in thumbnails.items()]
+    posters = [_poster(name, f"Example poster: {name}", jpeg) for name, jpeg in thumbnails.items()]
+    data = {"posters": posters}
     chosen = _examples(key="examples", data=data, on_chosen_change=lambda: None).chosen
     return None if chosen is None else str(chosen)
 
 
-def plot_view(
+def posters_to_choose(
+    pictures: Mapping[str, bytes],
+    *,
+    chosen: str | None,
+    answer: str | None,
+    on_choice: Callable[[str], None],
+    key: str,
+) -> None:
+    """Posters, as JPEGs, of which one is to be chosen, which `on_choice` is told.
+
+    With an `answer` it is shown beside what was chosen, and nothing more can be.
+    """
+
+    def tell() -> None:
+        if name := st.session_state[key].chosen:
+            on_choice(str(name))
+
+    posters = [
+        _poster(name, f"Poster {number}: {name}", jpeg)
+        for number, (name, jpeg) in enumerate(pictures.items(), 1)
+    ]
+    data = {"posters": posters, "large": True, "chosen": chosen, "answer": answer}
+    _examples(key=key, data=data, on_chosen_change=tell)
+
+
+def copy_line(line: str, *, key: str) -> None:
+    """A button that copies a line, or on a phone shares it."""
+    _copy_line(key=key, data=line, width="content")
+
+
+def plot_view(data: Mapping[str, Any], *, link: Mapping[str, str] | None = None, key: str) -> None:
+    """A poster beside its plots, whose words show where the model looked, by `plot_view_data`.
+
+    `link` is what the page's address says to show it again.
+    """
+    _plot_view(key=key, data={**data, "link": None if link is None else dict(link)})
+
+
+def plot_view_data(
     picture: bytes,
     alt: str,
     candidates: Sequence[Candidate],
     attention: Sequence[Sequence[WordAttention]],
-    *,
-    key: str,
-) -> None:
-    """A poster, as a JPEG, beside its plots, whose words show where the model looked."""
+) -> dict[str, Any]:
+    """What `plot_view` shows of a poster, as a JPEG, and its plots."""
     grid: tuple[int, ...] = (1, 1)
     plots = []
     for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
@@ -64,8 +108,11 @@ def plot_view(
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": shown})
-    data = {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
-    _plot_view(key=key, data=data)
+    return {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
+
+
+def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:
+    return {"name": name, "label": label, "image": _data_url(jpeg)}
 
 
 def _data_url(jpeg: bytes) -> str:

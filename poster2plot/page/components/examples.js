@@ -1,15 +1,19 @@
-// Example posters; a click tells which one.
+// Posters to choose from; a click tells which one. After a choice that counts, `answer` is shown.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const row = parentElement.querySelector(".row")
+  row.classList.toggle("large", Boolean(data.large))
   row.replaceChildren(
-    ...data.map(({ name, image }) => {
+    ...data.posters.map(({ name, label, image }) => {
       const picture = document.createElement("img")
       picture.src = image
-      picture.alt = `Example poster: ${name}`
+      picture.alt = label
       const button = document.createElement("button")
-      button.title = name
+      button.title = label
       button.append(picture)
+      button.disabled = Boolean(data.answer)
+      button.classList.toggle("answer", name === data.answer)
+      button.classList.toggle("wrong", name === data.chosen && name !== data.answer)
       button.onclick = () => setTriggerValue("chosen", name)
       return button
     }),

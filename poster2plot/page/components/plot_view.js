@@ -19,7 +19,7 @@ function paint(canvas, weights) {
   context.putImageData(pixels, 0, 0)
 }
 
-async function copy(text, button) {
+async function copy(text, button, label) {
   try {
     await navigator.clipboard.writeText(text)
   } catch {
@@ -32,10 +32,36 @@ async function copy(text, button) {
     area.remove()
   }
   button.textContent = "Copied"
-  setTimeout(() => (button.textContent = "Copy"), 2000)
+  setTimeout(() => (button.textContent = label), 2000)
 }
 
-function plotItem(candidate, show) {
+function smallButton(label, onclick) {
+  const button = document.createElement("button")
+  button.className = "small"
+  button.textContent = label
+  button.onclick = () => onclick(button)
+  return button
+}
+
+// The page's address has the settings already; `link` has the poster.
+function address(link) {
+  const url = new URL(location.href)
+  for (const name of ["example", "titles", "another", "model"]) url.searchParams.delete(name)
+  for (const [name, value] of Object.entries(link)) url.searchParams.set(name, value)
+  return url.href
+}
+
+async function share(link, text, button) {
+  const url = address(link)
+  // On a phone the sheet that people know; elsewhere the clipboard is what they expect.
+  if (navigator.share && matchMedia("(pointer: coarse)").matches) {
+    await navigator.share({ title: document.title, text, url }).catch(() => {})
+  } else {
+    await copy(url, button, "Link to this plot")
+  }
+}
+
+function plotItem(candidate, show, link) {
   const item = document.createElement("li")
   const plot = document.createElement("p")
   plot.className = "plot"
@@ -66,14 +92,14 @@ function plotItem(candidate, show) {
     plot.textContent = candidate.text
   }
 
-  const button = document.createElement("button")
-  button.className = "copy"
-  button.textContent = "Copy"
-  button.onclick = () => copy(candidate.text, button)
   const below = document.createElement("footer")
+  below.append(smallButton("Copy", (button) => copy(candidate.text, button, "Copy")))
+  if (link) {
+    below.append(smallButton("Link to this plot", (button) => share(link, candidate.text, button)))
+  }
   const score = document.createElement("span")
   score.textContent = candidate.note
-  below.append(button, score)
+  below.append(score)
   item.append(plot, below)
   return item
 }
@@ -86,6 +112,19 @@ export default function ({ data, parentElement }) {
   picture.alt = data.alt
   ;[canvas.height, canvas.width] = data.grid
 
+  const hint = root.querySelector("#hint")
+  const help = hint.dataset.help ?? (hint.dataset.help = hint.textContent)
+  function explain(word, aloud) {
+    hint.setAttribute("aria-live", aloud ? "polite" : "off")
+    if (!word) return hint.replaceChildren(help)
+    const quoted = document.createElement("strong")
+    quoted.textContent = word
+    const bar = document.createElement("i")
+    bar.className = "bar"
+    bar.style.background = `linear-gradient(to right, ${WARM.map((rgb) => `rgb(${rgb})`)})`
+    hint.replaceChildren("Where it looked for ", quoted, ": little ", bar, " much")
+  }
+
   let shown = null
   let picked = null // a clicked word stays when the pointer leaves
   function show(span, weights, pick = false) {
@@ -96,11 +135,14 @@ export default function ({ data, parentElement }) {
     shown?.span.classList.add("shown")
     root.classList.toggle("looking", Boolean(shown))
     if (shown) paint(canvas, shown.weights)
+    explain(shown?.span.textContent, pick)
   }
 
   const plots = root.querySelector("ol")
-  plots.replaceChildren(...data.candidates.map((candidate) => plotItem(candidate, show)))
+  plots.replaceChildren(
+    ...data.candidates.map((candidate, i) => plotItem(candidate, show, i === 0 && data.link)),
+  )
   plots.classList.toggle("several", data.candidates.length > 1)
   show(null, null, true)
-  root.querySelector("#hint").hidden = !data.candidates.some(({ words }) => words.length)
+  hint.hidden = !data.candidates.some(({ words }) => words.length)
 }

@@ -1,0 +1,156 @@
+// What a page does by itself: it takes pictures that are pasted or dropped anywhere, brings a new
+// result into view, and tells screen readers when a plot begins, is done, or cannot be had.
+
+const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
+const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
+const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
+const MOST_FRAMES = 90
+
+function toggleInputs(open) {
+  const state = open ? "details:not([open])" : "details[open]"
+  document.querySelector(`.st-key-inputs ${state} > summary`)?.click()
+}
+
+// The uploader says of each file what is wrong with it, where it can be seen.
+function upload(files) {
+  const input = document.querySelector(`${DROPZONE} input`)
+  if (!files.length || !input) return
+  const kinds = input.accept.split(",").map((kind) => kind.trim().toLowerCase())
+  const isTaken = ({ name, size }) =>
+    size <= MOST_BYTES && kinds.some((kind) => name.toLowerCase().endsWith(kind))
+  if (!files.every(isTaken)) toggleInputs(true)
+  const transfer = new DataTransfer()
+  files.forEach((file) => transfer.items.add(file))
+  input.files = transfer.files
+  input.dispatchEvent(new Event("change", { bubbles: true }))
+}
+
+function paste(event) {
+  const { files } = event.clipboardData
+  const pictures = [...files].filter(({ type }) => type.startsWith("image/"))
+  if (!pictures.length) return
+  event.preventDefault()
+  upload(pictures)
+}
+
+function dragover(event) {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault()
+}
+
+function drop(event) {
+  // The uploader looks after what falls on it, and text may fall into fields.
+  if (event.target.closest?.(DROPZONE) || !event.dataTransfer?.types.includes("Files")) return
+  event.preventDefault() // else the browser would leave the page for the picture
+  upload([...event.dataTransfer.files])
+}
+
+const TITLES = ".st-key-titles textarea"
+const IDLE = 600 // milliseconds without a key, after which a name is looked for
+const NO_NAME = /^\s*((tt|nm|co|ls)\d*\s*$|www\.|https?:|\d{5,}|\W*$)|[,;]|^..?$/i
+let idle = 0
+
+// Streamlit takes what was typed when the field is left, or on Ctrl and Enter.
+function commit(field) {
+  clearTimeout(idle)
+  field.dispatchEvent(
+    new KeyboardEvent("keydown", { key: "Enter", code: "Enter", ctrlKey: true, bubbles: true }),
+  )
+}
+
+function keydown(event) {
+  const plain = !(event.shiftKey || event.ctrlKey || event.metaKey || event.isComposing)
+  if (event.key !== "Enter" || !plain || !event.target.matches?.(TITLES)) return
+  event.preventDefault()
+  commit(event.target)
+}
+
+function input(event) {
+  if (!event.target.matches?.(TITLES)) return
+  clearTimeout(idle)
+  // Half an id would only be refused.
+  if (NO_NAME.test(event.target.value.split("\n").at(-1))) return
+  idle = setTimeout(commit, IDLE, event.target)
+}
+
+// A card's place moves while the inputs close above it.
+function whenCalm(element, then) {
+  let [top, calm, frames] = [NaN, 0, 0]
+  function look() {
+    const now = element.getBoundingClientRect().top
+    calm = now === top ? calm + 1 : 0
+    top = now
+    frames += 1
+    if (calm < CALM_FRAMES && frames < MOST_FRAMES) requestAnimationFrame(look)
+    else if (element.isConnected) then()
+  }
+  requestAnimationFrame(look)
+}
+
+function bringIntoView(card) {
+  const { top, bottom } = card.getBoundingClientRect()
+  if (top >= 0 && bottom <= innerHeight) return
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches
+  card.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" })
+}
+
+const known = new Set() // the cards that were there before
+function lookForResult() {
+  const marks = [
+    ...document.querySelectorAll(
+      '.st-key-results .stElementContainer[data-stale="false"] [data-card]',
+    ),
+  ].filter(({ dataset }) => dataset.state !== "fetching")
+  const [newest] = marks.filter(({ dataset }) => !known.has(dataset.card))
+  // While the page runs, what it has not sent again yet only seems to be gone.
+  if (document.querySelector('[data-test-script-state="notRunning"]')) known.clear()
+  for (const { dataset } of marks) known.add(dataset.card)
+  if (!newest) return
+  if (["writing", "done"].includes(newest.dataset.state)) {
+    toggleInputs(false)
+  }
+  const card = newest.closest('[class*="st-key-card-"]')
+  whenCalm(card, () => bringIntoView(card))
+}
+
+let said = null // the number of the last sentence
+function tell() {
+  const sentence = document.querySelector(".st-key-status [data-say]")
+  if (!sentence || sentence.dataset.say === said) return
+  said = sentence.dataset.say
+  let region = document.getElementById("spoken")
+  if (!region) {
+    region = document.createElement("div")
+    region.id = "spoken"
+    region.setAttribute("role", "status")
+    document.body.append(region)
+  }
+  region.textContent = sentence.textContent
+}
+
+export default function () {
+  let asked = false
+  const observer = new MutationObserver(() => {
+    if (asked) return
+    asked = true
+    requestAnimationFrame(() => {
+      asked = false
+      lookForResult()
+      tell()
+    })
+  })
+  observer.observe(document.getElementById("root"), {
+    childList: true,
+    subtree: true,
+    attributeFilter: ["data-say", "data-card", "data-stale", "data-state", "data-test-script-state"],
+  })
+  const listeners = { paste, dragover, drop, keydown, input }
+  for (const [name, listener] of Object.entries(listeners)) {
+    document.addEventListener(name, listener)
+  }
+  return () => {
+    observer.disconnect()
+    for (const [name, listener] of Object.entries(listeners)) {
+      document.removeEventListener(name, listener)
+    }
+  }
+}

@@ -1,0 +1,123 @@
+"""A visit as a file and back: records with votes, the posters, and the cards to share."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError, create_model
+
+from poster2plot import Poster2PlotError
+from poster2plot.page.escaping import file_stem
+from poster2plot.page.session_state import (
+    MOST_KEPT,
+    PlotKey,
+    WrittenPlots,
+    keep_plots,
+    written_plots,
+)
+from poster2plot.page.share_card import plot_card
+from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.votes import set_vote, vote_of
+from poster2plot.records import title_and_year
+from poster2plot.server.http_types import PlotRecord
+from poster2plot.server.service import PlotService
+from poster2plot.server.visitor import Visitor
+
+RECORDS = "plots.json"
+_MOST_RECORD_BYTES = 4 * 2**20
+_MOST_POSTER_BYTES = 2**20  # of one; those that `small_jpeg` makes have a tenth
+_WRONG = "This is no visit that was saved here; choose the plots.zip of a download."
+
+_Vote: Any = Literal["good", "nonsense", ""]
+_SavedPlot: Any = create_model("SavedPlot", __base__=PlotRecord, vote=(_Vote, ""))
+_SavedPlots = TypeAdapter(list[_SavedPlot])
+
+
+@dataclass(frozen=True)
+class KeptPlot:
+    """A plot with the visitor's vote: what a download needs, which is made outside of the visit."""
+
+    written: WrittenPlots
+    vote: str | None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The plot's record with the vote, "" where there is none."""
+        return {**self.written.record, "vote": (self.vote or "").lower()}
+
+
+def kept(plots: Sequence[PlotKey]) -> list[KeptPlot]:
+    """Those of the plots that are still there."""
+    written = written_plots()
+    return [KeptPlot(written[plot], vote_of(plot)) for plot in plots if plot in written]
+
+
+def as_json(plots: Sequence[KeptPlot]) -> str:
+    """The records of plots with their votes."""
+    return json.dumps([plot.record for plot in plots], ensure_ascii=False, indent=2)
+
+
+def as_archive(plots: Sequence[KeptPlot]) -> bytes:
+    """A ZIP of the records, the posters, and the cards."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # pictures are compressed already
+        archive.writestr(RECORDS, as_json(plots), zipfile.ZIP_DEFLATED)
+        for number, plot in enumerate(plots, 1):
+            written = plot.written
+            archive.writestr(_poster_name(number), written.picture)
+            name = f"cards/{number:03}-{file_stem(written.label)}.png"
+            archive.writestr(name, plot_card(written.picture, written.record))
+    return buffer.getvalue()
+
+
+def open_archive(data: bytes, desk: PlotService, visitor: Visitor) -> int:
+    """Add the plots of `as_archive` to this visit's, and return how many there are.
+
+    Raises `Poster2PlotError` where it is no such file, or a picture in it is none, and then adds
+    nothing.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            saved = _SavedPlots.validate_json(_read(archive, RECORDS, _MOST_RECORD_BYTES))
+            if len(saved) > MOST_KEPT:
+                raise Poster2PlotError(f"A visit has at most {MOST_KEPT} plots.")
+            pictures = [
+                _read(archive, _poster_name(number), _MOST_POSTER_BYTES)
+                for number in range(1, len(saved) + 1)
+            ]
+    # What zipfile raises for damaged, encrypted and odd archives.
+    except (ValidationError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError):
+        raise Poster2PlotError(_WRONG) from None
+    posters = [desk.read(picture, name="a poster", visitor=visitor) for picture in pictures]
+    for each, poster in zip(saved, posters, strict=True):
+        record = each.model_dump(mode="json", exclude_unset=True)
+        vote = record.pop("vote", "")
+        digest = hashlib.sha256(poster.image.tobytes() + json.dumps(record).encode()).hexdigest()
+        label = title_and_year(record["title"]) if _has_title(record) else record["source"]
+        written = WrittenPlots(label, small_jpeg(poster.image), [], [], record, {})
+        keep_plots(("saved", digest), written)
+        set_vote(("saved", digest), vote.capitalize() or None)
+    return len(saved)
+
+
+def _has_title(record: dict[str, Any]) -> bool:
+    return bool((record["title"] or {}).get("title"))
+
+
+def _poster_name(number: int) -> str:
+    return f"posters/{number:03}.jpg"
+
+
+def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """A file of an archive. Raises `KeyError` where it is not there, `BadZipFile` where too big."""
+    with archive.open(name) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise zipfile.BadZipFile
+    return data

@@ -1,0 +1,52 @@
+"""The line above the results: how far the plots are, and what can be done with all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import streamlit as st
+
+from poster2plot.page.inputs import clear_all
+from poster2plot.pipeline import PlotRequest
+
+
+class Toolbar:
+    """What is busy can be stopped, and what is more than one poster can be cleared."""
+
+    def __init__(self, posters: int) -> None:
+        self._posters = posters
+        self._place = st.empty()
+
+    def show(self, *, busy: bool) -> None:
+        """Show what can be done now."""
+        if not busy and self._posters < 2:
+            self._place.empty()
+            return
+        with self._place.container(horizontal=True, vertical_alignment="center"):
+            self._progress = st.empty()
+            if busy:
+                stop = partial(st.session_state.update, stopped=True)
+                st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
+            else:
+                st.caption(f"{self._posters} posters", width="stretch")
+            if self._posters > 1:
+                st.button(
+                    "Clear all",
+                    icon=":material/close:",
+                    type="tertiary",
+                    key=f"clear {busy}",
+                    on_click=clear_all,
+                )
+
+    def show_progress(
+        self, unfinished: int, count: int, seconds: float, requests: Iterable[PlotRequest]
+    ) -> None:
+        """Show how many of `count` plots are done after so many seconds, and the time left."""
+        done = count - unfinished
+        ahead = [request.ahead() for request in requests]
+        others = f" after {min(ahead)} of other visitors" if any(ahead) and min(ahead) else ""
+        left = f", about {seconds / done * unfinished:.0f} s left" if done else ""
+        doing = "Writing" if ahead else "Fetching"
+        text = f"{doing} {min(done + 1, count)} of {count}{others}{left} …"
+        self._progress.progress(done / count, text)

@@ -1,0 +1,97 @@
+"""The real page on the bundled model, and a real browser; its pictures stay in test-artifacts/."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from streamlit.testing.v1 import AppTest
+
+from support.app_page import SCRIPT
+from support.app_server import serve_app
+from support.browser import PATIENCE, example, launch, need_chromium
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import (
+    ID,
+    MOVIE,
+    PICTURE,
+    Answer,
+    catalogue,
+    cinemeta,
+    metas,
+    serve_posters,
+)
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+SLOW_ID = "tt0000099"  # whose services take so long that nobody waits for them
+
+
+@pytest.fixture(scope="package")
+def address() -> Iterator[str]:
+    """Where the page is, with services that know one title."""
+    with serve_posters() as services:
+        services.answers = {
+            MOVIE: cinemeta(services, description="A thief enters dreams."),
+            MOVIE.replace(ID, SLOW_ID): Answer(stall=True),
+            catalogue("movie", "inception"): metas(
+                {"id": ID, "name": "Inception", "releaseInfo": "2010"},
+                {"id": "tt7321322", "name": "Inception: The Cobol Job", "releaseInfo": "2010"},
+            ),
+            PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
+        }
+        with serve_app(services) as server:
+            yield server.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    need_chromium()
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page just opened; `@pytest.mark.parametrize("page", …, indirect=True)` adds to its URL
+    or sets the size of the window."""
+    options = getattr(request, "param", {})
+    context = browser.new_context(
+        viewport=options.get("viewport", {"width": 1280, "height": 900}),
+        color_scheme=options.get("color_scheme", "light"),
+        permissions=["clipboard-read", "clipboard-write", "camera"],
+    )
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(address + options.get("query", ""))
+    expect(example(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    yield page
+    ARTIFACTS.mkdir(exist_ok=True)
+    name = re.sub(r"[^\w-]+", "-", request.node.name)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    context.close()
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest leaves the page there, and a process that a later test spawns would run it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture
+def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
+    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def titled_app(titled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The page of a model that takes titles."""
+    monkeypatch.setenv("POSTER2PLOT_MODEL", str(titled_folder))
+    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
+    st.cache_data.clear()

@@ -1,0 +1,198 @@
+"""Where a result stands on the real page, what comes before and after it, and links to it."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from support.browser import DROPZONE, PATIENCE, drop, example, picture, try_example
+from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID
+from tests.page.conftest import SLOW_ID
+
+PHONE = {"viewport": {"width": 390, "height": 844}}
+GONE_AFTER = 2_000  # milliseconds, while the page is still busy with something else
+
+
+def name_titles(page: Page, text: str) -> None:
+    field = page.get_by_role("textbox", name="or name films or series")
+    if not field.is_visible():
+        page.get_by_text("Give it a poster").click()
+    field.fill(text)
+    field.press("Control+Enter")
+
+
+def inputs(page: Page) -> Locator:
+    return page.locator(".st-key-inputs details[open]")
+
+
+def wait_until_in_view(page: Page, *parts: Locator) -> None:
+    for part in parts:
+        expect(part).to_be_visible(timeout=PATIENCE)
+        page.wait_for_function(
+            """(part) => {
+                const { top, bottom } = part.getBoundingClientRect()
+                return top >= 0 && bottom <= innerHeight
+            }""",
+            arg=part.element_handle(),
+        )
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+@pytest.mark.parametrize("way", ["example", "file", "id"])
+def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
+    if way == "example":
+        example(page, "Undertow Bay").click()
+    elif way == "file":
+        drop(page, "poster.png", encode(draw_poster()))
+    else:
+        name_titles(page, ID)
+    expect(page.get_by_text("Invented by")).to_be_attached(timeout=PATIENCE)
+    wait_until_in_view(page, page.locator(".view img"), page.locator(".plot"))
+    expect(inputs(page)).to_have_count(0)
+    expect(example(page, "Undertow Bay")).to_be_hidden()
+    page.get_by_text("Give it a poster").click()
+    expect(page.locator(DROPZONE)).to_be_visible()
+    expect(example(page, "Undertow Bay")).to_be_visible()
+
+
+def test_on_a_desktop_the_newest_result_is_on_top(page: Page):
+    drop(page, "harbour.png", encode(draw_poster()))
+    expect(page.get_by_text("Invented by")).to_have_count(1, timeout=PATIENCE)
+    expect(inputs(page)).to_have_count(0)
+    example(page, "Iron Meadow").click()
+    expect(page.get_by_text("Invented by")).to_have_count(2, timeout=PATIENCE)
+    posters = page.locator(".st-key-results").get_by_role("img", name="Poster: ")
+    expect(posters.first).to_have_attribute("alt", "Poster: Iron Meadow")
+    wait_until_in_view(page, posters.first, page.locator(".plot").first)
+    drop(page, "desert.png", encode(draw_poster("darkred")), on="h1")  # the inputs are closed
+    expect(page.get_by_text("Invented by")).to_have_count(3, timeout=PATIENCE)
+    expect(posters.first).to_have_attribute("alt", "Poster: desert.png")
+
+
+def test_no_result_outlives_its_input(page: Page):
+    """While something slow keeps the page busy."""
+    try_example(page, "Undertow Bay")
+    name_titles(page, f"{SLOW_ID}, nm0000138")
+    error = page.get_by_test_id("stAlertContentError")
+    expect(error).to_contain_text("is a person on IMDb", timeout=PATIENCE)
+    expect(page.get_by_text("Fetching the poster")).to_be_visible()
+    wrong = page.locator('[class*="st-key-card-"]').filter(has_text="nm0000138")
+    wrong.get_by_role("button", name="Remove").click()
+    expect(error).to_be_hidden(timeout=GONE_AFTER)
+    example(page, "Iron Meadow").click()
+    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    expect(picture(page, "Undertow Bay")).to_be_hidden(timeout=GONE_AFTER)
+    example(page, "Two Umbrellas").click()
+    example(page, "A Quiet Alibi").click()
+    expect(picture(page, "A Quiet Alibi")).to_be_visible(timeout=PATIENCE)
+    expect(picture(page, "Two Umbrellas")).to_be_hidden(timeout=GONE_AFTER)
+    expect(page.get_by_text("Fetching the poster")).to_have_count(1)
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator('[class*="st-key-card-"]')).to_have_count(0)
+    expect(page.get_by_text("Fetching")).to_have_count(0)
+
+
+def test_a_plot_goes_on_while_another_poster_is_chosen(page: Page):
+    name_titles(page, SLOW_ID)
+    expect(page.get_by_text("Fetching the poster")).to_be_visible(timeout=PATIENCE)
+    example(page, "Iron Meadow").click()
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Fetching the poster")).to_be_visible()
+
+
+def test_screen_readers_are_told_of_each_plot_once(page: Page):
+    page.evaluate(
+        """() => {
+            window.told = []
+            new MutationObserver(() => {
+                const now = document.getElementById("spoken")?.textContent
+                if (now && now !== window.told.at(-1)) window.told.push(now)
+            }).observe(document.body, { childList: true, subtree: true })
+        }"""
+    )
+    try_example(page)
+    page.wait_for_function("window.told.at(-1) === 'The plot is written.'")
+    assert page.evaluate("window.told") == ["Writing the plot.", "The plot is written."]
+    name_titles(page, "nm0000138")
+    page.wait_for_function("window.told.at(-1).startsWith('nm0000138: ')")
+    assert len(page.evaluate("window.told")) == 3
+    assert page.locator("#spoken").get_attribute("role") == "status"
+
+
+def test_another_plot_of_the_same_poster_is_one_click_away(page: Page):
+    first = try_example(page)
+    page.get_by_role("button", name="Write another").click()
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    second = page.locator(".plot").inner_text()
+    assert second != first
+    page.get_by_role("button", name="Earlier").click()
+    expect(page.locator(".plot")).to_have_text(first)
+    expect(page.get_by_role("button", name="Earlier")).to_be_disabled()
+    page.get_by_role("button", name="Later").click()
+    expect(page.locator(".plot")).to_have_text(second)
+
+
+def test_a_link_leads_to_the_same_plot(page: Page):
+    try_example(page, "The Last Water")
+    page.get_by_role("button", name="Write another").click()
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    plot = page.locator(".plot").inner_text()
+    page.get_by_role("button", name="Link to this plot").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert parse_qs(urlsplit(link).query) == {
+        "example": ["the-last-water"],
+        "another": ["1"],
+        "model": ["poster2plot-small"],
+    }
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator(".plot")).to_have_text(plot, timeout=PATIENCE)
+    page.goto("about:blank")
+    page.goto(link.replace("poster2plot-small", "another"))
+    expect(page.get_by_text("made with another model")).to_be_visible(timeout=PATIENCE)
+
+
+def test_what_is_no_picture_is_refused_where_it_can_be_seen(page: Page):
+    try_example(page)
+    expect(inputs(page)).to_have_count(0)
+    drop(page, "script.pdf", b"%PDF", on="h1")
+    expect(page.get_by_test_id("stFileChip")).to_be_visible()
+    expect(page.get_by_text("Invented by")).to_have_count(1)
+
+
+def test_an_upload_has_no_link(page: Page):
+    drop(page, "private.png", encode(draw_poster()))
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Link to this plot")).to_have_count(0)
+    assert re.search(r"/\??$", page.url)
+
+
+def test_a_name_is_found_while_it_is_typed(page: Page):
+    field = page.get_by_role("textbox", name="or name films or series")
+    field.press_sequentially("inception", delay=20)
+    match = page.get_by_role("button", name=re.compile("^Inception 2010, film"))
+    expect(match).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#spoken")).to_have_text("2 titles found for inception.")
+    expect(field).to_be_focused()
+    match.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+    assert ID in page.url
+
+
+def test_a_plot_can_be_guessed(page: Page):
+    page.get_by_role("tab", name="Guess").click()
+    page.get_by_role("button", name="Start").click()
+    posters = page.get_by_role("button", name=re.compile("^Poster [1-4]: "))
+    expect(posters).to_have_count(4, timeout=PATIENCE)
+    posters.first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("of 1 right")).to_be_visible()
+    expect(page.get_by_text(re.compile("Right!|No, it was"))).to_be_visible()
+    expect(page.locator("button.answer")).to_have_count(1)
+    page.get_by_role("button", name="Next plot").click()
+    expect(page.locator("button.answer")).to_have_count(0, timeout=PATIENCE)
+    expect(posters.first).to_be_enabled()

@@ -1,0 +1,164 @@
+"""Titles on the page: looked up, read from the poster, corrected, and searched by name."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from poster2plot import read_image
+from poster2plot.page import cached_resources
+from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.share_card import share_card
+from poster2plot.page.title_search import split_titles
+from poster2plot.records import to_csv
+from support.app_page import PICTURED, invented, plots, titles, upload
+from support.drawn_posters import draw_poster, draw_titled_poster, encode
+from support.poster_server import (
+    ID,
+    MOVIE,
+    PICTURE,
+    Answer,
+    catalogue,
+    cinemeta,
+    metas,
+    serve_posters,
+)
+from support.toy_model import SEPARATOR, VOCABULARY
+
+
+def test_a_looked_up_title_is_written_from(titled_app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    page = titled_app
+    with titles(monkeypatch, name="The Sea", description="A man and his dog."):
+        upload(page, ("poster.jpg", PICTURED))
+        page.text_area[0].set_value(ID).run()
+        assert invented(page) == ["from the poster and its title", "from the poster alone"]
+        alone, with_title = page.session_state.written_plots.values()
+        page.toggle("use_title").set_value(False).run()
+        assert invented(page) == ["from the poster alone"] * 2
+    assert not page.exception
+    assert not page.error
+    p2p = cached_resources.desk().p2p
+    poster, settings = read_image(PICTURED), p2p.resolve()
+    [[best]] = p2p.generate([poster], settings, ["The Sea"])
+    assert with_title.record["plot"] == best.text
+    assert with_title.label == "The Sea (2010)"
+    assert with_title.record["title"]["used"] is True
+    assert "The Sea,True," in to_csv([with_title.record])
+    assert plots(page)[2:] == [alone.record["plot"]] * 2
+    gallery = [each.value for each in page.tabs[1].caption]
+    assert r"The Sea \(2010\)" in gallery
+
+
+def test_a_printed_title_is_read_and_can_be_corrected(titled_app: AppTest):
+    page = upload(titled_app, ("poster.png", encode(draw_titled_poster("THE LAST RIVER"))))
+    assert page.text_input[0].value == "The Last River"
+    assert any("Title read from the poster" in each.value for each in page.caption)
+    page.text_input[0].set_value("The First River").run()
+    assert any("Your title" in each.value for each in page.caption)
+    page.text_input[0].set_value("").run()
+    assert not page.exception
+    titles = [each.record["title"] for each in page.session_state.written_plots.values()]
+    assert [title and (title["title"], title["source"], title["used"]) for title in titles] == [
+        ("The Last River", "read", True),
+        ("The First River", "given", True),
+        None,
+    ]
+
+
+def test_titles_that_are_turned_off_are_not_read(titled_app: AppTest):
+    titled_app.toggle("use_title").set_value(False).run()
+    upload(titled_app, ("poster.png", encode(draw_titled_poster("THE LAST RIVER"))))
+    assert not titled_app.text_input
+    [written] = titled_app.session_state.written_plots.values()
+    assert written.record["title"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ids", "names"),
+    [
+        ("tt1375666, nm0000138\ntt1375666", ["tt1375666", "nm0000138"], []),
+        ("Good Bye, Lenin!", [], ["Good Bye, Lenin!"]),
+        ("amelie 2001 ; 1917\n", [], ["amelie 2001", "1917"]),
+        ("tt1375666, The Third Man", ["tt1375666"], ["The Third Man"]),
+        (" https://www.imdb.com/title/tt0903747/  tt1375666", None, []),
+        ("", [], []),
+    ],
+)
+def test_ids_are_told_from_names(text: str, ids: list[str] | None, names: list[str]):
+    assert split_titles(text) == (text.split() if ids is None else ids, names)
+
+
+def test_a_name_is_searched_and_a_match_is_written(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: cinemeta(server),
+            PICTURE: Answer(PICTURED),
+            catalogue("movie", "inception"): metas(
+                {"id": ID, "name": "Inception", "releaseInfo": "2010"},
+                {"id": "tt7321322", "name": "Inception: *The* Cobol Job"},
+            ),
+            catalogue("series", "inception"): metas(),
+            catalogue("movie", "nothing"): metas(),
+            catalogue("series", "nothing"): metas(),
+        }
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        app.text_area[0].set_value("inception\nnothing").run()
+        assert not app.exception
+        assert not plots(app)
+        assert "“nothing”" in app.warning[0].value
+        match, other = (each for each in app.button if (each.key or "").startswith("match "))
+        assert match.label == "**Inception**  \n2010, film"
+        assert other.label == r"**Inception\: \*The\* Cobol Job**  \nfilm".replace(r"\n", "\n")
+        match.click().run()
+    assert not app.exception
+    assert app.text_area[0].value == f"{ID}\nnothing"
+    assert len(plots(app)) == 1
+
+
+def test_a_search_that_fails_says_why(app: AppTest, monkeypatch: pytest.MonkeyPatch):
+    with serve_posters() as server:
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        server.answers = dict.fromkeys(
+            [catalogue("movie", "a"), catalogue("series", "a")], Answer(status=500)
+        )
+        app.text_area[0].set_value("a").run()
+    assert not app.exception
+    assert "could be searched" in app.error[0].value
+
+
+def test_a_model_without_titles_writes_from_the_poster_alone(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    with titles(monkeypatch):
+        app.text_area[0].set_value(ID).run()
+    assert invented(app) == ["from the poster alone"]
+    [written] = app.session_state.written_plots.values()
+    assert written.record["title"].items() >= {"title": "Inception", "used": False}.items()
+    assert "use_title" not in {each.key for each in app.toggle}
+
+
+def test_the_original_preset_writes_without_titles(titled_app: AppTest):
+    for preset, used in (("Original", False), ("Reset", True)):
+        titled_app.button(f"preset {preset}").click().run()
+        assert not titled_app.exception
+        assert titled_app.toggle("use_title").value is used
+
+
+def test_a_hostile_title_is_shown_as_plain_text(
+    titled_app: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    hostile = (
+        f"=1{SEPARATOR}<script>alert(1)</script>[x](javascript:alert(1))\u202e$a$ :red[b] "
+        "![c](//d.example/e)"
+    )
+    with titles(monkeypatch, name=hostile):
+        titled_app.text_area[0].set_value(ID).run()
+    assert not titled_app.exception
+    [written] = titled_app.session_state.written_plots.values()
+    escaped = escape_markdown(written.label)
+    assert [each.value for each in titled_app.caption].count(escaped) == 1  # of the gallery
+    assert titled_app.text_input[0].value == written.record["title"]["title"]
+    for each in [*titled_app.caption, *titled_app.markdown]:
+        assert "alert" not in each.value.replace(escaped, "")
+        assert "\u202e" not in each.value
+    assert written.candidates[0].prompt_ids.count(VOCABULARY) == 1  # the separator
+    assert to_csv([written.record]).splitlines()[1].startswith(f"{ID},'=1<")
+    assert share_card(draw_poster(), written.record)
