@@ -12,11 +12,24 @@ from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoder
 
 from poster2plot.checkpoints.checksums import write_checksums
 from poster2plot.errors import InputError
+from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import SPLITS, Dataset
 from poster2plot.training.recipe import SAVED_NAMES
 
 CARD = Path(__file__).with_name("card.md")
+_PROMPT = """
+The title, where it is known, is a prompt of the decoder: start · title · separator, after which the
+plot comes (`title_prompt` in `config.json`).
+
+```python
+separator = model.config.title_prompt["separator_token_id"]
+title = tokenizer(" The Lighthouse", add_special_tokens=False).input_ids
+prompt = torch.tensor([[model.config.decoder_start_token_id, *title, separator]])
+[ids] = model.generate(pixel_values, decoder_input_ids=prompt, max_new_tokens=64)
+print(tokenizer.decode(ids[prompt.shape[1] :], skip_special_tokens=True))
+```
+"""
 
 
 def export(
@@ -78,11 +91,14 @@ def model_card(
     shown, rest = languages[:12], sum(count for _, count in languages[12:])
     model = captioner.model
     encoder, decoder = model.config.encoder, model.config.decoder
+    titled = TitlePrompt.of(model.config) is not None
     # Paths on this machine say nothing to a reader; the last part of a name does.
     parts = {"encoder", "decoder"}
     fields = {saved: field for field, saved in SAVED_NAMES.items()}
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         name=name,
+        also_title=" and its title" if titled else "",
+        prompt=_PROMPT if titled else "",
         licence=licence,
         parameters=f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f}",
         encoder=f"{encoder.model_type}, {encoder.hidden_size} wide",

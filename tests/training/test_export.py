@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import torch
 
 from poster2plot.errors import InputError
 from poster2plot.training.export import export
+from support.drawn_posters import draw_poster
 
 
 @contextmanager
@@ -90,6 +93,24 @@ def test_the_card_tells_the_model_apart(trained: Path, data: Path, tmp_path: Pat
     )
     for text in (*expected, *rows):
         assert text in card
+
+
+def test_the_code_of_the_card_runs(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = json.loads((trained / "config.json").read_text())
+    config["title_prompt"] = {"separator_token_id": 5, "max_tokens": 8}
+    (trained / "config.json").write_text(json.dumps(config))
+    out = tmp_path / "my-model"
+    export(trained, out, data=data)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "does not read what is printed" in card
+    [plain, titled] = re.findall(r"```python\n(.+?)```", card, re.DOTALL)
+    names = {"image": draw_poster((160, 40, 40)), "torch": torch}
+    exec(plain.replace("models/my-model", str(out)), names)
+    exec(titled, names)
+    written = capsys.readouterr().out.splitlines()
+    assert len(set(written)) == 2
 
 
 def test_only_a_finished_run_is_exported(data: Path, tmp_path: Path):
