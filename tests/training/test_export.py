@@ -106,7 +106,7 @@ def test_the_code_of_the_card_runs(
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "does not read what is printed" in card
     [plain, titled] = re.findall(r"```python\n(.+?)```", card, re.DOTALL)
-    names = {"image": draw_poster((160, 40, 40)), "torch": torch}
+    names = {"image": draw_poster("darkred"), "torch": torch}
     exec(plain.replace("models/my-model", str(out)), names)
     exec(titled, names)
     written = capsys.readouterr().out.splitlines()
