@@ -66,7 +66,7 @@ class Card:
         """Say why there is no poster, where the plot would be."""
         self._set_state("refused")
         with self._body:
-            _say_why(error)
+            say_why(error)
 
     def show_double(self) -> None:
         """Say that the plot is on the page already."""
@@ -105,7 +105,7 @@ class Card:
         with self._body.container(horizontal=True, vertical_alignment="center"):
             st.image(small_jpeg(image), alt=f"Poster: {self.entry.label}", width=96)
             if why:
-                _say_why(why)
+                say_why(why)
             else:
                 st.caption("There is no plot.", width="content")
             st.button(
@@ -169,7 +169,8 @@ class Card:
         self._mark.html(f'<span data-card="{self._id}" data-state="{state}"></span>')
 
 
-def _say_why(error: Poster2PlotError) -> None:
+def say_why(error: Poster2PlotError) -> None:
+    """Say what is wrong, or as a warning what will do later."""
     say = st.warning if isinstance(error, BusyError) else st.error
     say(escape_markdown(str(error)), width="stretch")
 

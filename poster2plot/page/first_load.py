@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.file_util import get_static_dir
 
-from poster2plot.bundled_files import EXAMPLE_POSTERS
+from poster2plot.bundled_files import EXAMPLE_POSTERS, example_title
 
 TITLE = "Poster2Plot"
 DESCRIPTION = "Give it a movie or TV poster, get a plot that a small neural network invents for it."
@@ -106,8 +106,9 @@ class FirstLoad:
         title, picture, says = TITLE, "social.jpg", "Three posters and the plot written for one"
         example = request.query_params.get("example", "")
         if example in self._examples:  # a link to its plot
-            name = example.replace("-", " ").title()
-            title, picture = f"A plot for “{name}”", self._examples[example].name
+            poster = self._examples[example]
+            name = example_title(poster)
+            title, picture = f"A plot for “{name}”", poster.name
             says = f"The poster of “{name}”"
         text = self._index.substitute(
             title=html.escape(title),

@@ -14,7 +14,8 @@ from functools import partial
 import streamlit as st
 from PIL import Image
 
-from poster2plot import BusyError, GenerationSettings, Poster2PlotError, read_image
+from poster2plot import GenerationSettings, Poster2PlotError, read_image
+from poster2plot.page.cards import say_why
 from poster2plot.page.components import copy_line, posters_to_choose
 from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.inputs import EXAMPLES
@@ -73,8 +74,8 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
                 pictures = mine if of_mine else dict.fromkeys(EXAMPLES, b"")
                 current = _new_round(pictures, desk, settings)
         except Poster2PlotError as error:
-            say = place.warning if isinstance(error, BusyError) else place.error
-            say(escape_markdown(str(error)))
+            with place:
+                say_why(error)
             return
         st.session_state["guess round"] = current
     if current is not None:

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from poster2plot import read_image
-from poster2plot.bundled_files import EXAMPLE_POSTERS
+from poster2plot.bundled_files import EXAMPLE_POSTERS, example_title
 from poster2plot.images.limits import MAX_BYTES, MAX_PIXELS
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page import cached_resources, links, session_state
@@ -16,9 +16,7 @@ from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.page.title_search import TitleSearch, split_titles
 from poster2plot.server.visitor import Visitor
 
-EXAMPLES = {
-    path.stem.replace("-", " ").title(): path for path in sorted(EXAMPLE_POSTERS.glob("*.jpg"))
-}
+EXAMPLES = {example_title(path): path for path in sorted(EXAMPLE_POSTERS.glob("*.jpg"))}
 UPLOAD_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_POSTERS = 20  # at once
 MOST_NAMES = 3  # that are searched at once
