@@ -14,7 +14,13 @@ from transformers.image_processing_utils import BaseImageProcessor
 from poster2plot.training.dataset import Pair, Picture
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.recipe import Recipe
-from poster2plot.training.target_texts import IGNORE_INDEX, TITLE_TOKENS, premise, prompt_ids
+from poster2plot.training.target_texts import (
+    IGNORE_INDEX,
+    TITLE_TOKENS,
+    name_spans,
+    premise,
+    prompt_ids,
+)
 
 PAD_TO_MULTIPLE_OF = 8  # tokens; few widths of batches: CPU kernels are prepared for each anew
 
@@ -38,6 +44,21 @@ def target_ids(tokenizer: PreTrainedTokenizerBase, text: str, recipe: Recipe) ->
     return ids[: recipe.max_target_length]
 
 
+def _without_names(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], example: Example
+) -> list[int]:
+    """Labels of a plot's token ids, of which those of names are no targets."""
+    spans = name_spans(example.text, example.title)
+    if not spans:
+        return list(ids)
+    offsets = tokenizer(example.text, return_offsets_mapping=True)["offset_mapping"]
+    offsets += [(len(example.text),) * 2]  # of the end token
+    return [
+        IGNORE_INDEX if any(start < last and first < end for start, end in spans) else token
+        for token, (first, last) in zip(ids, offsets, strict=False)
+    ]
+
+
 def to_examples(pairs: Sequence[Pair], recipe: Recipe) -> list[Example]:
     """Pairs whose plots are targets of the recipe's kind."""
     examples = []
@@ -59,7 +80,13 @@ class Captions(Dataset[dict[str, Any]]):
         encoder_states: EncoderStates | None = None,
     ) -> None:
         self._examples, self._encoder_states = examples, encoder_states
-        self._labels = [target_ids(tokenizer, example.text, recipe) for example in examples]
+        self._ids = [target_ids(tokenizer, example.text, recipe) for example in examples]
+        self._labels = self._ids
+        if recipe.mask_names:
+            self._labels = [
+                _without_names(tokenizer, ids, example)
+                for ids, example in zip(self._ids, examples, strict=True)
+            ]
         self._prompts = [
             prompt_ids(tokenizer, example.title if recipe.titles else "") for example in examples
         ]
@@ -75,6 +102,7 @@ class Captions(Dataset[dict[str, Any]]):
         example = self._examples[i]
         item: dict[str, Any] = {
             "prompt": self._prompts[i],
+            "ids": self._ids[i],
             "labels": self._labels[i],
             "pictured": example.pictured,
         }
@@ -105,7 +133,7 @@ class Collator:
             self._fixed += TITLE_TOKENS + 1
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        inputs = [[*row["prompt"], *row["labels"][:-1]] for row in rows]
+        inputs = [[*row["prompt"], *row["ids"][:-1]] for row in rows]
         labels = [[IGNORE_INDEX] * (len(row["prompt"]) - 1) + row["labels"] for row in rows]
         longest = max(map(len, labels))
         width = self._fixed or -(-longest // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF

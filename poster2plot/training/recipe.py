@@ -20,6 +20,7 @@ class Recipe:
     titles: bool = False  # are prompts; the tokenizer needs a separator token
     targets: Targets = "whole"  # plots, or their opening `target_texts.premise`
     max_target_length: int = 64  # tokens, the end token among them
+    mask_names: bool = False  # names are no targets, but for a title's (`target_texts.name_spans`)
     append_eos: bool = True  # else the model never learns to stop, like the original
     pad_to_longest: bool = False  # pad to max_target_length always, or to the longest of a batch
 
@@ -67,6 +68,7 @@ SMALL = Recipe(
     decoder="runs/bundled/language-model",
     titles=True,
     targets="premise",
+    mask_names=True,
     pad_to_longest=True,
     epochs=1.5,
     batch=32,

@@ -80,6 +80,33 @@ def test_a_title_comes_before_the_plot_and_is_no_target():
     assert torch.equal(labels[1], kept[1][1])
 
 
+def test_names_are_read_but_no_targets():
+    tokenizer = tiny_tokenizer(titles=True)
+    recipe = Recipe(encoder="", decoder="", titles=True, mask_names=True, pad_to_longest=True)
+    text = PLOTS[0].replace("letter", "Letter")
+    assert text != PLOTS[0]
+
+    class States(dict[str, torch.Tensor]):
+        def __missing__(self, id: str) -> torch.Tensor:
+            return torch.ones(3, 2)
+
+    def targets(title: str) -> tuple[list[int], list[int]]:
+        examples = [Example("tt1", text, Picture(""), title)]
+        captions = Captions(examples, tokenizer, recipe, States())  # type: ignore[arg-type]
+        found = Collator(tokenizer, tiny_image_processor(), recipe)([captions[0]])
+        inputs, labels = found["decoder_input_ids"][0], found["labels"][0]
+        following = torch.cat([inputs[1:], inputs[:1]])  # what a label is where it is one
+        name = ((labels == IGNORE_INDEX) & (following != tokenizer.eos_token_id)).nonzero()
+        return following[name[:, 0]].tolist(), labels[labels != IGNORE_INDEX].tolist()
+
+    whole = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    hidden, learnt = targets("")
+    assert tokenizer.decode(hidden).strip() == "Letter"
+    assert sorted([*hidden, *learnt]) == sorted(whole)
+    _, learnt = targets("Letter")
+    assert learnt == whole
+
+
 def test_a_share_loses_its_clues():
     torch.manual_seed(0)
     tokens = torch.ones(1000, 3, dtype=torch.long)

@@ -10,6 +10,7 @@ from transformers import GPT2Tokenizer
 from poster2plot.training.target_texts import (
     IGNORE_INDEX,
     Plot,
+    name_spans,
     packed_blocks,
     premise,
     read_corpus,
@@ -117,3 +118,12 @@ def test_a_corpus_is_read_once_and_without_poor_targets(tmp_path: Path):
     with gzip.open(tmp_path / "corpus.csv.gz", "wt", encoding="utf-8") as file:
         file.write("\n".join(rows))
     assert read_corpus(tmp_path / "corpus.csv.gz") == PLOTS
+
+
+def test_names_stand_inside_sentences():
+    text = "A nurse, Anna’s friend, meets Zorro. Thieves and I leave New York."
+    names = [text[first:last] for first, last in name_spans(text)]
+    assert names == ["Anna’s", "Zorro", "New", "York"]
+    names = [text[first:last] for first, last in name_spans(text, "The Mask of Zorro")]
+    assert names == ["Anna’s", "New", "York"]
+    assert name_spans("A nurse and a thief.") == []

@@ -47,12 +47,7 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument(
         "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
-    pretrain.add_argument(
-        "--precision",
-        choices=("fp32", "bf16"),
-        default="fp32",
-        help="bf16 where the processor has it (default: %(default)s)",
-    )
+    _add_precision(pretrain)
     pretrain.add_argument("--out", type=Path, required=True, help="folder of the language model")
     pretrain.set_defaults(run=_pretrain)
 
@@ -93,10 +88,23 @@ def add_commands(commands: Any) -> None:
     self_train.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     self_train.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
     self_train.add_argument("--embedder", required=True, help="sentence embedding model")
+    self_train.add_argument(
+        "--judge", help="language model that tells how fluent plots are: name, folder or GGUF file"
+    )
+    _add_precision(self_train)
     self_train.add_argument("--posters", type=int, default=2000, help="default: %(default)s")
     self_train.add_argument("--seed", type=int, default=0, help="another one, other posters")
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
+
+
+def _add_precision(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="bf16 where the processor has it (default: %(default)s)",
+    )
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -262,6 +270,7 @@ def _predictor(
 def _self_train(options: argparse.Namespace) -> None:
     import random
 
+    import torch
     from torch.nn import functional as F
 
     from poster2plot.pipeline import Poster2Plot
@@ -269,9 +278,11 @@ def _self_train(options: argparse.Namespace) -> None:
     from poster2plot.training.bundled.text_matching import (
         PseudoLabel,
         plain_words,
+        thin_openings,
         write_pseudo_labels,
     )
     from poster2plot.training.dataset import Dataset
+    from poster2plot.training.evaluation.fluency import LanguageModelJudge
     from poster2plot.training.evaluation.retrieval import Embedder
     from poster2plot.training.plot_embeddings import cached_embeddings
 
@@ -282,6 +293,8 @@ def _self_train(options: argparse.Namespace) -> None:
     predicted = _predictor(options.aligned, pairs, embed)
     plain, known = plain_words(texts), frozenset(texts)
     captioner = Poster2Plot.from_pretrained(options.captioner)
+    device = captioner.device.type
+    judge = LanguageModelJudge(options.judge, device) if options.judge else None
     chosen = random.Random(options.seed).sample(range(len(pairs)), min(options.posters, len(pairs)))
     labels: list[PseudoLabel] = []
     shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[::2]}
@@ -296,8 +309,12 @@ def _self_train(options: argparse.Namespace) -> None:
             seed=options.seed,
         )
         plots = F.normalize(embed([text for _, text in written]) - mean, dim=-1)
-        for row, text in best_plots(written, plots, targets):
+        with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16"):
+            best = best_plots(written, plots, targets, judge and judge.nats_per_token)
+        for row, text in best:
             pair = pairs[share[row]]
             labels.append(PseudoLabel(pair.id, True, pair.title if clues == "both" else "", text))
+    random.Random(options.seed).shuffle(labels)
+    labels = thin_openings(labels, COMMONEST_OPENING)
     write_pseudo_labels(options.out, labels)
     print(f"{len(labels)} plots")

@@ -1,16 +1,18 @@
 """Self-training: the captioner's own best plots for training posters become pseudo-labels.
 
-Best is what means most nearly what people write for posters like this one, in plain English
-without names, unknown words or repetitions, which no poster asks for. Rounds of
-sampling, ranking by a reward and fine-tuning are reward-ranked fine-tuning (RAFT, Dong et al. 2023,
-arXiv:2304.06767); here the reward comes from sentence embeddings.
+Best is what means most nearly what people write for posters like this one, in plain and fluent
+English without names, unknown words or repetitions, which no poster asks for. Rounds of sampling,
+ranking by a reward and fine-tuning are reward-ranked fine-tuning (RAFT, Dong et al. 2023,
+arXiv:2304.06767); here the reward comes from sentence embeddings and a language model.
 """
 
+import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +26,9 @@ from poster2plot.training.bundled.text_matching import (
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.harmful_texts import is_harmful
+
+_FINALISTS = 3  # plots of a poster whose fluency is looked at
+_NAT = 0.06  # of cosine, that a nat a token weighs
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
@@ -57,7 +62,7 @@ def sample_plots(
     texts: Collection[str],
     *,
     with_titles: bool,
-    samples: int = 6,
+    samples: int = 8,
     seed: int = 0,
 ) -> list[tuple[int, str]]:
     """(row of a pair, plot): the plain ones among `samples` plots for each poster.
@@ -65,7 +70,7 @@ def sample_plots(
     None of the training `texts` is among them.
     """
     settings = GenerationSettings(
-        sample=True, temperature=1, top_p=1, num_candidates=samples, max_length=64, seed=seed
+        sample=True, temperature=0.8, top_p=1, num_candidates=samples, max_length=56, seed=seed
     )
     written: list[tuple[int, str]] = []
     for start in range(0, len(pairs), 64):
@@ -83,26 +88,34 @@ def sample_plots(
 
 
 def best_plots(
-    written: Sequence[tuple[int, str]], embeddings: Tensor, targets: Tensor, *, per_poster: int = 2
+    written: Sequence[tuple[int, str]],
+    embeddings: Tensor,
+    targets: Tensor,
+    nats: Callable[[Sequence[str]], Tensor] | None = None,
 ) -> list[tuple[int, str]]:
-    """At most `per_poster` plots of each poster, those with the largest cosine to its target.
+    """The best plot of each poster, less the worst quarter of all that are kept that way.
 
     `embeddings` (N, E) are those of the plots, `targets` (M, E) those wanted of the posters, all
-    of unit length and without their common mean. Of all that is kept that way the worst quarter
-    is left out.
+    of unit length and without their common mean. Good is what has a large cosine to its target, and
+    of those of a poster that are nearest, what `nats` finds fluent: nats a token of texts, (N,).
     """
     # What is near to the targets of all posters earns half.
     wanted = targets - F.normalize(targets.mean(0), dim=-1) / 2
     rows = [row for row, _ in written]
+    cosines = (embeddings * wanted[rows]).sum(-1).tolist()
     by_poster: dict[int, list[tuple[float, str]]] = defaultdict(list)
-    for (row, text), score in zip(
-        written, (embeddings * wanted[rows]).sum(-1).tolist(), strict=True
-    ):
-        by_poster[row].append((score, text))
-    best = [
-        (score, row, text)
+    for (row, text), cosine in zip(written, cosines, strict=True):
+        by_poster[row].append((cosine, text))
+    finalists = [
+        (cosine, row, text)
         for row, found in by_poster.items()
-        for score, text in sorted(found, reverse=True)[:per_poster]
+        for cosine, text in sorted(found, reverse=True)[:_FINALISTS]
     ]
-    best.sort(reverse=True)
-    return [(row, text) for _, row, text in best[: -(-len(best) * 3 // 4)]]
+    rewards = torch.tensor([cosine for cosine, _, _ in finalists])
+    if nats is not None and finalists:
+        rewards -= _NAT * nats([text for _, _, text in finalists])
+    best: dict[int, tuple[float, str]] = {}
+    for reward, (_, row, text) in zip(rewards.tolist(), finalists, strict=True):
+        best[row] = max(best.get(row, (-math.inf, "")), (reward, text))
+    ranked = sorted(((reward, row, text) for row, (reward, text) in best.items()), reverse=True)
+    return [(row, text) for _, row, text in ranked[: -(-len(ranked) * 3 // 4)]]

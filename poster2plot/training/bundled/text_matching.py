@@ -12,14 +12,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from poster2plot.training.batches import Example
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.target_texts import Plot
+from poster2plot.training.target_texts import Plot, name_spans
 
 CHUNK = 2048  # rows compared at once
 _CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub something is
@@ -32,7 +32,18 @@ _STOCK_OPENING = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?$")
+
+
+class PseudoLabel(NamedTuple):
+    """A text to learn from a poster, a title, or both."""
+
+    id: str  # of the poster
+    pictured: bool  # else the poster does not count
+    title: str  # empty where there is none
+    text: str
+
+
+_Text = TypeVar("_Text", Plot, PseudoLabel)
 
 
 def has_stock_opening(text: str) -> bool:
@@ -51,11 +62,8 @@ def plain_words(texts: Sequence[str]) -> set[str]:
 def names(text: str) -> frozenset[str]:
     """The capitalised words inside a text's sentences, in small letters."""
     return frozenset(
-        match.group().lower().removesuffix("'s").removesuffix("’s")
-        for match in _WORD.finditer(text)
-        if match.group()[0].isupper()
-        and match.group() != "I"
-        and not _SENTENCE_START.search(text[: match.start()])
+        text[first:last].lower().removesuffix("'s").removesuffix("’s")
+        for first, last in name_spans(text)
     )
 
 
@@ -64,7 +72,7 @@ def rare_words(text: str, plain: set[str]) -> frozenset[str]:
     return frozenset(word.lower() for word in _WORD.findall(text)) - plain - {"i"}
 
 
-def thin_openings(texts: Sequence[Plot], share: float) -> list[Plot]:
+def thin_openings(texts: Sequence[_Text], share: float) -> list[_Text]:
     """The texts less the last of those that begin with the same two words as many others.
 
     No opening keeps more than a `share` of all texts, or one: what is common in the targets, beam
@@ -105,15 +113,6 @@ def match(texts: Tensor, candidates: Tensor, *, nearest: int, seed: int) -> list
         choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
         found += best.gather(1, choice)[:, 0].tolist()
     return found
-
-
-class PseudoLabel(NamedTuple):
-    """A text to learn from a poster, a title, or both."""
-
-    id: str  # of the poster
-    pictured: bool  # else the poster does not count
-    title: str  # empty where there is none
-    text: str
 
 
 def write_pseudo_labels(path: Path, labels: Sequence[PseudoLabel]) -> None:

@@ -24,33 +24,41 @@ class LanguageModelJudge:
         model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
         self._model = model.eval().to(device)
 
-    @torch.inference_mode()
-    def __call__(self, texts: Sequence[str], *, batch: int = 16) -> float:
+    def __call__(self, texts: Sequence[str]) -> float:
         """Mean negative log-likelihood in nats a token of the judge, over all tokens of the texts.
 
         Each text stands alone after the start token.
         """
+        nats, tokens = self._nats(texts)
+        return float(nats.sum() / tokens.sum())
+
+    def nats_per_token(self, texts: Sequence[str]) -> Tensor:
+        """The same of each of N texts, (N,)."""
+        nats, tokens = self._nats(texts)
+        return nats / tokens
+
+    @torch.inference_mode()
+    def _nats(self, texts: Sequence[str], *, batch: int = 16) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood in nats, and number of tokens, of each of N texts, both (N,)."""
         start = self._tokenizer.bos_token_id
         ids = [
             torch.tensor([start, *row[:MAX_LENGTH]])
             for row in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         ]
-        ids.sort(key=len)
-        nats, tokens = 0.0, 0
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        nats = torch.zeros(len(ids))
         for i in range(0, len(ids), batch):
-            rows = ids[i : i + batch]
+            rows = order[i : i + batch]
             padded: Tensor = torch.nn.utils.rnn.pad_sequence(
-                rows, batch_first=True, padding_value=IGNORE_INDEX
+                [ids[row] for row in rows], batch_first=True, padding_value=IGNORE_INDEX
             ).to(self._model.device)
             inputs, targets = padded[:, :-1], padded[:, 1:]
             logits = self._model(input_ids=inputs.clamp(min=0)).logits  # padding is to the right
-            nats += float(
-                F.cross_entropy(
-                    logits.flatten(0, 1),
-                    targets.flatten(),
-                    ignore_index=IGNORE_INDEX,
-                    reduction="sum",
-                )
+            losses = F.cross_entropy(
+                logits.float().transpose(1, 2),
+                targets,
+                ignore_index=IGNORE_INDEX,
+                reduction="none",
             )
-            tokens += int((targets != IGNORE_INDEX).sum())
-        return nats / tokens
+            nats[rows] = losses.sum(-1).cpu()
+        return nats, torch.tensor([len(row) - 1 for row in ids])

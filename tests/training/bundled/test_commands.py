@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_the_parts_learn_and_fit_together(
          "--pseudo-labels", tmp_path / "matched.csv"),
         ("self-train", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
          "--aligned", tmp_path / "aligned", "--embedder", embedder, "--posters", "3",
-         "--out", tmp_path / "self-trained.csv"),
+         "--judge", decoder, "--out", tmp_path / "self-trained.csv"),
         ("train", *SMALL, "--encoder", tmp_path / "aligned", "--batch", "3",
          "--decoder", tmp_path / "captioner", "--data", data, "--samples", "1",
          "--encoder-states", tmp_path / "aligned" / "states.npy",
@@ -131,9 +132,21 @@ def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():
     plots = torch.tensor(
         [[1.0, 0, 0], [0.0, 1, 0], [0.71, 0.71, 0], [0.0, 0.2, 0.98], [0.0, 0.1, 0.99]]
     )
-    assert best_plots(written, plots, targets) == [(0, "right"), (0, "for all"), (1, "poor")]
-    assert best_plots(written, plots, targets, per_poster=1) == [(0, "right"), (1, "poor")]
+    assert best_plots(written, plots, targets) == [(0, "right"), (1, "poor")]
     assert best_plots([], torch.zeros(0, 3), targets) == []
+
+
+def test_of_the_nearest_plots_the_most_fluent_is_best():
+    targets = torch.eye(3)[:1]
+    nats = {"nearest": 9.0, "near": 4.0, "nearer": 5.0, "far": 0.0}
+    written = [(0, text) for text in nats]
+    plots = torch.tensor([[1.0, 0, 0], [0.95, 0.31, 0], [0.96, 0.28, 0], [0.0, 1, 0]])
+
+    def judge(texts: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([nats[text] for text in texts])
+
+    assert best_plots(written, plots, targets) == [(0, "nearest")]
+    assert best_plots(written, plots, targets, judge) == [(0, "near")]
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,15 @@ def test_fluency_is_the_judges_own_loss(decoder: Path):
     judge = LanguageModelJudge(decoder)
     model = AutoModelForCausalLM.from_pretrained(decoder)
     tokenizer = AutoTokenizer.from_pretrained(decoder)
-    nats, tokens = 0.0, 0
-    for plot in PLOTS[:5]:
+    losses, tokens = [], []
+    plots = PLOTS[:5] * 4  # more than a batch
+    for plot in plots:
         ids = torch.tensor([[tokenizer.bos_token_id, *tokenizer(plot)["input_ids"]]])
-        nats += model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
-        tokens += ids.shape[1] - 1
-    assert judge(PLOTS[:5], batch=2) == pytest.approx(nats / tokens, rel=1e-5)
+        losses.append(model(ids, labels=ids).loss.item())
+        tokens.append(ids.shape[1] - 1)
+    assert judge.nats_per_token(plots).tolist() == pytest.approx(losses, rel=1e-5)
+    nats = sum(loss * count for loss, count in zip(losses, tokens, strict=True))
+    assert judge(plots) == pytest.approx(nats / sum(tokens), rel=1e-5)
 
 
 def test_similarity_by_hand():
