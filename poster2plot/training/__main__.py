@@ -113,12 +113,13 @@ def _add_train(commands: typing.Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from poster2plot.training.batches import Captions, to_examples
+    from poster2plot.training.bundled.preference import Preferences, PreferenceTrainer
     from poster2plot.training.bundled.text_matching import read_pseudo_labels
     from poster2plot.training.callbacks import LossCurve, SamplePlots
     from poster2plot.training.compose import compose
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.encoder_states import EncoderStates
-    from poster2plot.training.train import train_captioner
+    from poster2plot.training.train import CaptionTrainer, train_captioner
 
     names = {field.name for field in dataclasses.fields(Recipe)}
     changes = {name: value for name, value in vars(options).items() if name in names}
@@ -133,10 +134,12 @@ def _train(options: argparse.Namespace) -> None:
         train += read_pseudo_labels(path, dataset)
     valid = to_examples(dataset.split("valid"), recipe)
     options.out.mkdir(parents=True, exist_ok=True)
+    preferences = bool(train) and all(example.worse for example in train)
+    kind = Preferences if preferences else Captions
     train_captioner(
         captioner,
         recipe,
-        Captions(train, captioner.tokenizer, recipe, encoder_states),
+        kind(train, captioner.tokenizer, recipe, encoder_states),
         Captions(valid, captioner.tokenizer, recipe, encoder_states),
         options.out,
         evaluate_every=options.evaluate_every,
@@ -144,6 +147,7 @@ def _train(options: argparse.Namespace) -> None:
             LossCurve(options.out),
             SamplePlots(options.out, captioner, dataset.split("valid")[: options.samples]),
         ],
+        trainer_class=PreferenceTrainer if preferences else CaptionTrainer,
     )
 
 

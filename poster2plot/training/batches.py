@@ -34,6 +34,7 @@ class Example:
     picture: Picture
     title: str = ""  # empty where the plot is to be learnt without it
     pictured: bool = True  # else the plot is to be learnt without the poster
+    worse: str = ""  # a plot that suits them less, where there is one
 
 
 def target_ids(tokenizer: PreTrainedTokenizerBase, text: str, recipe: Recipe) -> list[int]:

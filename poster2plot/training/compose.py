@@ -59,12 +59,17 @@ def compose(recipe: Recipe) -> Captioner:
     # On a CPU the fused attention's backward pass is slower at such lengths.
     attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
     config = AutoConfig.from_pretrained(recipe.decoder)
+    captioner = None
     if config.model_type == "vision-encoder-decoder":
-        decoder = VisionEncoderDecoderModel.from_pretrained(recipe.decoder, **attention).decoder
+        captioner = VisionEncoderDecoderModel.from_pretrained(recipe.decoder, **attention)
+        decoder = captioner.decoder
     else:
         config.is_decoder = config.add_cross_attention = True
         decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config, **attention)
     model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
+    projection = getattr(captioner, "enc_to_dec_proj", None)  # from the encoder's width
+    if projection is not None and projection.in_features == encoder.config.hidden_size:
+        model.enc_to_dec_proj = projection
     tokenizer = AutoTokenizer.from_pretrained(recipe.decoder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -36,6 +36,9 @@ class Recipe:
     conditioning_dropout: float = 0.0  # share of samples with neither poster nor title
     patch_dropout: float = 0.0  # share of patches left out of a batch (`batches.drop_patches`)
     precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
+    keep_best: bool = (
+        True  # the checkpoint with the least loss on the validation pairs, or the last
+    )
     seed: int = 42
 
     num_beams: int = 4
@@ -81,6 +84,7 @@ SMALL = Recipe(
     word_dropout=0.05,
     conditioning_dropout=0.12,
     patch_dropout=0.6,
+    keep_best=False,
     length_penalty=2.0,
     no_repeat_ngram_size=2,
     guidance=3.0,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import PartialState
@@ -46,6 +46,18 @@ def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None =
     return total / count
 
 
+class BatchedExamples(Protocol):
+    """What a captioner learns from: items for the trainer's collator, and their lengths."""
+
+    lengths: list[int]  # tokens
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __getitem__(self, i: int) -> Any:
+        """One of them."""
+
+
 class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
     """`Seq2SeqTrainer` with the recipe's dropouts, learning rates and order of batches."""
 
@@ -54,7 +66,7 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
         captioner: Captioner,
         recipe: Recipe,
         args: Seq2SeqTrainingArguments,
-        train: Captions,
+        train: BatchedExamples,
         valid: Captions,
         callbacks: Sequence[TrainerCallback] = (),
     ) -> None:
@@ -151,20 +163,21 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
 def train_captioner(
     captioner: Captioner,
     recipe: Recipe,
-    train: Captions,
+    train: BatchedExamples,
     valid: Captions,
     out: Path,
     *,
     evaluate_every: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    trainer_class: type[CaptionTrainer] = CaptionTrainer,
 ) -> None:
-    """Fine-tune and leave the best checkpoint in `out`, with the recipe and a log beside it.
+    """Fine-tune and leave the checkpoint in `out`, with the recipe and a log beside it.
 
     Evaluates and saves every `evaluate_every` steps, else once an epoch. A run that finds its own
     checkpoints in `out` goes on from the last complete one.
     """
     args = training_arguments(recipe, out, evaluate_every=evaluate_every)
-    trainer = CaptionTrainer(captioner, recipe, args, train, valid, callbacks)
+    trainer = trainer_class(captioner, recipe, args, train, valid, callbacks)
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
     if trainer.is_world_process_zero():
         captioner.save(out)
@@ -206,7 +219,7 @@ def training_arguments(
         eval_steps=evaluate_every,
         save_steps=evaluate_every or 500,
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=recipe.keep_best,
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         prediction_loss_only=True,

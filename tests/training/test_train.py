@@ -24,6 +24,8 @@ from transformers import (
     SwinConfig,
     SwinModel,
     VisionEncoderDecoderModel,
+    ViTConfig,
+    ViTModel,
 )
 
 from poster2plot import Poster2Plot
@@ -101,6 +103,22 @@ def test_the_original_from_posters_to_a_model_with_a_card(
     assert load_file(model / "model.safetensors")["decoder.transformer.wpe.weight"].dtype == (
         torch.float16
     )
+
+
+def test_a_captioner_is_trained_further_with_its_projection(decoder: Path, tmp_path: Path):
+    config = ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "encoder")
+    tiny_image_processor(tmp_path / "encoder")
+    first = compose(Recipe(encoder=str(tmp_path / "encoder"), decoder=str(decoder)))
+    with torch.no_grad():
+        first.model.enc_to_dec_proj.weight.fill_(0.5)
+    first.save(tmp_path / "captioner")
+    further = compose(
+        Recipe(encoder=str(tmp_path / "encoder"), decoder=str(tmp_path / "captioner"))
+    )
+    assert torch.equal(further.model.enc_to_dec_proj.weight, first.model.enc_to_dec_proj.weight)
 
 
 def test_the_end_is_a_target_unless_the_letter_is_asked_for():

@@ -274,7 +274,7 @@ def _self_train(options: argparse.Namespace) -> None:
     from torch.nn import functional as F
 
     from poster2plot.pipeline import Poster2Plot
-    from poster2plot.training.bundled.self_training import best_plots, sample_plots
+    from poster2plot.training.bundled.self_training import preferences, sample_plots
     from poster2plot.training.bundled.text_matching import (
         PseudoLabel,
         plain_words,
@@ -308,12 +308,13 @@ def _self_train(options: argparse.Namespace) -> None:
             with_titles=clues == "both",
             seed=options.seed,
         )
-        plots = F.normalize(embed([text for _, text in written]) - mean, dim=-1)
+        plots = F.normalize(embed([plot.text for plot in written]) - mean, dim=-1)
         with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16"):
-            best = best_plots(written, plots, targets, judge and judge.nats_per_token)
-        for row, text in best:
+            found = preferences(written, plots, targets, judge and judge.nats_per_token)
+        for row, best, worst in found:
             pair = pairs[share[row]]
-            labels.append(PseudoLabel(pair.id, True, pair.title if clues == "both" else "", text))
+            title = pair.title if clues == "both" else ""
+            labels.append(PseudoLabel(pair.id, True, title, best, worst))
     random.Random(options.seed).shuffle(labels)
     labels = thin_openings(labels, COMMONEST_OPENING)
     write_pseudo_labels(options.out, labels)

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from poster2plot.training.harmful_texts import is_harmful
 
 _FINALISTS = 3  # plots of a poster whose fluency is looked at
 _NAT = 0.06  # of cosine, that a nat a token weighs
+_NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
@@ -55,6 +57,22 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
     )
 
 
+class Written(NamedTuple):
+    """A plot that the captioner wrote for a poster."""
+
+    row: int  # of the poster among those asked for
+    text: str
+    plain: bool  # else it must not be learnt
+
+
+class Preference(NamedTuple):
+    """Of a poster's plots the best and the worst."""
+
+    row: int  # of the poster among those asked for
+    best: str
+    worst: str
+
+
 def sample_plots(
     p2p: Poster2Plot,
     pairs: Sequence[Pair],
@@ -64,58 +82,63 @@ def sample_plots(
     with_titles: bool,
     samples: int = 8,
     seed: int = 0,
-) -> list[tuple[int, str]]:
-    """(row of a pair, plot): the plain ones among `samples` plots for each poster.
+) -> list[Written]:
+    """`samples` plots for each poster, of which those that differ.
 
-    None of the training `texts` is among them.
+    Plain are those of `plain` words that are none of the training `texts`.
     """
     settings = GenerationSettings(
         sample=True, temperature=0.8, top_p=1, num_candidates=samples, max_length=56, seed=seed
     )
-    written: list[tuple[int, str]] = []
+    written: list[Written] = []
     for start in range(0, len(pairs), 64):
         some = pairs[start : start + 64]
         titles = [pair.title if with_titles else "" for pair in some]
         found = p2p.generate([pair.picture.read() for pair in some], settings, titles)
         for row, (candidates, title) in enumerate(zip(found, titles, strict=True), start):
             written += [
-                (row, text)
+                Written(row, text, is_plain(text, plain, title) and text not in texts)
                 for text in dict.fromkeys(candidate.text for candidate in candidates)
-                if is_plain(text, plain, title) and text not in texts
             ]
-        print(f"{start + len(some)} of {len(pairs)} posters, {len(written)} plots", flush=True)
+        share = sum(plot.plain for plot in written) / len(written)
+        print(f"{start + len(some)} of {len(pairs)} posters, {share:.0%} plain", flush=True)
     return written
 
 
-def best_plots(
-    written: Sequence[tuple[int, str]],
+def preferences(
+    written: Sequence[Written],
     embeddings: Tensor,
     targets: Tensor,
     nats: Callable[[Sequence[str]], Tensor] | None = None,
-) -> list[tuple[int, str]]:
-    """The best plot of each poster, less the worst quarter of all that are kept that way.
+) -> list[Preference]:
+    """The best and the worst plot of each poster, less the quarter whose best are worst.
 
     `embeddings` (N, E) are those of the plots, `targets` (M, E) those wanted of the posters, all
-    of unit length and without their common mean. Good is what has a large cosine to its target, and
-    of those of a poster that are nearest, what `nats` finds fluent: nats a token of texts, (N,).
+    of unit length and without their common mean. Good is what has a large cosine to its target and
+    is plain, and of those that are nearest, what `nats` finds fluent: nats a token of texts, (N,).
     """
     # What is near to the targets of all posters earns half.
     wanted = targets - F.normalize(targets.mean(0), dim=-1) / 2
-    rows = [row for row, _ in written]
-    cosines = (embeddings * wanted[rows]).sum(-1).tolist()
-    by_poster: dict[int, list[tuple[float, str]]] = defaultdict(list)
-    for (row, text), cosine in zip(written, cosines, strict=True):
-        by_poster[row].append((cosine, text))
-    finalists = [
-        (cosine, row, text)
-        for row, found in by_poster.items()
-        for cosine, text in sorted(found, reverse=True)[:_FINALISTS]
-    ]
-    rewards = torch.tensor([cosine for cosine, _, _ in finalists])
+    cosines = (embeddings * wanted[[plot.row for plot in written]]).sum(-1).tolist()
+    by_poster: dict[int, list[tuple[float, Written]]] = defaultdict(list)
+    for plot, cosine in zip(written, cosines, strict=True):
+        by_poster[plot.row].append((cosine, plot))
+    worst: dict[int, str] = {}
+    finalists: list[tuple[float, Written]] = []
+    for row, found in by_poster.items():
+        found.sort(reverse=True)
+        _, last = min(found, key=lambda each: each[0] - _NOT_PLAIN * (not each[1].plain))
+        worst[row] = last.text
+        finalists += [each for each in found if each[1].plain][:_FINALISTS]
+    rewards = torch.tensor([cosine for cosine, _ in finalists])
     if nats is not None and finalists:
-        rewards -= _NAT * nats([text for _, _, text in finalists])
+        rewards -= _NAT * nats([plot.text for _, plot in finalists])
     best: dict[int, tuple[float, str]] = {}
-    for reward, (_, row, text) in zip(rewards.tolist(), finalists, strict=True):
-        best[row] = max(best.get(row, (-math.inf, "")), (reward, text))
+    for reward, (_, plot) in zip(rewards.tolist(), finalists, strict=True):
+        best[plot.row] = max(best.get(plot.row, (-math.inf, "")), (reward, plot.text))
     ranked = sorted(((reward, row, text) for row, (reward, text) in best.items()), reverse=True)
-    return [(row, text) for _, row, text in ranked[: -(-len(ranked) * 3 // 4)]]
+    return [
+        Preference(row, text, worst[row])
+        for _, row, text in ranked[: -(-len(ranked) * 3 // 4)]
+        if text != worst[row]
+    ]

@@ -41,6 +41,7 @@ class PseudoLabel(NamedTuple):
     pictured: bool  # else the poster does not count
     title: str  # empty where there is none
     text: str
+    worse: str = ""  # a text that suits them less
 
 
 _Text = TypeVar("_Text", Plot, PseudoLabel)
@@ -137,6 +138,7 @@ def read_pseudo_labels(path: Path, dataset: Dataset) -> list[Example]:
                 pictures[row["id"]],
                 title=row["title"],
                 pictured=row["pictured"] == "True",
+                worse=row["worse"],
             )
             for row in csv.DictReader(file)
         ]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
 
-from poster2plot.training.bundled.self_training import best_plots, is_plain
+from poster2plot.training.bundled.self_training import Written, is_plain, preferences
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
     match,
@@ -128,25 +128,37 @@ def test_no_opening_is_in_too_many_texts():
 
 def test_the_best_plots_mean_what_they_should_and_not_what_suits_all():
     targets = torch.eye(3)[:2]
-    written = [(0, "right"), (0, "wrong"), (0, "for all"), (1, "poor"), (1, "worst")]
+    written = [
+        Written(row, text, True)
+        for row, text in [(0, "right"), (0, "wrong"), (0, "all"), (1, "poor"), (1, "worst")]
+    ]
     plots = torch.tensor(
         [[1.0, 0, 0], [0.0, 1, 0], [0.71, 0.71, 0], [0.0, 0.2, 0.98], [0.0, 0.1, 0.99]]
     )
-    assert best_plots(written, plots, targets) == [(0, "right"), (1, "poor")]
-    assert best_plots([], torch.zeros(0, 3), targets) == []
+    assert preferences(written, plots, targets) == [(0, "right", "wrong"), (1, "poor", "worst")]
+    assert preferences([], torch.zeros(0, 3), targets) == []
+
+
+def test_a_plot_that_is_not_plain_is_never_best_and_loses_to_one_that_is_little_worse():
+    targets = torch.eye(3)[:1]
+    written = [Written(0, "names", False), Written(0, "good", True), Written(0, "worse", True)]
+    plots = torch.tensor([[1.0, 0, 0], [0.9, 0.44, 0], [0.85, 0.53, 0]])
+    assert preferences(written, plots, targets) == [(0, "good", "names")]
+    assert preferences(written[:1], plots[:1], targets) == []
+    assert preferences(written[1:2], plots[1:2], targets) == []
 
 
 def test_of_the_nearest_plots_the_most_fluent_is_best():
     targets = torch.eye(3)[:1]
     nats = {"nearest": 9.0, "near": 4.0, "nearer": 5.0, "far": 0.0}
-    written = [(0, text) for text in nats]
+    written = [Written(0, text, True) for text in nats]
     plots = torch.tensor([[1.0, 0, 0], [0.95, 0.31, 0], [0.96, 0.28, 0], [0.0, 1, 0]])
 
     def judge(texts: Sequence[str]) -> torch.Tensor:
         return torch.tensor([nats[text] for text in texts])
 
-    assert best_plots(written, plots, targets) == [(0, "nearest")]
-    assert best_plots(written, plots, targets, judge) == [(0, "near")]
+    assert preferences(written, plots, targets) == [(0, "nearest", "far")]
+    assert preferences(written, plots, targets, judge) == [(0, "near", "far")]
 
 
 @pytest.mark.parametrize(
