@@ -1,7 +1,7 @@
 """The commands that only the bundled model needs: its parts, made from public packages."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,49 +189,40 @@ def _match_texts(options: argparse.Namespace) -> None:
         PseudoLabel,
         has_stock_opening,
         match,
-        names,
+        names_somebody_first,
+        plain_words,
         thin_openings,
-        title_words,
         write_pseudo_labels,
     )
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
     from poster2plot.training.harmful_texts import is_harmful
-    from poster2plot.training.plot_embeddings import cached_embeddings, centred, cross_predicted
+    from poster2plot.training.plot_embeddings import cached_embeddings, centred
 
     dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
     pairs, chance = dataset.split("train"), random.Random(options.seed)
     plots = _training_plots(dataset, options.corpus)
+    plain = plain_words([plot.text for plot in plots])
     chance.shuffle(plots)
     plots = [
         plot
         for plot in plots
-        if names(plot.text) <= title_words(plot.title)
+        if not names_somebody_first(plot, plain)
+        and " named " not in plot.text
         and not has_stock_opening(plot.text)
         and not is_harmful(plot.text)
     ]
     plots = thin_openings(plots, COMMONEST_OPENING)
-    texts = cached_embeddings(options.aligned, [plot.text for plot in plots], embed)
-    titles = cached_embeddings(options.aligned, [plot.title for plot in plots], embed)
+    texts = centred(cached_embeddings(options.aligned, [plot.text for plot in plots], embed))
     posters = _predictor(options.aligned, pairs, embed)("picture")
-    promised = cross_predicted("title", (), titles, texts)
-    texts = centred(texts)
+    shown = match(texts, posters, nearest=options.nearest, seed=options.seed)
     labels = []
-
-    def add(rows: list[int], titles: Sequence[str], seed: int) -> None:
-        shown = match(texts[rows], posters, nearest=options.nearest, seed=seed)
-        for row, poster, title in zip(rows, shown, titles, strict=True):
-            [clues] = chance.choices(list(SHARES), list(SHARES.values()))
-            told = "" if clues == "picture" else title
-            labels.append(PseudoLabel(pairs[poster].id, clues != "title", told, plots[row].text))
-
-    add(list(range(len(plots))), [plot.title for plot in plots], options.seed)
-    # A text that names somebody suits no title but its own.
-    nameless = [row for row, plot in enumerate(plots) if not names(plot.text)]
-    fitting = match(texts[nameless], promised, nearest=options.nearest, seed=options.seed)
-    add(nameless, [plots[row].title for row in fitting], options.seed + 1)
+    for plot, poster in zip(plots, shown, strict=True):
+        [clues] = chance.choices(list(SHARES), list(SHARES.values()))
+        title = "" if clues == "picture" else plot.title
+        labels.append(PseudoLabel(pairs[poster].id, clues != "title", title, plot.text))
     write_pseudo_labels(options.out, labels)
-    print(f"{len(labels)} of {len(plots)} texts with {len({label.id for label in labels})} posters")
+    print(f"{len(labels)} texts with {len({label.id for label in labels})} posters")
 
 
 def _training_plots(dataset: "Dataset", corpus: Path) -> "list[Plot]":

@@ -33,6 +33,8 @@ _STOCK_OPENING = re.compile(
 )
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
 
+_FIRST_WORD = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?" + _WORD.pattern)
+
 
 class PseudoLabel(NamedTuple):
     """A text to learn from a poster, a title, or both."""
@@ -66,6 +68,15 @@ def names(text: str) -> frozenset[str]:
         text[first:last].lower().removesuffix("'s").removesuffix("’s")
         for first, last in name_spans(text)
     )
+
+
+def names_somebody_first(plot: Plot, plain: set[str]) -> bool:
+    """Whether a sentence begins with a word that is neither `plain` nor the title's.
+
+    Names inside sentences are no targets (`target_texts.name_spans`), these would be.
+    """
+    first = {word.lower() for word in _FIRST_WORD.findall(plot.text)}
+    return bool(first - plain - title_words(plot.title) - {"i"})
 
 
 def rare_words(text: str, plain: set[str]) -> frozenset[str]:
