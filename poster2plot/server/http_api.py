@@ -25,7 +25,7 @@ from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_id
 from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.inputs import LoadedPoster
-from poster2plot.pipeline import PlotRequest
+from poster2plot.pipeline import PlotRequest, closed
 from poster2plot.records import plot_record
 from poster2plot.server import http_errors
 from poster2plot.server import metrics as prometheus
@@ -72,7 +72,8 @@ _PROBLEMS = {
     429: "One visitor asks for too much; Retry-After has the seconds",
     500: "A fault of the server",
     502: "No poster service answered",
-    503: "The model cannot be loaded, or too many posters wait; Retry-After has the seconds",
+    503: "The model cannot be loaded, too many posters wait, or the server shuts down; Retry-After has "
+    "the seconds",
 }
 _OF_SEARCHES = (400, 401, 429, 500, 502, 503)
 _EXAMPLE = {"title": "tt1375666"}
@@ -301,6 +302,8 @@ class _Api:
     async def health(self) -> Response:
         """Whether the model writes: known from its plots of the last minute, or else tried."""
         service = await self._loader.get()
+        if service.p2p.is_closed:
+            raise closed()
         async with self._probing:  # those who wait for a trial take no thread
             writes = await run_in_threadpool(service.health.writes)
         if not writes:
@@ -323,10 +326,13 @@ class _Api:
 
     @_answering
     async def ready(self) -> Response:
-        """Whether the model is loaded, so that posters can come."""
-        if self._loader.loaded is None:
+        """Whether the model is loaded, so that posters can come, and the server stays."""
+        service = self._loader.loaded
+        if service is None:
             self._loader.begin()
             raise HTTPException(503, "The model is not loaded yet.")
+        if service.p2p.is_closed:
+            raise closed()
         return JSONResponse({"status": "ready"})
 
     @_answering
