@@ -31,7 +31,13 @@ from poster2plot.server import http_errors
 from poster2plot.server import metrics as prometheus
 from poster2plot.server.http_access import Access
 from poster2plot.server.http_bodies import Asked, AskedPoster, read_body
-from poster2plot.server.http_docs import NAME_PARAMETER, add_docs, body
+from poster2plot.server.http_docs import (
+    NAME_PARAMETER,
+    RECORD_LINKS,
+    TITLE_LINKS,
+    add_docs,
+    body,
+)
 from poster2plot.server.http_events import MEDIA_TYPE, EventStream, until_done, wants_events
 from poster2plot.server.http_gate import Gate, add_headers, with_cors
 from poster2plot.server.http_types import (
@@ -421,13 +427,15 @@ def _app(api: _Api, access: Access) -> FastAPI:
     router.add_api_route(
         "/plot",
         api.plot,
+        operation_id="plot",
         methods=["POST"],
         response_model=PlotRecord,
         responses={
-            200: {"content": {MEDIA_TYPE: _EVENTS}},
+            200: {"content": {MEDIA_TYPE: _EVENTS}, "links": RECORD_LINKS},
             409: {
                 "model": AmbiguousName,
                 "description": "The name may mean several titles, which are listed",
+                "links": TITLE_LINKS,
             },
             **plot,
         },
@@ -436,6 +444,7 @@ def _app(api: _Api, access: Access) -> FastAPI:
     router.add_api_route(
         "/plots",
         api.plots,
+        operation_id="plots",
         methods=["POST"],
         response_model=PlotRecords,
         responses=several,
@@ -444,13 +453,22 @@ def _app(api: _Api, access: Access) -> FastAPI:
     router.add_api_route(
         "/titles",
         api.titles,
+        operation_id="titles",
         response_model=FoundTitles,
-        responses={status: plot[status] for status in plot if status in _OF_SEARCHES},
+        responses={
+            200: {"links": TITLE_LINKS},
+            **{status: plot[status] for status in plot if status in _OF_SEARCHES},
+        },
         openapi_extra={"parameters": [NAME_PARAMETER]},
     )
-    router.add_api_route("/health", api.health, response_model=Health, responses=probe)
-    router.add_api_route("/ready", api.ready, response_model=Status, responses=probe)
-    router.add_api_route("/live", api.live, response_model=Status, responses={429: problems[429]})
+    for name, call, model, of in (
+        ("health", api.health, Health, probe),
+        ("ready", api.ready, Status, probe),
+        ("live", api.live, Status, {429: problems[429]}),
+    ):
+        router.add_api_route(
+            f"/{name}", call, operation_id=name, response_model=model, responses=of
+        )
     app.include_router(router, prefix="/v1")
     app.include_router(router, include_in_schema=False)
     add_docs(app, keys=bool(access.keys))
