@@ -55,6 +55,17 @@ from poster2plot.imdb.ids import looks_like_id, looks_like_title, parse_title_id
         "tt\u200b13\u200d75666\u2060",
         "\xa0tt1375666\xa0",
         "<https://www.imdb.com/title/tt1375666/>",
+        "ｔｔ１３７５６６６",
+        "https://www.imdb.com/title/tt１３７５６６６/",
+        "tt1375666?ref_=nv_sr_srsg_0",
+        "tt1375666/?ref_=nv_sr_srsg_0#cast",
+        "/title/tt1375666/",
+        "title/tt1375666",
+        "/de/title/tt1375666/mediaviewer/rm3426651392?ref_=tt",
+        "/es-419/title/tt1375666?ref_=tt",
+        "https//www.imdb.com/title/tt1375666/",
+        "https:/www.imdb.com/title/tt1375666/",
+        "https:///www.imdb.com/title/tt1375666/",
     ],
 )
 def test_ids_and_urls_give_the_canonical_id(text: str) -> None:
@@ -130,9 +141,8 @@ def test_an_id_has_seven_to_ten_digits(digits: int) -> None:
         ("imdb.com.evil.example/title/tt1375666", "not on imdb.com"),
         ("https://[www.imdb.com/title/tt1375666", "not a valid URL"),
         ("ftp://www.imdb.com/title/tt1375666/", "not an IMDb title"),
-        ("tt１３７５６６６", "not an IMDb title"),  # full-width digits
         ("tt١٣٧٥٦٦٦", "not an IMDb title"),  # Arabic digits
-        ("https://www.imdb.com/title/tt１３７５６６６/", "not the address of an IMDb title"),
+        ("https://www.imdb.com/title/tt١٣٧٥٦٦٦/", "not the address of an IMDb title"),
         ("Inception", "not an IMDb title"),
         ("tt1375666\ntt0133093", "not an IMDb title"),
         ("\x00\x1b[31m", "not an IMDb title"),
