@@ -64,7 +64,7 @@ def main() -> int:
 
 @dataclass(frozen=True)
 class Found:
-    """Cases, the phases that were whole and found nothing, wrong answers, what schemathesis said."""
+    """Cases, the phases that ran and found nothing, wrong answers, what schemathesis said."""
 
     cases: int
     phases: list[str]
