@@ -16,6 +16,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from poster2plot.batch.catalogues.trouble import trouble
 from poster2plot.batch.shards import Shards
 from poster2plot.errors import InputError
 
@@ -29,7 +30,10 @@ STALE = 120.0  # seconds without one, after which an owner is taken for dead
 
 
 class OutputLock:
-    """The lock of an output, for a `with`. Raises `InputError` where another run has it."""
+    """The lock of an output, for a `with`. Raises `InputError` where another run has it.
+
+    A run that slept for so long that another one took it for dead has it no more.
+    """
 
     def __init__(self, shards: Shards) -> None:
         self._fs, self._path = shards.fs, f"{shards.path}.lock"
@@ -51,8 +55,14 @@ class OutputLock:
                 self._take_on_disk()
             else:
                 self._take_in_store()
-        except OSError as error:
-            why = error.strerror or error
+        except InputError:
+            raise
+        except Exception as error:  # each store has its own
+            if why := trouble(error):
+                raise InputError(f"{self._output!r} cannot be written, as {why}.") from error
+            if not isinstance(error, OSError):
+                raise
+            why = error.strerror or str(error)
             raise InputError(f"{self._output!r} cannot be written: {why}.") from error
         self._alive = threading.Thread(target=self._live, daemon=True)
         self._alive.start()
@@ -134,12 +144,22 @@ class OutputLock:
         except FileNotFoundError:
             return {}
 
+    def check(self) -> None:
+        """Raises `InputError` where another run has taken the lock over."""
+        owner = self._there()
+        if owner and owner.get("token") != self._owner["token"]:
+            raise self._refused(owner)
+
     def _is_owned(self) -> bool:
         return self._there().get("token") == self._owner["token"]
 
     def _live(self) -> None:
         while not self._stop.wait(SIGN_OF_LIFE):
             with suppress(Exception):  # a store that fails for a moment
+                try:
+                    self.check()
+                except InputError:
+                    return
                 self._write()
 
 

@@ -144,8 +144,18 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
 
     with ExitStack() as stack:
         if is_first:
+            lock = OutputLock(shards)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        begun: _Begun = first(lambda: _begin(options, job, shards, folder, stack))
+
+        def begin() -> _Begun:
+            stack.enter_context(lock)
+            return _begin(options, job, shards, folder)
+
+        def finish() -> int:
+            lock.check()
+            return _finish(options, job, shards, listed, workers)
+
+        begun: _Begun = first(begin)
         if begun.is_finished:
             return 0
         if not is_first:
@@ -163,7 +173,7 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
             workers.write(job, missing, shards)
             if processes is not None:
                 processes.wait()
-            status: int = first(lambda: _finish(options, job, shards, listed, workers))
+            status: int = first(finish)
         except (StoppedError, CheckpointError):
             raise
         except Poster2PlotError as error:
@@ -171,9 +181,8 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
         return status
 
 
-def _begin(options: Namespace, job: Job, shards: Shards, folder: Path, stack: ExitStack) -> _Begun:
-    """List the catalogue, take the output's lock, and say what there is to do."""
-    stack.enter_context(OutputLock(shards))
+def _begin(options: Namespace, job: Job, shards: Shards, folder: Path) -> _Begun:
+    """List the catalogue, and say what there is to do."""
     listed, passed_over = folder / snapshot.FILE, PassedOver()
     found = snapshot.take(
         listed, items(options.input, passed_over, shards.path), job.description, job.of_titles

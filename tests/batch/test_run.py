@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from poster2plot import InputError
+from poster2plot.batch import lock as locks
 from poster2plot.batch import run as batch_run
 from poster2plot.batch.lock import STALE, OutputLock
 from poster2plot.batch.shards import Shards
@@ -229,6 +230,22 @@ def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path, url: str):
     with OutputLock(shards), pytest.raises(InputError, match="is being written"):
         OutputLock(shards).__enter__()
     assert not fs.exists(path)
+
+
+def test_a_lock_that_another_run_took_over_is_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(locks, "SIGN_OF_LIFE", 0.01)
+    shards = Shards("memory://taken/plots.csv")
+    fs, path = fsspec.core.url_to_fs(f"{shards.output}.lock")
+    other = json.dumps({"host": "another", "process": 1, "since": "then", "token": "x"}).encode()
+    with OutputLock(shards) as lock:
+        lock.check()
+        deadline = time.monotonic() + 30
+        while lock._alive and lock._alive.is_alive() and time.monotonic() < deadline:
+            fs.pipe_file(path, other)
+        with pytest.raises(InputError, match="by process 1 on another"):
+            lock.check()
+    assert fs.cat_file(path) == other
+    fs.rm_file(path)
 
 
 def test_an_output_within_the_catalogue_is_no_part_of_it(tiny_folder: Path, tmp_path: Path):
