@@ -8,8 +8,10 @@ from poster2plot.batch.catalogues.trouble import first_line, trouble
 def sentence(error: BaseException) -> str | None:
     """What happened and what helps, or None for a fault of this program."""
     if isinstance(error, MemoryError):
-        why = "there is too little memory; close other programs or use fewer processes"
-        return f"The run stopped: {why}, then start it again to go on."
+        return (
+            "The run stopped: there is too little memory; close other programs or use fewer "
+            "processes, then start it again to go on."
+        )
     if (why := trouble(error)) is not None:
         return f"The run stopped, as {why}; then start it again to go on: what is written stays."
     if isinstance(error, OSError):

@@ -78,8 +78,8 @@ _PROBLEMS = {
     429: "One visitor asks for too much; Retry-After has the seconds",
     500: "A fault of the server",
     502: "No poster service answered",
-    503: "The model cannot be loaded, too many posters wait, or the server shuts down; Retry-After has "
-    "the seconds",
+    503: "The model cannot be loaded, too many posters wait, or the server shuts down; Retry-After "
+    "has the seconds",
 }
 _OF_SEARCHES = (400, 401, 429, 500, 502, 503)
 _EXAMPLE = {"title": "tt1375666"}
@@ -461,13 +461,14 @@ def _app(api: _Api, access: Access) -> FastAPI:
         },
         openapi_extra={"parameters": [NAME_PARAMETER]},
     )
-    for name, call, model, of in (
+    always: _Responses = {429: problems[429]}
+    for name, call, model, responses in (
         ("health", api.health, Health, probe),
         ("ready", api.ready, Status, probe),
-        ("live", api.live, Status, {429: problems[429]}),
+        ("live", api.live, Status, always),
     ):
         router.add_api_route(
-            f"/{name}", call, operation_id=name, response_model=model, responses=of
+            f"/{name}", call, operation_id=name, response_model=model, responses=responses
         )
     app.include_router(router, prefix="/v1")
     app.include_router(router, include_in_schema=False)

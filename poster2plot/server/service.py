@@ -55,7 +55,8 @@ class PlotService:
     def visit(self, visitor: Visitor) -> Iterator[None]:
         """Count a request while it lasts.
 
-        Raises `RateLimitError` for one too many at once, `QueueFullError` after `Poster2Plot.close`.
+        Raises `RateLimitError` for one too many at once, and `QueueFullError` after
+        `Poster2Plot.close`.
         """
         with ExitStack() as stack:
             # Only the entry: what is refused during a visit is told of where that happens.

@@ -167,7 +167,8 @@ def test_a_run_whose_output_another_took_over_makes_none(
 ):
     """As a machine that slept for minutes: nobody knew that it would go on."""
     folder, output = catalogue(tmp_path / "posters", 4), f"{store}/taken.jsonl"
-    fs, taken = fsspec.filesystem("s3"), []
+    fs = fsspec.filesystem("s3")
+    taken: list[str] = []
 
     def fault(method: str, path: str) -> str | None:
         if method == "PUT" and "taken.jsonl.parts/" in path and not taken:
