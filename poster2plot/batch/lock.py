@@ -108,13 +108,17 @@ class OutputLock:
             os.close(file)
 
     def _take_in_store(self) -> None:
-        owner = self._there()
-        if owner and (self._lives_elsewhere(owner) or _lives_here(owner)):
-            raise self._refused(owner)
-        self._write()
-        owner = self._there()  # of two at once, one reads the other
-        if owner.get("token") != self._owner["token"]:
-            raise self._refused(owner)
+        with suppress(FileNotFoundError):
+            owner = _read(self._fs.cat_file(self._path))
+            if self._lives_elsewhere(owner) or _lives_here(owner):
+                raise self._refused(owner)
+            self._fs.rm_file(self._path)
+        try:
+            # Of two at once the store lets one in, or else one reads the other.
+            self._write(mode="create")
+        except FileExistsError:
+            raise self._refused(self._there()) from None
+        self.check()
 
     def _lives_elsewhere(self, owner: dict[str, Any]) -> bool:
         if not owner or owner.get("host") == self._owner["host"]:
@@ -131,10 +135,10 @@ class OutputLock:
             f"{ago} s ago; wait until it is done, or {STALE:.0f} s if it is dead."
         )
 
-    def _write(self) -> None:
+    def _write(self, **options: Any) -> None:
         data = json.dumps(self._owner | {"alive": time.time()}).encode()
         if self._file is None:
-            self._fs.pipe_file(self._path, data)
+            self._fs.pipe_file(self._path, data, **options)
             return
         os.pwrite(self._file, data.ljust(512), 0)  # in place: it is this file that is locked
 

@@ -182,3 +182,24 @@ def test_a_run_whose_output_another_took_over_makes_none(
     assert "by process 1 on another since then" in capsys.readouterr().err
     assert not fs.exists(output)
     assert json.loads(fs.cat_file(f"{output}.lock"))["token"] == "x"
+
+
+def test_of_two_runs_that_start_at_once_the_store_lets_one_in(
+    tiny_folder: Path, tmp_path: Path, faulty: FaultyStore, store: str, capsys: Capture
+):
+    """The other run's lock comes after this one saw that there is none."""
+    folder, output = catalogue(tmp_path / "posters", 4), f"{store}/race.jsonl"
+    fs = fsspec.filesystem("s3")
+    owner = {"host": "another", "process": 1, "since": "then", "token": "x", "alive": 9e9}
+    others: list[str] = []
+
+    def fault(method: str, path: str) -> str | None:
+        if method == "PUT" and path.endswith("race.jsonl.lock") and not others:
+            others.append(path)
+            fs.pipe_file(f"{output}.lock", json.dumps(owner).encode())
+        return None
+
+    faulty.fault = fault
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert "by process 1 on another since then" in capsys.readouterr().err
+    assert json.loads(fs.cat_file(f"{output}.lock")) == owner
