@@ -32,11 +32,12 @@ _WRITTEN_ID = re.compile(
 _AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|"
 # Of an address, whose slashes and colon are lost or doubled on the way.
 _WEB = re.compile(r"https?(?::/{1,3}|//)(?=[^/])", re.IGNORECASE | re.ASCII)
-# An address without its host, from a page's source, say.
+# An address without its host, from a page's source, say. What goes on otherwise is a file's path.
 _PATH = re.compile(
-    r"/?(?:[a-z]{2}(?:-[a-z0-9]{2,4})?/)?title/tt[0-9]+(?=[/?#]|$)", re.IGNORECASE | re.ASCII
+    r"/?(?:[a-z]{2}(?:-[a-z0-9]{2,4})?/)?title/tt[0-9]+(?:/mediaviewer/rm[0-9]+)?/?(?=[?#]|$)",
+    re.IGNORECASE | re.ASCII,
 )
-_QUERY = re.compile(r"(tt[0-9]+)/?[?#].*", re.IGNORECASE | re.ASCII | re.DOTALL)
+_QUERY = re.compile(r"(tt[0-9]+)/?\?[a-z_]+=.*", re.IGNORECASE | re.ASCII | re.DOTALL)
 # A host written without a scheme; it has a dot, and a path, query or nothing after it.
 _BARE_HOST = re.compile(
     r"(?://)?(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?(?=[/?#]|$)", re.I | re.ASCII
