@@ -2,11 +2,14 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from poster2plot.batch import shards
@@ -132,7 +135,14 @@ def test_what_fails_while_a_catalogue_is_listed_is_no_fault_of_its_files(
     fs.put_file(str(tar_of(tmp_path / "a.tar", ["a.png", "b.png"])), f"{place}/a.tar")
     table, output = tmp_path / "list.csv", tmp_path / "plots.jsonl"
     table.write_text(f"path\n{place}/below/0.png\n")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("0.png", poster(0))
+    pq.write_table(pa.table({"image": [poster(0)]}), tmp_path / "c.parquet")
+    (tmp_path / "d.jsonl").write_text('{"path": "0.png"}\n')
     tries = [(place, on("GET", "a.tar", code)), (place, on("GET", f"prefix={code}/below", code))]
+    for name in ("b.zip", "c.parquet", "d.jsonl", "list.csv"):
+        fs.put_file(str(tmp_path / name), f"{place}-more/{name}")
+        tries.append((f"{place}-more/{name}", on("GET", f"/{name}", code)))
     if code != "AccessDenied":  # which a store also says of what is not there
         tries.append((str(table), on("HEAD", "0.png", code)))
     for given, faulty.fault in tries:
