@@ -33,19 +33,19 @@ NAME_PARAMETER = {
 _FIRST_ID = "$response.body#/titles/0/title_id"
 # What a client does next with the titles that a name may mean, or with the title of a record.
 TITLE_LINKS = {
-    "plot of the first title": {
+    "PlotOfFirstTitle": {
         "operationId": "plot",
         "requestBody": {"title": _FIRST_ID},
         "description": "One of the titles, by its id.",
     },
-    "plots of titles": {
+    "PlotsOfTitles": {
         "operationId": "plots",
         "requestBody": {"posters": [{"title": _FIRST_ID}]},
         "description": "Several of the titles, by their ids.",
     },
 }
 RECORD_LINKS = {
-    "titles of that name": {
+    "TitlesOfThatName": {
         "operationId": "titles",
         "parameters": {"q": "$response.body#/title/title"},
         "description": "Which titles the title of a poster may mean.",
