@@ -153,7 +153,7 @@ def listing(folder: Path) -> None:
         lines = (f"../{folder.name}/{names[i % len(names)]}\n" for i in range(NAMES))
         table.write_text("path\n" + "".join(lines), encoding="utf-8")
         began = time.perf_counter()
-        found = snapshot.take(listed, items(str(table)), {})
+        found = snapshot.take(listed, items(str(table)), {}, {})
         shards = sum(1 for _ in chunks(snapshot.read_items(listed), ""))
         seconds = time.perf_counter() - began
     print(f"{found.items:,} names listed in {seconds:.1f} s, {shards:,} shards", flush=True)

@@ -76,7 +76,7 @@ class PlotRequest:
         try:
             hypotheses = self._request.future.result(timeout)
         except QueueClosedError:
-            raise _closed() from None
+            raise closed() from None
         return [self._to_candidate(each) for each in hypotheses]
 
     def done(self) -> bool:
@@ -90,7 +90,7 @@ class PlotRequest:
     def error(self) -> BaseException | None:
         """What it ended by, of a request that is done and was not cancelled, if not by plots."""
         error = self._request.future.exception(0)
-        return _closed() if isinstance(error, QueueClosedError) else error
+        return closed() if isinstance(error, QueueClosedError) else error
 
     def on_done(self, call: Callable[[], object]) -> None:
         """Call this in another thread when the request is done, or at once where it is already."""
@@ -257,6 +257,11 @@ class Poster2Plot:
         """How many posters wait; those being decoded do not count."""
         return len(self._queue)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more posters, as `close` was called."""
+        return self._queue.is_closed
+
     def close(self, seconds: float) -> None:
         """Take no more posters, end those that wait, and give the others so many seconds.
 
@@ -329,7 +334,8 @@ class Poster2Plot:
         return Candidate(text, hypothesis.score, ids, tuple(prompt))
 
 
-def _closed() -> QueueFullError:
+def closed() -> QueueFullError:
+    """What a request ends by that `Poster2Plot.close` ended or kept out."""
     return QueueFullError("The server is shutting down; try again in a moment.", retry_after=5)
 
 

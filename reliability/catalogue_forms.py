@@ -22,6 +22,9 @@ def main() -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         for form in FORMS:
+            if not form.is_here:
+                print(f"| {form.name} | {form.tool}, which is not here | not tried |", flush=True)
+                continue
             right, count = rows_right(form, Path(folder, "form"))
             wrong += count - right
             print(f"| {form.name} | {form.tool} {form.version} | {right} of {count} |", flush=True)

@@ -3,7 +3,8 @@
 Each trial builds a catalogue of mixed kinds, starts a run, kills one of its processes at a random
 moment, alters the catalogue, the settings, the model or the number of processes, and runs again;
 every row is then compared with those of a clean run. `--trials 100 --seed 0` is what is reported.
-The processes are forked from this one, which has loaded all packages and no model.
+With `--store` the outputs lie in an object store, which knows no renames. The processes are forked
+from this one, which has loaded all packages and no model.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -24,12 +26,14 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import accelerate.utils  # noqa: F401  # every package that a run needs, once for all
+import fsspec
 import onnxruntime  # noqa: F401
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,14 +57,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--store", action="store_true", help="outputs lie in an object store")
     options = parser.parse_args()
     shards.CHUNK = CHUNK
     torch.set_num_threads(1)
     totals: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as name:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory())
+        place = stack.enter_context(object_store()) if options.store else str(Path(name, "trial"))
         models = [save_tiny_model(Path(name, f"model-{seed}"), seed=seed) for seed in (0, 1)]
         for number in range(options.trials):
-            trial = Trial(random.Random(options.seed + number), Path(name, "trial"), models)
+            chance = random.Random(options.seed + number)
+            trial = Trial(chance, Path(name, "trial"), models, place)
             found = trial.run()
             totals += found
             totals["trials"] += 1
@@ -73,6 +81,32 @@ def main() -> int:
         f"{totals['failed']} runs that failed"
     )
     return int(wrong > 0)
+
+
+@contextmanager
+def object_store() -> Iterator[str]:
+    """The URL of a bucket on this machine, in a process of its own: this one forks."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        os.environ |= {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+            "no_proxy": "127.0.0.1",
+        }
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        fsspec.filesystem("s3").mkdir("trials")
+        yield "s3://trials"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @dataclass
@@ -156,7 +190,8 @@ class Trial:
 
     seconds = 2.0  # what the last run took
 
-    def __init__(self, chance: random.Random, folder: Path, models: list[Path]) -> None:
+    def __init__(self, chance: random.Random, folder: Path, models: list[Path], place: str) -> None:
+        """`place` is where the outputs lie."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         self.chance, self.folder, self.models = chance, folder, models
@@ -166,7 +201,12 @@ class Trial:
         shutil.copytree(models[0], self.model)
         self.settings = {"--max-length": "10", "--precision": "fp32"}
         self.processes = self._some_processes()
-        self.output = folder / f"plots{chance.choice(shards.FORMATS)}"
+        self.output = f"{place}/plots{chance.choice(shards.FORMATS)}"
+        if "://" in place:
+            fs, root = fsspec.core.url_to_fs(place)
+            fs.invalidate_cache()
+            for path in fs.find(root):
+                fs.rm_file(path)
         kind = chance.choice(["folder", "folder", "csv", "parquet"])
         self.catalogue = Catalogue(folder / "posters", kind)
         for i in range(chance.randrange(8, 32)):
@@ -185,7 +225,7 @@ class Trial:
         if status == 2 and "--overwrite" in said:
             self.story.append("overwritten")
             status, said = self._whole(self.output, "--overwrite")
-        clean = self.folder / f"clean{self.output.suffix}"
+        clean = str(self.folder / f"clean{PurePosixPath(self.output).suffix}")
         clean_status, clean_said = self._whole(clean)
         found = Counter(kills=self.kills, failed=int(status != 0) + int(clean_status != 0))
         if found["failed"]:
@@ -198,8 +238,8 @@ class Trial:
         found["doubled"] = (there - due).total()
         pairs = zip(rows, wanted, strict=False)
         found["wrong"] = sum(row != right for row, right in pairs)
-        left = [path.name for path in self.folder.glob(f"{self.output.name}.*")]
-        found["failed"] += left != [f"{self.output.name}.run.json"]
+        left = [PurePosixPath(path).name for path in beside(self.output)]
+        found["failed"] += left != [f"{PurePosixPath(self.output).name}.run.json"]
         again, more = self._whole(self.output)  # the same once more
         found["failed"] += again != 0 or "complete already" not in more
         return found
@@ -263,10 +303,10 @@ class Trial:
         pictures = self.catalogue.pictures
         pictures[one.name], pictures[other.name] = pictures[other.name], pictures[one.name]
 
-    def _command(self, output: Path, *more: str) -> list[str]:
+    def _command(self, output: str, *more: str) -> list[str]:
         settings = [word for pair in self.settings.items() for word in pair]
         return [
-            str(self.catalogue.input), "--output", str(output), "--model", str(self.model),
+            str(self.catalogue.input), "--output", output, "--model", str(self.model),
             "--device", "cpu", *settings, *more,
         ]  # fmt: skip
 
@@ -283,9 +323,7 @@ class Trial:
         victim = self.chance.choice(children.living())
         os.kill(victim, signal.SIGKILL)
         self.kills += 1
-        parts = self.folder / f"{self.output.name}.parts"
-        there = len(list(parts.glob("*-*"))) if parts.exists() else 0
-        self.story.append(f"killed with {there} shards")
+        self.story.append(f"killed with {shards_of(self.output)} shards")
         time.sleep(self.chance.choice([0, 0.05]))
         for child in children.living():
             os.kill(child, signal.SIGKILL)
@@ -296,15 +334,14 @@ class Trial:
         kind = self.chance.choice(["time", "time", "shards", "shards", "merge"])
         end = time.monotonic() + self.chance.uniform(0, Trial.seconds)
         most = self.chance.randrange(1, 2 + len(self.catalogue.pictures) // CHUNK)
-        parts = self.folder / f"{self.output.name}.parts"
-        record = self.folder / f"{self.output.name}.run.json"
+        record = f"{self.output}.run.json"
         if kind == "time":
             return lambda: time.monotonic() > end
         if kind == "shards":
-            return lambda: len(list(parts.glob("*-*"))) >= most if parts.exists() else False
-        return record.exists
+            return lambda: shards_of(self.output) >= most
+        return lambda: any(record.endswith(path) for path in beside(self.output))
 
-    def _whole(self, output: Path, *more: str) -> tuple[int, str]:
+    def _whole(self, output: str, *more: str) -> tuple[int, str]:
         began = time.monotonic()
         children = self._start(self._command(output, *more))
         status = children.wait()
@@ -382,13 +419,31 @@ class Children:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
 
-def read(output: Path) -> list[dict[str, Any]]:
+def beside(output: str) -> list[str]:
+    """The paths of what lies beside an output and bears its name."""
+    fs, path = fsspec.core.url_to_fs(output)
+    fs.invalidate_cache()
+    try:
+        found = fs.find(path.rpartition("/")[0])
+    except FileNotFoundError:  # a folder that went while it was listed
+        return []
+    return [each for each in found if each.startswith(f"{path}.")]
+
+
+def shards_of(output: str) -> int:
+    """How many shards an output has."""
+    return sum(".parts/" in path and "-" in PurePosixPath(path).name for path in beside(output))
+
+
+def read(output: str) -> list[dict[str, Any]]:
     """The rows of an output."""
-    if output.suffix == ".parquet":
-        rows: list[dict[str, Any]] = pq.read_table(output).to_pylist()
+    with fsspec.open(output, "rb") as file:
+        data = file.read()
+    if output.endswith(".parquet"):
+        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
         return rows
-    text = output.read_text(encoding="utf-8")
-    if output.suffix == ".jsonl":
+    text = data.decode()
+    if output.endswith(".jsonl"):
         return [json.loads(line) for line in text.splitlines()]
     return list(csv.DictReader(io.StringIO(text, newline="")))
 

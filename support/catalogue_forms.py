@@ -29,6 +29,7 @@ from PIL import Image
 Rows = list[int | str]
 Maker = Callable[[Path], tuple[Path, Rows]]
 
+PROGRAMS = ("bsdtar", "tar", "zip")
 COUNT = 6
 ALL: Rows = list(range(COUNT))
 TITLES: Rows = ["tt0111161", "tt0068646", "tt15239678"]
@@ -43,11 +44,16 @@ class Form:
     make: Maker
 
     @property
+    def is_here(self) -> bool:
+        """Whether the tool is here; `bsdtar` is in Debian's package libarchive-tools."""
+        return self.tool not in PROGRAMS or shutil.which(self.tool) is not None
+
+    @property
     def version(self) -> str:
         """That of the tool here."""
         if self.tool == "Python":
             return platform.python_version()
-        if self.tool in ("tar", "zip"):
+        if self.tool in PROGRAMS:
             return _version_of_program(self.tool)
         return importlib.metadata.version(self.tool)
 
@@ -56,7 +62,7 @@ class Form:
 def _version_of_program(name: str) -> str:
     shown = subprocess.run([name, "--version"], capture_output=True, text=True, check=True).stdout
     lines = shown.splitlines()
-    line = lines[0] if name == "tar" else next(each for each in lines if "This is Zip" in each)
+    line = lines[0] if name != "zip" else next(each for each in lines if "This is Zip" in each)
     return next(word for word in line.split() if word[0].isdigit())
 
 
@@ -492,6 +498,47 @@ def _mac_tar(folder: Path) -> tuple[Path, Rows]:
             member.size = len(picture(number))
             tar.addfile(member, io.BytesIO(picture(number)))
     return folder / "a.tar", ALL
+
+
+def _with_a_macs_notes(folder: Path) -> Path:
+    """A folder that was on a Mac's disk of another system: a note beside each file."""
+    names = [f"é{i}.png" for i in range(COUNT - 1)] + ["z" * 150 + ".png"]
+    posters = pictures(folder / "posters", [unicodedata.normalize("NFD", each) for each in names])
+    for path in [*posters.iterdir()]:
+        path.with_name(f"._{path.name}").write_bytes(picture(9))
+    for name in (".DS_Store", "__MACOSX/._x.png", "__MACOSX/y.png"):
+        (posters / name).parent.mkdir(exist_ok=True)
+        (posters / name).write_bytes(picture(9))
+    return posters
+
+
+def _bsdtar(folder: Path, name: str, *arguments: str) -> Path:
+    subprocess.run(["bsdtar", "-cf", name, *arguments], check=True, cwd=folder)
+    return folder / name
+
+
+@form("tar of a folder with a Mac's notes", "bsdtar")
+def _bsdtar_of_notes(folder: Path) -> tuple[Path, Rows]:
+    names = sorted(f"posters/{path.name}" for path in _with_a_macs_notes(folder).iterdir())
+    return _bsdtar(folder, "a.tar", *names), ALL
+
+
+@form("tar with links and a sparse file, in pax", "bsdtar")
+def _bsdtar_of_links(folder: Path) -> tuple[Path, Rows]:
+    posters = pictures(folder / "posters", ["a0.png", "a1.png"])
+    os.link(posters / "a0.png", posters / "b-hard.png")
+    (posters / "c-soft.png").symlink_to("a1.png")
+    with (posters / "e-sparse.png").open("wb") as file:
+        file.write(picture(2))
+        file.truncate(2**20)
+    names = sorted(f"posters/{path.name}" for path in posters.iterdir())
+    return _bsdtar(folder, "a.tar", "--format", "pax", *names), [0, 1, 2, 0, 1]
+
+
+@form("zip of a folder with a Mac's notes", "bsdtar")
+def _bsdtar_as_zip(folder: Path) -> tuple[Path, Rows]:
+    names = sorted(f"posters/{path.name}" for path in _with_a_macs_notes(folder).iterdir())
+    return _bsdtar(folder, "a.zip", "--format", "zip", *names), ALL
 
 
 @form("tar for WebDataset, texts beside the pictures", "webdataset")

@@ -176,9 +176,9 @@ class PosterServer:
 
 
 @contextmanager
-def serve_posters() -> Iterator[PosterServer]:
+def serve_posters(posters: PosterServer | None = None) -> Iterator[PosterServer]:
     """Serve on a free port of localhost, past any proxy of the developer's."""
-    state = PosterServer()
+    state = posters or PosterServer()
 
     class Handler(_Handler):
         server_state = state

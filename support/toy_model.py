@@ -83,7 +83,12 @@ def tiny_image_processor(folder: str | Path | None = None) -> ViTImageProcessor:
 
 
 def tiny_model(
-    *, seed: int = 0, pooler: bool = False, activation: str = "gelu_new", titles: bool = False
+    *,
+    seed: int = 0,
+    pooler: bool = False,
+    activation: str = "gelu_new",
+    titles: bool = False,
+    positions: int = POSITIONS,
 ) -> VisionEncoderDecoderModel:
     """The model alone, with weights large enough that the picture changes the text.
 
@@ -106,7 +111,7 @@ def tiny_model(
     decoder = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=VOCABULARY + titles,
-            n_positions=POSITIONS,
+            n_positions=positions,
             n_embd=WIDTH,
             n_layer=LAYERS,
             n_head=2,
@@ -135,6 +140,7 @@ def save_tiny_model(
     safetensors: bool = True,
     seed: int = 0,
     titles: bool = False,
+    positions: int = POSITIONS,
 ) -> Path:
     """Save a tiny checkpoint in `folder` and return the folder.
 
@@ -147,7 +153,7 @@ def save_tiny_model(
     if layout == "2021":
         _save_2021(folder, seed=seed, safetensors=safetensors)
         return folder
-    tiny_model(seed=seed, titles=titles).save_pretrained(folder)
+    tiny_model(seed=seed, titles=titles, positions=positions).save_pretrained(folder)
     tiny_tokenizer(folder, titles=titles)
     tiny_image_processor(folder)
     if not safetensors:

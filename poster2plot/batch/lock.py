@@ -16,6 +16,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from poster2plot.batch.catalogues.trouble import trouble
 from poster2plot.batch.shards import Shards
 from poster2plot.errors import InputError
 
@@ -29,7 +30,10 @@ STALE = 120.0  # seconds without one, after which an owner is taken for dead
 
 
 class OutputLock:
-    """The lock of an output, for a `with`. Raises `InputError` where another run has it."""
+    """The lock of an output, for a `with`. Raises `InputError` where another run has it.
+
+    A run that slept for so long that another one took it for dead has it no more.
+    """
 
     def __init__(self, shards: Shards) -> None:
         self._fs, self._path = shards.fs, f"{shards.path}.lock"
@@ -51,8 +55,14 @@ class OutputLock:
                 self._take_on_disk()
             else:
                 self._take_in_store()
-        except OSError as error:
-            why = error.strerror or error
+        except InputError:
+            raise
+        except Exception as error:  # each store has its own
+            if why := trouble(error):
+                raise InputError(f"{self._output!r} cannot be written, as {why}.") from error
+            if not isinstance(error, OSError):
+                raise
+            why = error.strerror or str(error)
             raise InputError(f"{self._output!r} cannot be written: {why}.") from error
         self._alive = threading.Thread(target=self._live, daemon=True)
         self._alive.start()
@@ -98,13 +108,17 @@ class OutputLock:
             os.close(file)
 
     def _take_in_store(self) -> None:
-        owner = self._there()
-        if owner and (self._lives_elsewhere(owner) or _lives_here(owner)):
-            raise self._refused(owner)
-        self._write()
-        owner = self._there()  # of two at once, one reads the other
-        if owner.get("token") != self._owner["token"]:
-            raise self._refused(owner)
+        with suppress(FileNotFoundError):
+            owner = _read(self._fs.cat_file(self._path))
+            if self._lives_elsewhere(owner) or _lives_here(owner):
+                raise self._refused(owner)
+            self._fs.rm_file(self._path)
+        try:
+            # Of two at once the store lets one in, or else one reads the other.
+            self._write(mode="create")
+        except FileExistsError:
+            raise self._refused(self._there()) from None
+        self.check()
 
     def _lives_elsewhere(self, owner: dict[str, Any]) -> bool:
         if not owner or owner.get("host") == self._owner["host"]:
@@ -121,10 +135,10 @@ class OutputLock:
             f"{ago} s ago; wait until it is done, or {STALE:.0f} s if it is dead."
         )
 
-    def _write(self) -> None:
+    def _write(self, **options: Any) -> None:
         data = json.dumps(self._owner | {"alive": time.time()}).encode()
         if self._file is None:
-            self._fs.pipe_file(self._path, data)
+            self._fs.pipe_file(self._path, data, **options)
             return
         os.pwrite(self._file, data.ljust(512), 0)  # in place: it is this file that is locked
 
@@ -134,12 +148,22 @@ class OutputLock:
         except FileNotFoundError:
             return {}
 
+    def check(self) -> None:
+        """Raises `InputError` where another run has taken the lock over."""
+        owner = self._there()
+        if owner and owner.get("token") != self._owner["token"]:
+            raise self._refused(owner)
+
     def _is_owned(self) -> bool:
         return self._there().get("token") == self._owner["token"]
 
     def _live(self) -> None:
         while not self._stop.wait(SIGN_OF_LIFE):
             with suppress(Exception):  # a store that fails for a moment
+                try:
+                    self.check()
+                except InputError:
+                    return
                 self._write()
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from poster2plot.errors import Poster2PlotError
-
 _LONGEST_WAIT = timedelta(days=365)  # of one process for a slower one; PyTorch's own is minutes
 
 T = TypeVar("T")
@@ -50,7 +48,7 @@ class Processes:
             return found
         try:
             value = call()
-        except (Poster2PlotError, OSError, MemoryError):
+        except BaseException:  # whatever it is, the others would wait for ever
             broadcast_object_list([None])
             raise
         broadcast_object_list([(value,)])

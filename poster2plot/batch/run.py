@@ -29,6 +29,7 @@ from poster2plot.checkpoints.checksums import folder_digest
 from poster2plot.checkpoints.loading import checkpoint_folder, choose_device, read_config
 from poster2plot.cli import TITLE_PASSED_OVER, settings_of
 from poster2plot.errors import CheckpointError, InputError, Poster2PlotError
+from poster2plot.imdb.finder import PosterFinder
 from poster2plot.inputs import READ_IN_VAIN
 from poster2plot.pipeline import Poster2Plot, resolve_precision, resolve_settings
 from poster2plot.settings import GenerationSettings
@@ -54,6 +55,7 @@ class Job:
     precision: str
     passes_titles_over: bool  # as the model takes none, though they are not turned off
     description: dict[str, Any]
+    of_titles: dict[str, Any]  # what the rows of titles that are looked up depend on, too
     reader_missing: str = ""  # why no titles are read, though that was asked for
 
     @property
@@ -66,10 +68,13 @@ class Job:
         """Whether titles are read from posters."""
         return bool(self.description["title reader"] != _NO_READER)
 
-    @property
-    def key(self) -> str:
-        """All that rows depend on, as text."""
-        return json.dumps(self.description, sort_keys=True)
+    def chunks(self, listed: Path) -> Iterator[Chunk]:
+        """A catalogue that was listed, in chunks named by all that their rows depend on."""
+        return chunks(
+            snapshot.read_items(listed),
+            json.dumps(self.description, sort_keys=True),
+            titles_depend_on=json.dumps(self.of_titles, sort_keys=True),
+        )
 
 
 def run(options: Namespace) -> int:
@@ -82,17 +87,19 @@ def run(options: Namespace) -> int:
     with ExitStack() as stack:
         if options.ray is None:
             device = choose_device(options.device).type
-            workers: Any = _Here(Processes(device))
+            processes = Processes(device)
+            finder = patient_finder(processes.count)
+            workers: Any = _Here(processes, finder)
         else:
             from poster2plot.batch.ray_cluster import Cluster
 
             workers = stack.enter_context(Cluster(options.ray, options.device))
-            device = workers.device
-        job = _job(options, device)
+            device, finder = workers.device, patient_finder(1)
+        job = _job(options, device, finder)
         return _run(options, job, shards, workers)
 
 
-def _job(options: Namespace, device: str) -> Job:
+def _job(options: Namespace, device: str, finder: PosterFinder) -> Job:
     config = read_config(options.model)
     settings = resolve_settings(settings_of(options), config)
     precision = resolve_precision(options.precision, device)
@@ -115,7 +122,9 @@ def _job(options: Namespace, device: str) -> Job:
         "title reader": reader,
         "row format": ROW_FORMAT,
     }
-    return Job(options.model, name, device, precision, passes_over, description, missing)
+    # A service more, or a key for one, may have what none had.
+    of_titles = {"poster services": ", ".join(finder.services)}
+    return Job(options.model, name, device, precision, passes_over, description, of_titles, missing)
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,18 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
 
     with ExitStack() as stack:
         if is_first:
+            lock = OutputLock(shards)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        begun: _Begun = first(lambda: _begin(options, job, shards, folder, stack))
+
+        def begin() -> _Begun:
+            stack.enter_context(lock)
+            return _begin(options, job, shards, folder)
+
+        def finish() -> int:
+            lock.check()
+            return _finish(options, job, shards, listed, workers)
+
+        begun: _Begun = first(begin)
         if begun.is_finished:
             return 0
         if not is_first:
@@ -145,7 +164,7 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
         listed = folder / snapshot.FILE
 
         def missing() -> Iterator[Chunk]:
-            for chunk in chunks(snapshot.read_items(listed), job.key):
+            for chunk in job.chunks(listed):
                 there = begun.complete.get(chunk.name)
                 if there is None or there.again:
                     yield chunk
@@ -154,7 +173,7 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
             workers.write(job, missing, shards)
             if processes is not None:
                 processes.wait()
-            status: int = first(lambda: _finish(options, job, shards, listed, workers))
+            status: int = first(finish)
         except (StoppedError, CheckpointError):
             raise
         except Poster2PlotError as error:
@@ -162,24 +181,25 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
         return status
 
 
-def _begin(options: Namespace, job: Job, shards: Shards, folder: Path, stack: ExitStack) -> _Begun:
-    """List the catalogue, take the output's lock, and say what there is to do."""
-    stack.enter_context(OutputLock(shards))
+def _begin(options: Namespace, job: Job, shards: Shards, folder: Path) -> _Begun:
+    """List the catalogue, and say what there is to do."""
     listed, passed_over = folder / snapshot.FILE, PassedOver()
-    found = snapshot.take(listed, items(options.input, passed_over, shards.path), job.description)
+    found = snapshot.take(
+        listed, items(options.input, passed_over, shards.path), job.description, job.of_titles
+    )
     if not found.items:
         there = f"; it holds {passed_over}" if passed_over else "; it is empty"
         raise InputError(f"There is no poster in {options.input!r}{there}.")
     if passed_over:
         _say(f"Passed over: {passed_over}.")
-    if _is_finished(options, job, shards, found):
+    if _is_finished(options, shards, found):
         _say(f"{options.output} is complete already, {found.items:,} posters; nothing to do.")
         shards.clear()
         return _Begun({}, True)
     why = _changes(shards, folder, found)
     shards.put(snapshot.FILE, listed.read_bytes())
     complete, taken, again, has_titles = shards.complete(), 0, 0, False
-    for chunk in chunks(snapshot.read_items(listed), job.key):
+    for chunk in job.chunks(listed):
         has_titles = has_titles or any(item.title for item in chunk.items)
         if shard := complete.get(chunk.name):
             taken += 0 if shard.again else len(chunk.items)
@@ -196,14 +216,14 @@ def _begin(options: Namespace, job: Job, shards: Shards, folder: Path, stack: Ex
     return _Begun(complete)
 
 
-def _is_finished(options: Namespace, job: Job, shards: Shards, found: snapshot.Summary) -> bool:
+def _is_finished(options: Namespace, shards: Shards, found: snapshot.Summary) -> bool:
     """Whether the output is there and is this job's; raises `InputError` where it is another's."""
     if not shards.is_there():
         return False
     record = shards.record()
     is_whole = shards.is_recorded(record)
     if is_whole and record and not record["again"]:
-        other = _other(record["job"], job.description)
+        other = _other(record["job"], found.job)
         if record["catalogue"] != found.digest:
             other.append(f"the catalogue (of {record['items']:,} posters then)")
         if not other:
@@ -262,7 +282,7 @@ def _finish(options: Namespace, job: Job, shards: Shards, listed: Path, workers:
         complete = shards.complete()
         names, total, lost = [], 0, []
         end = snapshot.summary(listed)
-        for chunk in chunks(snapshot.read_items(listed), job.key):
+        for chunk in job.chunks(listed):
             names.append(chunk.name)
             total += len(chunk.items)
             if chunk.name not in complete:
@@ -275,7 +295,7 @@ def _finish(options: Namespace, job: Job, shards: Shards, listed: Path, workers:
         if errors == total:
             _refuse_nothing(options, shards, [complete[name] for name in names], total, again)
         record = {
-            "job": job.description,
+            "job": end and end.job,
             "catalogue": end and end.digest,
             "items": total,
             "errors": errors,
@@ -324,8 +344,9 @@ def _say(text: str) -> None:
 class _Here:
     """The processes of this machine, each with the model, which is loaded when it is needed."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, finder: PosterFinder) -> None:
         self.processes = processes
+        self._finder = finder
         self._worker: Worker | None = None
 
     def write(self, job: Job, missing: Any, shards: Shards) -> None:
@@ -347,8 +368,7 @@ class _Here:
             if p2p.device.type != job.device:
                 raise CheckpointError(f"{p2p.notice} Start again with --device cpu.")
             settings = p2p.resolve(job.settings)
-            finder = patient_finder(self.processes.count)
-            self._worker = Worker(p2p, settings, finder, reads_titles=job.reads_titles)
+            self._worker = Worker(p2p, settings, self._finder, reads_titles=job.reads_titles)
         bar = tqdm(total=rows, unit="poster", disable=None if self.processes.is_first else True)
         with bar:
             self._worker.write(mine, shards, lambda rows, _: bar.update(rows))

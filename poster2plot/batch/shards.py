@@ -55,8 +55,12 @@ class Chunk:
     items: tuple[Item, ...]
 
 
-def chunks(items: Iterable[Item], depends_on: str) -> Iterator[Chunk]:
+def chunks(
+    items: Iterable[Item], depends_on: str, *, titles_depend_on: str = ""
+) -> Iterator[Chunk]:
     """Cut a catalogue up. `depends_on` is whatever else the rows depend on, as text.
+
+    `titles_depend_on` is what those of titles, which are looked up, depend on beside that.
 
     The names of the items say where a chunk ends, so that an item that comes or goes changes its
     own chunk and no other (content-defined chunking).
@@ -66,14 +70,17 @@ def chunks(items: Iterable[Item], depends_on: str) -> Iterator[Chunk]:
         some.append(item)
         ends = zlib.crc32(item.source.encode("utf-8", "replace")) % CHUNK == 0
         if ends or len(some) == 2 * CHUNK:
-            yield _chunk(some, depends_on)
+            yield _chunk(some, depends_on, titles_depend_on)
             some = []
     if some:
-        yield _chunk(some, depends_on)
+        yield _chunk(some, depends_on, titles_depend_on)
 
 
-def _chunk(items: Sequence[Item], depends_on: str) -> Chunk:
-    text = "\n".join([depends_on, *(item.as_json() for item in items)])
+def _chunk(items: Sequence[Item], depends_on: str, titles_depend_on: str) -> Chunk:
+    lines = [depends_on, *(item.as_json() for item in items)]
+    if any(item.kind == "title" for item in items):
+        lines.append(titles_depend_on)
+    text = "\n".join(lines)
     return Chunk(hashlib.sha256(text.encode()).hexdigest()[:32], tuple(items))
 
 

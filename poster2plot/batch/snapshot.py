@@ -7,7 +7,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,24 @@ class Summary:
     digest: str
 
 
-def take(path: Path, items: Iterable[Item], job: dict[str, Any]) -> Summary:
-    """List a catalogue into a file. Raises what listing raises, and `OSError`."""
-    digest, count = hashlib.sha256(), 0
+def take(
+    path: Path, items: Iterable[Item], job: dict[str, Any], of_titles: dict[str, Any]
+) -> Summary:
+    """List a catalogue into a file. Raises what listing raises, and `OSError`.
+
+    What was asked for is `job`, and `of_titles` too where there is a title to look up.
+    """
+    digest, count, has_titles = hashlib.sha256(), 0, False
     with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(json.dumps({"job": job}).encode() + b"\n")
         for item in items:
             line = item.as_json().encode() + b"\n"
             digest.update(line)
             file.write(line)
             count += 1
-        end = {"items": count, "digest": digest.hexdigest()}
-        file.write(json.dumps(end).encode() + b"\n")
-    return Summary(job, count, end["digest"])  # type: ignore[arg-type]
+            has_titles = has_titles or item.kind == "title"
+        found = Summary(job | of_titles if has_titles else job, count, digest.hexdigest())
+        file.write(json.dumps(asdict(found)).encode() + b"\n")
+    return found
 
 
 def read_items(path: Path) -> Iterator[Item]:
@@ -55,13 +60,10 @@ def read_items(path: Path) -> Iterator[Item]:
 def summary(path: Path) -> Summary | None:
     """What a snapshot says of itself, None where it is not whole."""
     try:
-        job, end = None, None
         for line in _lines(path):
             if line.startswith(b"{"):
-                job, end = job or json.loads(line), json.loads(line)
-        if job and end and "items" in end:
-            return Summary(job["job"], end["items"], end["digest"])
-    except (OSError, EOFError, ValueError, KeyError, zlib.error):
+                return Summary(**json.loads(line))
+    except (OSError, EOFError, ValueError, TypeError, zlib.error):
         pass
     return None
 

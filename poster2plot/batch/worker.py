@@ -10,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from poster2plot.batch.catalogues.item import ChangedError, Item, UnreachableError
+from poster2plot.batch.catalogues.item import ChangedError, Item
+from poster2plot.batch.catalogues.trouble import UnreachableError
 from poster2plot.batch.shards import COLUMNS, Chunk, Row, Shards
 from poster2plot.engine.queue import LARGEST_BATCH
 from poster2plot.errors import Poster2PlotError, PosterNotFoundError, PosterServiceError

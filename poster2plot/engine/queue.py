@@ -106,6 +106,11 @@ class DecodingQueue:
                 raise
             self._workers += 1
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._closed
+
     def close(self, seconds: float) -> None:
         """Take no more requests and end those that wait; return when no other is left.
 

@@ -22,6 +22,7 @@ from pybreaker import CircuitBreakerError
 from poster2plot.errors import (
     AmbiguousNameError,
     ImageError,
+    InputError,
     PosterNotFoundError,
     PosterServiceError,
 )
@@ -36,6 +37,7 @@ from poster2plot.imdb.search import Query, clear_match, merge
 from poster2plot.imdb.services import PosterInfo, Services, TitleMatch
 
 FIND_SECONDS = 30.0  # for all services together
+SMALLEST_SIDE = 16  # pixels; what is smaller stands for a picture that is not there
 SEARCHES_KEPT = 1_000  # in memory …
 SEARCH_SECONDS = 3600  # … for so long
 
@@ -99,8 +101,7 @@ class PosterFinder:
         """Configure by TMDB_API_KEY, OMDB_API_KEY, POSTER2PLOT_IMDB_SUGGESTIONS (1 is on) and
         POSTER2PLOT_CACHE_DIR (a directory, or "off"), taken from `secrets`, else the environment.
 
-        Raises:
-            RuntimeError: the directory begins with "~", and there is no such home.
+        Raises `InputError` where the directory begins with "~", and there is no such home.
         """
 
         def value(name: str) -> str:
@@ -109,17 +110,27 @@ class PosterFinder:
             return given or plain_value(os.environ.get(name, ""))
 
         cache = value("POSTER2PLOT_CACHE_DIR")
+        try:
+            folder = Path(cache).expanduser() if cache else None
+        except RuntimeError:
+            raise InputError(
+                "POSTER2PLOT_CACHE_DIR begins with the home of somebody who has none here; give a "
+                "folder, or off."
+            ) from None
         return cls(
             tmdb_key=value("TMDB_API_KEY"),
             omdb_key=value("OMDB_API_KEY"),
             use_imdb_suggestions=value("POSTER2PLOT_IMDB_SUGGESTIONS").lower()
             in ("1", "true", "yes", "on"),
-            cache_dir=None
-            if cache.lower() == "off"
-            else (Path(cache).expanduser() if cache else "user"),
+            cache_dir=None if cache.lower() == "off" else folder or "user",
             services=services,
             seconds=seconds,
         )
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services that are asked for posters, in their order."""
+        return tuple(name for name, _ in self._chain)
 
     def find(self, title: str, *, refresh: bool = False) -> Poster:
         """Return the poster of an IMDb title, given by its id or any of its URLs.
@@ -133,7 +144,7 @@ class PosterFinder:
             PosterServiceError: every service failed.
         """
         title_id = parse_title_id(title)
-        names = [name for name, _ in self._chain]
+        names = self.services
         if self._cache and not refresh:
             if cached := self._cache.read(title_id):
                 logger.info("found in the cache")
@@ -278,8 +289,8 @@ def _picture(services: Services, info: PosterInfo | None) -> bytes | None:
     if info is None or info.picture_url is None:
         return None
     picture = services.picture(info.picture_url)
-    if picture is not None:
-        read_image(picture)
+    if picture is not None and min(read_image(picture).size) < SMALLEST_SIDE:
+        return None
     return picture
 
 

@@ -30,7 +30,14 @@ _WRITTEN_ID = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|"
-_WEB = re.compile(r"https?://", re.IGNORECASE | re.ASCII)
+# Of an address, whose slashes and colon are lost or doubled on the way.
+_WEB = re.compile(r"https?(?::/{1,3}|//)(?=[^/])", re.IGNORECASE | re.ASCII)
+# An address without its host, from a page's source, say. What goes on otherwise is a file's path.
+_PATH = re.compile(
+    r"/?(?:[a-z]{2}(?:-[a-z0-9]{2,4})?/)?title/tt[0-9]+(?:/mediaviewer/rm[0-9]+)?/?(?=[?#]|$)",
+    re.IGNORECASE | re.ASCII,
+)
+_QUERY = re.compile(r"(tt[0-9]+)/?\?[a-z_]+=.*", re.IGNORECASE | re.ASCII | re.DOTALL)
 # A host written without a scheme; it has a dot, and a path, query or nothing after it.
 _BARE_HOST = re.compile(
     r"(?://)?(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?(?=[/?#]|$)", re.I | re.ASCII
@@ -79,7 +86,7 @@ def looks_like_title(text: str) -> bool:
     """Tell what is meant as an IMDb id or a URL, right or wrong, from the path of a file."""
     text = text.strip()[: MAX_TEXT + 1]
     plain = _plain(text)
-    if _WEB.match(plain) or _BARE_ID.fullmatch(plain):
+    if _WEB.match(plain) or _PATH.match(plain) or _BARE_ID.fullmatch(plain):
         return True
     if _written_digits(plain) and not plain.isdigit():  # which may well be a file's name
         return True
@@ -88,9 +95,14 @@ def looks_like_title(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """The text without invisible characters, and without quotes, brackets and stops about it."""
+    """The text without invisible characters, and without quotes, brackets and stops about it.
+
+    Letters and digits of East Asian keyboards, which are twice as wide, become plain.
+    """
     seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
-    text = seen.replace("\xa0", " ").strip(_AROUND)
+    text = unicodedata.normalize("NFKC", seen).strip(_AROUND)
+    if query := _QUERY.fullmatch(text):  # what followed an id in its address
+        text = query[1]
     # A percent sign is of no id: a browser wrote its letters or digits in another way.
     return unquote(text) if "%" in text and "/" not in text else text
 
@@ -119,10 +131,14 @@ def _title_id(kind: str, digits: str, text: str) -> str:
 
 
 def _path_of_imdb_url(text: str) -> str:
-    if not _WEB.match(text):
-        if not _BARE_HOST.match(text):
-            raise InvalidTitleError(f"{_shown(text)} is not an IMDb title: {_HINT}.")
+    if web := _WEB.match(text):
+        text = f"https://{text[web.end() :]}"
+    elif _PATH.match(text):
+        return text.partition("?")[0].partition("#")[0]
+    elif _BARE_HOST.match(text):
         text = f"https://{text.removeprefix('//')}"
+    else:
+        raise InvalidTitleError(f"{_shown(text)} is not an IMDb title: {_HINT}.")
     try:
         parts = urlsplit(text)
     except ValueError:  # an unclosed bracket, say

@@ -13,6 +13,7 @@ own order, only such that have an IMDb id.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import unicodedata
@@ -155,25 +156,36 @@ class Services:
 
         It may have a stub of the other kind, with little in it but the id.
         """
-        known = None
+        known, failure = None, None
         for kind in ("movie", "series"):
-            url = f"{self.endpoints.cinemeta}/meta/{kind}/{title_id}.json"
-            answer = self._json(url, redirect_hosts=self.endpoints.cinemeta_hosts)
-            meta = answer.get("meta")
-            if isinstance(meta, dict) and meta:
-                _check_id(meta.get("imdb_id") or meta.get("id"), title_id)
-                info = PosterInfo(
-                    "Cinemeta",
-                    CINEMETA_NOTICE,
-                    _picture_url(meta.get("poster")),
-                    _text(meta.get("name"), TITLE_CHARS),
-                    _year(meta.get("year") or meta.get("releaseInfo")),
-                    _text(meta.get("description"), SYNOPSIS_CHARS),
-                )
-                if info.picture_url:
-                    return info
-                known = known if known and known.title else info
+            try:
+                info = self._cinemeta(kind, title_id)
+            except FetchError as error:
+                if error.transient:  # so is the other likely to
+                    raise
+                failure = failure or error
+                continue
+            if info and info.picture_url:
+                return info
+            known = known if known and known.title else info or known
+        if failure:
+            raise failure
         return known
+
+    def _cinemeta(self, kind: str, title_id: str) -> PosterInfo | None:
+        url = f"{self.endpoints.cinemeta}/meta/{kind}/{title_id}.json"
+        meta = self._json(url, redirect_hosts=self.endpoints.cinemeta_hosts).get("meta")
+        if not isinstance(meta, dict) or not meta:
+            return None
+        _check_id(meta.get("imdb_id") or meta.get("id"), title_id)
+        return PosterInfo(
+            "Cinemeta",
+            CINEMETA_NOTICE,
+            _picture_url(meta.get("poster")),
+            _text(meta.get("name"), TITLE_CHARS),
+            _year(meta.get("year") or meta.get("releaseInfo")),
+            _text(meta.get("description"), SYNOPSIS_CHARS),
+        )
 
     def metahub(self, title_id: str) -> PosterInfo:
         """Name the picture that Metahub has of every title it knows; this asks nothing yet."""
@@ -261,6 +273,8 @@ class Services:
     def picture(self, url: str) -> bytes | None:
         """Fetch the bytes behind a `picture_url`, unchecked; None when there is no such picture."""
         hosts = self.endpoints.picture_hosts
+        if "http" not in self.fetcher.schemes:  # whatever a service still writes
+            url = re.sub("^http://", "https://", url)
         answer = self.fetcher.get(url, max_bytes=PICTURE_BYTES, hosts=hosts)
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             return None
@@ -372,7 +386,8 @@ def _text(value: object, limit: int) -> str | None:
     if not isinstance(value, str):
         return None
     # A lone surrogate is valid in JSON, and cannot be encoded again.
-    text = _BIDI_CONTROLS.sub("", value[: 4 * limit]).encode("utf-8", "ignore").decode()
+    text = html.unescape(value[: 4 * limit])  # some databases hold what was made for a page
+    text = _BIDI_CONTROLS.sub("", text).encode("utf-8", "ignore").decode()
     text = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text)
     text = " ".join(text.split())
     if len(text) > limit:
@@ -389,7 +404,12 @@ def _year(value: object) -> int | None:
 
 def _picture_url(value: object) -> str | None:
     """Return a picture's URL, in the size of 500 pixels across where its name holds the size."""
-    if not isinstance(value, str) or not re.match("https?://", value) or len(value) > 2048:
+    if not isinstance(value, str):
+        return None
+    value = value.strip()
+    if value.startswith("//"):
+        value = f"https:{value}"
+    if not re.match("https?://", value) or len(value) > 2048:
         return None
     try:
         parts = urlsplit(value)

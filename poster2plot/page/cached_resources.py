@@ -8,6 +8,7 @@ import threading
 import streamlit as st
 
 from poster2plot import Poster2Plot, PosterFinder
+from poster2plot.imdb.keys import plain_value
 from poster2plot.server.service import PlotService
 
 _lock = threading.Lock()
@@ -19,7 +20,7 @@ def desk() -> PlotService:
     Raises `CheckpointError`.
     """
     with _lock:
-        return _desk(os.environ.get("POSTER2PLOT_MODEL"))
+        return _desk(_model())
 
 
 def finder() -> PosterFinder:
@@ -31,7 +32,12 @@ def finder() -> PosterFinder:
 def close(seconds: float) -> None:
     """End what waits for the model, if it is loaded; what it writes now has so many seconds."""
     if _desk.cache_info().currsize:  # while it is being loaded, nobody waits for plots
-        _desk(os.environ.get("POSTER2PLOT_MODEL")).p2p.close(seconds)
+        _desk(_model()).p2p.close(seconds)
+
+
+def _model() -> str | None:
+    """The model's name without what a file of variables has about it; None where there is none."""
+    return plain_value(os.environ.get("POSTER2PLOT_MODEL", "")) or None
 
 
 @functools.lru_cache(1)

@@ -103,17 +103,19 @@ class FirstLoad:
         proxied = request.headers.get("x-forwarded-proto", "")
         scheme = proxied if proxied in ("http", "https") else request.url.scheme
         origin = f"{scheme}://{host}{self._base}/" if _HOST.fullmatch(host) else "./"
-        title, picture, says = TITLE, "social.jpg", "Three posters and the plot written for one"
+        address, title, picture = origin, TITLE, "social.jpg"
+        says = "Three posters and the plot written for one"
         example = request.query_params.get("example", "")
         if example in self._examples:  # a link to its plot
             poster = self._examples[example]
             name = example_title(poster)
             title, picture = f"A plot for “{name}”", poster.name
+            address = f"{origin}?{request.url.query}"  # or the preview would lead elsewhere
             says = f"The poster of “{name}”"
         text = self._index.substitute(
             title=html.escape(title),
             description=html.escape(DESCRIPTION),
-            address=origin,
+            address=html.escape(address),
             picture=f"{origin}pictures/{picture}",
             picture_says=html.escape(says),
         )

@@ -25,13 +25,19 @@ from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_id
 from poster2plot.imdb.search import LONGEST_NAME
 from poster2plot.inputs import LoadedPoster
-from poster2plot.pipeline import PlotRequest
+from poster2plot.pipeline import PlotRequest, closed
 from poster2plot.records import plot_record
 from poster2plot.server import http_errors
 from poster2plot.server import metrics as prometheus
 from poster2plot.server.http_access import Access
 from poster2plot.server.http_bodies import Asked, AskedPoster, read_body
-from poster2plot.server.http_docs import NAME_PARAMETER, add_docs, body
+from poster2plot.server.http_docs import (
+    NAME_PARAMETER,
+    RECORD_LINKS,
+    TITLE_LINKS,
+    add_docs,
+    body,
+)
 from poster2plot.server.http_events import MEDIA_TYPE, EventStream, until_done, wants_events
 from poster2plot.server.http_gate import Gate, add_headers, with_cors
 from poster2plot.server.http_types import (
@@ -72,7 +78,8 @@ _PROBLEMS = {
     429: "One visitor asks for too much; Retry-After has the seconds",
     500: "A fault of the server",
     502: "No poster service answered",
-    503: "The model cannot be loaded, or too many posters wait; Retry-After has the seconds",
+    503: "The model cannot be loaded, too many posters wait, or the server shuts down; Retry-After "
+    "has the seconds",
 }
 _OF_SEARCHES = (400, 401, 429, 500, 502, 503)
 _EXAMPLE = {"title": "tt1375666"}
@@ -301,6 +308,8 @@ class _Api:
     async def health(self) -> Response:
         """Whether the model writes: known from its plots of the last minute, or else tried."""
         service = await self._loader.get()
+        if service.p2p.is_closed:
+            raise closed()
         async with self._probing:  # those who wait for a trial take no thread
             writes = await run_in_threadpool(service.health.writes)
         if not writes:
@@ -323,10 +332,13 @@ class _Api:
 
     @_answering
     async def ready(self) -> Response:
-        """Whether the model is loaded, so that posters can come."""
-        if self._loader.loaded is None:
+        """Whether the model is loaded, so that posters can come, and the server stays."""
+        service = self._loader.loaded
+        if service is None:
             self._loader.begin()
             raise HTTPException(503, "The model is not loaded yet.")
+        if service.p2p.is_closed:
+            raise closed()
         return JSONResponse({"status": "ready"})
 
     @_answering
@@ -415,13 +427,15 @@ def _app(api: _Api, access: Access) -> FastAPI:
     router.add_api_route(
         "/plot",
         api.plot,
+        operation_id="plot",
         methods=["POST"],
         response_model=PlotRecord,
         responses={
-            200: {"content": {MEDIA_TYPE: _EVENTS}},
+            200: {"content": {MEDIA_TYPE: _EVENTS}, "links": RECORD_LINKS},
             409: {
                 "model": AmbiguousName,
                 "description": "The name may mean several titles, which are listed",
+                "links": TITLE_LINKS,
             },
             **plot,
         },
@@ -430,6 +444,7 @@ def _app(api: _Api, access: Access) -> FastAPI:
     router.add_api_route(
         "/plots",
         api.plots,
+        operation_id="plots",
         methods=["POST"],
         response_model=PlotRecords,
         responses=several,
@@ -438,13 +453,23 @@ def _app(api: _Api, access: Access) -> FastAPI:
     router.add_api_route(
         "/titles",
         api.titles,
+        operation_id="titles",
         response_model=FoundTitles,
-        responses={status: plot[status] for status in plot if status in _OF_SEARCHES},
+        responses={
+            200: {"links": TITLE_LINKS},
+            **{status: plot[status] for status in plot if status in _OF_SEARCHES},
+        },
         openapi_extra={"parameters": [NAME_PARAMETER]},
     )
-    router.add_api_route("/health", api.health, response_model=Health, responses=probe)
-    router.add_api_route("/ready", api.ready, response_model=Status, responses=probe)
-    router.add_api_route("/live", api.live, response_model=Status, responses={429: problems[429]})
+    always: _Responses = {429: problems[429]}
+    for name, call, model, responses in (
+        ("health", api.health, Health, probe),
+        ("ready", api.ready, Status, probe),
+        ("live", api.live, Status, always),
+    ):
+        router.add_api_route(
+            f"/{name}", call, operation_id=name, response_model=model, responses=responses
+        )
     app.include_router(router, prefix="/v1")
     app.include_router(router, include_in_schema=False)
     add_docs(app, keys=bool(access.keys))

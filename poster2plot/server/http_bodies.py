@@ -47,6 +47,7 @@ _JSON_BYTES = {most: size * 4 // 3 for most, size in _FORM_BYTES.items()}
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?", re.I | re.ASCII)
 _MAX_DIGITS = 40  # more are of no number that a setting could have
 
+_FIELDS = {*PlotBody.model_fields, *PlotsBody.model_fields}
 _NO_POSTER = (
     "Send either a file named image, beside which title may hold its title in words, or an IMDb "
     "id, URL or name of a title, named title."
@@ -79,6 +80,8 @@ async def read_body(request: Request, most: int) -> Asked:
 
     Raises `HTTPException`, `SettingsError`, `InputError`, or `ClientDisconnect`.
     """
+    if not request.query_params.keys().isdisjoint(_FIELDS):
+        raise InputError("Send settings and posters in the body; the address takes none.")
     kind = _content_type(request)
     try:
         async with asyncio.timeout(FORM_SECONDS):
@@ -256,8 +259,14 @@ def _refused(_: str) -> None:
 
 
 def _decoded(image: str) -> bytes:
+    """A picture in base64 as clients write it: RFC 4648 or its alphabet for URLs, in lines, with
+    or without padding, alone or as a `data:` URL.
+    """
+    if image[:5].lower() == "data:":
+        image = image.partition(";base64,")[2]
+    text = "".join(image.split()).replace("-", "+").replace("_", "/").rstrip("=")
     try:
-        return base64.b64decode(image, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise InputError("image must be a picture in base64.") from None
 

@@ -30,6 +30,28 @@ NAME_PARAMETER = {
     "example": "amelie 2001",
 }
 
+_FIRST_ID = "$response.body#/titles/0/title_id"
+# What a client does next with the titles that a name may mean, or with the title of a record.
+TITLE_LINKS = {
+    "PlotOfFirstTitle": {
+        "operationId": "plot",
+        "requestBody": {"title": _FIRST_ID},
+        "description": "One of the titles, by its id.",
+    },
+    "PlotsOfTitles": {
+        "operationId": "plots",
+        "requestBody": {"posters": [{"title": _FIRST_ID}]},
+        "description": "Several of the titles, by their ids.",
+    },
+}
+RECORD_LINKS = {
+    "TitlesOfThatName": {
+        "operationId": "titles",
+        "parameters": {"q": "$response.body#/title/title"},
+        "description": "Which titles the title of a poster may mean.",
+    },
+}
+
 
 def body(form: type, json: type, example: dict[str, Any]) -> dict[str, Any]:
     """The `openapi_extra` of a path that takes a form or JSON, of which an example is given."""

@@ -72,7 +72,9 @@ Options = create_model(
 )
 
 _IMAGE = Field(
-    None, description="The picture, in base64.", json_schema_extra={"contentEncoding": "base64"}
+    None,
+    description="The picture, in base64, alone or as a data: URL.",
+    json_schema_extra={"contentEncoding": "base64"},
 )
 _FILE: Any = {"type": "string", "format": "binary"}
 _TITLE = Field(

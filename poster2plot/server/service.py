@@ -17,6 +17,7 @@ from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
 from poster2plot.imdb.ids import looks_like_id
 from poster2plot.inputs import LoadedPoster, from_name, from_title
+from poster2plot.pipeline import closed
 from poster2plot.server.health import ModelHealth
 from poster2plot.server.metrics import Metrics
 from poster2plot.server.rate_limits import Limits, RateLimiter
@@ -52,10 +53,16 @@ class PlotService:
 
     @contextmanager
     def visit(self, visitor: Visitor) -> Iterator[None]:
-        """Count a request while it lasts. Raises `RateLimitError` for one too many at once."""
+        """Count a request while it lasts.
+
+        Raises `RateLimitError` for one too many at once, and `QueueFullError` after
+        `Poster2Plot.close`.
+        """
         with ExitStack() as stack:
             # Only the entry: what is refused during a visit is told of where that happens.
             with self._telling_of_refusals(visitor):
+                if self.p2p.is_closed:  # before anything is read or looked up in vain
+                    raise closed()
                 stack.enter_context(self._limiter.present(visitor))
             yield
 

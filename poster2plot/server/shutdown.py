@@ -24,19 +24,24 @@ def drain_on_signals(
 ) -> None:
     """Let the signals that end this process first call `close` with the seconds it may take.
 
-    What was to happen on a signal does too: a web server stops to listen and waits for its
-    requests. What is still there `left` seconds after that time is not waited for. Call this in the
-    main thread when the web server has set its own handlers; elsewhere nothing happens.
+    Then, or at a second signal, what was to happen on a signal does: a web server stops to listen
+    and waits for its requests. Until then it answers, so that who asks learns that it drains,
+    rather than finding its connection closed. What is still there `left` seconds after that is not
+    waited for. Call this in the main thread when the web server has set its own handlers; elsewhere
+    nothing happens.
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    begun = threading.Event()
+    begun, passed_on = threading.Event(), threading.Event()
 
-    def end() -> None:
+    def end(number: int) -> None:
         # In a thread of its own: a handler must not wait, and a lock may be held where it runs.
         closing = threading.Thread(target=close, args=(seconds,), daemon=True)
         closing.start()
-        time.sleep(seconds + left)  # the process has ended by then, unless something hangs
+        closing.join(seconds)
+        if not passed_on.is_set():
+            signal.raise_signal(number)  # the main thread handles it
+        time.sleep(left)  # the process has ended by then, unless something hangs
         # Not by an exception: PyTorch aborts a process that ends while a thread is in its code.
         os._exit(0)
 
@@ -44,7 +49,9 @@ def drain_on_signals(
         def handle(number: int, frame: FrameType | None) -> None:
             if not begun.is_set():
                 begun.set()
-                threading.Thread(target=end, name="shutdown", daemon=True).start()
+                threading.Thread(target=end, args=(number,), name="shutdown", daemon=True).start()
+                return
+            passed_on.set()
             if callable(before):
                 before(number, frame)
 

@@ -17,8 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from poster2plot import InputError
+from poster2plot.batch import lock as locks
+from poster2plot.batch import run as batch_run
 from poster2plot.batch.lock import STALE, OutputLock
 from poster2plot.batch.shards import Shards
+from support.poster_server import ID, PICTURE, TMDB, V3_KEY, Answer, serve_posters, tmdb
 from support.toy_model import save_tiny_model
 from tests.batch.conftest import catalogue, poster, run
 
@@ -117,6 +120,35 @@ def test_a_row_belongs_to_its_model_and_settings(
     assert is_as_clean(model, folder, output, *more)
 
 
+def test_a_title_that_no_service_had_is_tried_again_when_there_is_another_service(
+    tiny_folder: Path, folder: Path, output: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    table = tmp_path / "list.csv"
+    table.write_text(f"path\nposters/0.png\n{ID}\n")
+    pictures = tmp_path / "pictures.jsonl"
+    with serve_posters() as server:
+        server.answers = {TMDB: tmdb(), PICTURE: Answer(poster(3))}
+
+        def keys(**given: str) -> None:
+            monkeypatch.setattr(batch_run, "patient_finder", lambda _: server.finder(**given))
+
+        keys()
+        stopped(tiny_folder, table, output)
+        assert run(tiny_folder, folder, "--output", pictures) == 0
+        keys(tmdb_key=V3_KEY)
+        capsys.readouterr()
+        assert run(tiny_folder, table, "--output", output) == 0
+        said = capsys.readouterr().err
+        assert "0 rows are taken over" in said
+        assert "as the poster services (Cinemeta, Metahub then) changed" in said
+        assert [row["error"] for row in rows(output)] == [None, None]
+        assert run(tiny_folder, folder, "--output", pictures) == 0  # which nobody is asked for
+        keys()
+        assert run(tiny_folder, table, "--output", output) == 2
+        assert "the poster services (TMDB, Cinemeta, Metahub then)" in capsys.readouterr().err
+
+
 def test_finished_is_finished(tiny_folder: Path, folder: Path, output: Path, capsys: Capture):
     assert run(tiny_folder, folder, "--output", output) == 0
     written = output.stat().st_mtime_ns
@@ -198,6 +230,22 @@ def test_the_lock_of_a_dead_run_is_taken_over(tmp_path: Path, url: str):
     with OutputLock(shards), pytest.raises(InputError, match="is being written"):
         OutputLock(shards).__enter__()
     assert not fs.exists(path)
+
+
+def test_a_lock_that_another_run_took_over_is_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(locks, "SIGN_OF_LIFE", 0.01)
+    shards = Shards("memory://taken/plots.csv")
+    fs, path = fsspec.core.url_to_fs(f"{shards.output}.lock")
+    other = json.dumps({"host": "another", "process": 1, "since": "then", "token": "x"}).encode()
+    with OutputLock(shards) as lock:
+        lock.check()
+        deadline = time.monotonic() + 30
+        while lock._alive and lock._alive.is_alive() and time.monotonic() < deadline:
+            fs.pipe_file(path, other)
+        with pytest.raises(InputError, match="by process 1 on another"):
+            lock.check()
+    assert fs.cat_file(path) == other
+    fs.rm_file(path)
 
 
 def test_an_output_within_the_catalogue_is_no_part_of_it(tiny_folder: Path, tmp_path: Path):

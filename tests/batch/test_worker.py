@@ -18,8 +18,9 @@ from poster2plot import (
     read_image,
 )
 from poster2plot.batch import shards
-from poster2plot.batch.catalogues.item import Item, UnreachableError
+from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.listing import items
+from poster2plot.batch.catalogues.trouble import UnreachableError
 from poster2plot.batch.shards import Chunk, Shards, chunks
 from poster2plot.batch.worker import READERS, Worker
 from poster2plot.inputs import LoadedPoster

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from poster2plot import (
+    InputError,
     InvalidTitleError,
     Poster,
     PosterFinder,
@@ -234,6 +235,15 @@ def test_all_services_together_have_so_long(server: PosterServer) -> None:
     assert time.monotonic() - started < 2
 
 
+def test_a_picture_of_one_pixel_is_no_poster(server: PosterServer) -> None:
+    server.answers = {
+        MOVIE: cinemeta(server),
+        PICTURE: Answer(encode(draw_poster(size=(1, 1)), "PNG")),
+        METAHUB: Answer(encode(draw_poster(), "JPEG")),
+    }
+    assert server.finder().find(ID).service == "Metahub"
+
+
 # Settings
 
 
@@ -251,6 +261,12 @@ def test_the_environment_configures(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert chain(finder) == ["TMDB", "Cinemeta", "Metahub", "IMDb"]
     assert finder._cache is not None
     assert finder._cache.folder == tmp_path
+
+
+def test_a_cache_in_the_home_of_nobody_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTER2PLOT_CACHE_DIR", "~no-such-user/posters")
+    with pytest.raises(InputError, match="POSTER2PLOT_CACHE_DIR"):
+        PosterFinder.from_environment()
 
 
 def test_secrets_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,36 @@ def test_a_stub_of_cinemeta_does_not_hide_the_series(
     assert (info.title, info.picture_url) == ("Dark", server.url + PICTURE)
 
 
+@pytest.mark.parametrize(
+    "odd", [html(), as_json({"meta": {"id": "tt7654321", "poster": "https://a/b.jpg"}})]
+)
+def test_an_odd_answer_of_cinemeta_does_not_hide_the_series(
+    server: PosterServer, odd: Answer
+) -> None:
+    server.answers = {MOVIE: odd, SERIES: cinemeta(server)}
+    info = server.services().cinemeta(ID)
+    assert info
+    assert info.picture_url == server.url + PICTURE
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["//m.media-amazon.com/images/a.jpg", " https://m.media-amazon.com/images/a.jpg\n"],
+)
+def test_addresses_of_pictures_as_services_write_them(server: PosterServer, written: str) -> None:
+    server.answers = {MOVIE: cinemeta(server, poster=written)}
+    info = server.services().cinemeta(ID)
+    assert info
+    assert info.picture_url == "https://m.media-amazon.com/images/a.jpg"
+
+
+def test_what_was_made_for_a_page_is_plain_text(server: PosterServer) -> None:
+    server.answers = {OMDB: omdb(server, Title="Tom &amp; Jerry", Plot="A cat&#39;s life.")}
+    info = server.services().omdb(ID, OMDB_KEY)
+    assert info
+    assert (info.title, info.synopsis) == ("Tom & Jerry", "A cat's life.")
+
+
 def test_an_answer_for_another_title_is_none_of_this(server: PosterServer) -> None:
     services = server.services()
     server.answers |= {

@@ -1,6 +1,7 @@
 """What a browser gets before the page has run: its head, pictures, and compressed scripts."""
 
 import gzip
+import html
 import io
 import re
 from pathlib import Path
@@ -24,9 +25,9 @@ def client(base_path: str = "") -> TestClient:
     )
 
 
-def tags(html: str) -> dict[str, str]:
+def tags(text: str) -> dict[str, str]:
     """The named tags of a head."""
-    return dict(re.findall(r'<meta (?:name|property)="([\w:-]+)" content="([^"]*)"', html))
+    return dict(re.findall(r'<meta (?:name|property)="([\w:-]+)" content="([^"]*)"', text))
 
 
 def test_the_page_has_its_own_head():
@@ -65,11 +66,20 @@ def test_everything_that_the_head_names_is_there():
         assert picture.size == (1200, 630)
 
 
-def test_a_link_to_an_example_previews_its_poster():
-    found = tags(client().get("/?example=undertow-bay").text)
+@pytest.mark.parametrize("base", ["/", "/posters/"])
+def test_a_link_to_an_example_previews_its_poster_and_leads_to_it(base: str):
+    app = client(base)
+    query = "?example=undertow-bay&another=2"
+    found = tags(app.get(f"{base}{query}").text)
     assert "Undertow Bay" in found["og:title"]
-    assert client().get(found["og:image"]).headers["content-type"] == "image/jpeg"
+    assert app.get(found["og:image"]).headers["content-type"] == "image/jpeg"
+    assert html.unescape(found["og:url"]) == f"https://posters.example{base}{query}"
+
+
+def test_a_link_to_no_example_previews_the_page():
     assert tags(client().get('/?example="><script>').text)["og:title"] == "Poster2Plot"
+    text = client().get('/?example=undertow-bay&"><script>alert(1)</script>').text
+    assert "<script>alert" not in text
 
 
 def test_a_hostile_host_is_not_repeated():

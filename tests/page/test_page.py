@@ -223,7 +223,7 @@ def test_more_posters_than_wait_at_once_are_all_written(page: AppTest):
 
 
 def test_a_missing_model_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("POSTER2PLOT_MODEL", "./nowhere")
+    monkeypatch.setenv("POSTER2PLOT_MODEL", '"./nowhere"\n')  # quotes of an --env-file
     page = AppTest.from_file(SCRIPT, default_timeout=60).run()
     assert not page.exception
-    assert "nowhere" in page.error[0].value
+    assert "'./nowhere'" in page.error[0].value

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -161,17 +160,3 @@ def test_the_reference_asks_no_other_host(root: str):
     assert len(asked) >= 4
     assert all(url.startswith((root, "data:")) for url in asked)
     assert said == []
-
-
-def test_what_schemathesis_makes_up_is_answered_as_the_schema_says(root: str, tmp_path: Path):
-    """A slice; docs/reliability.md has the whole."""
-    command = [
-        str(Path(sys.executable).with_name("schemathesis")),
-        f"--config-file={ROOT / 'support' / 'schemathesis.toml'}",
-        "run",
-        f"{root}/api/openapi.json",
-        *("--phases=examples,fuzzing", "--max-examples=10", "--seed=1", "--no-color"),
-    ]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert found.returncode == 0, found.stdout
-    assert "6 selected / 6 total" in found.stdout

@@ -276,3 +276,26 @@ def test_what_is_unusual_and_right_is_taken(address: str):
         answer = requests.post(address, data=body, headers={"Content-Type": kind}, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["source"] == "a.png"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"data:image/png;base64,{PICTURE}",
+        f"DATA:image/png;name=a.png;base64,{PICTURE}",
+        base64.encodebytes(POSTER).decode(),
+        base64.urlsafe_b64encode(POSTER).decode().rstrip("="),
+    ],
+)
+def test_base64_is_taken_as_clients_write_it(address: str, written: str):
+    answer = requests.post(address, data=as_json(image=written), headers=JSON, timeout=60)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("query", ["num_beams=8", "utm_source=x&title=tt1375666", "posters="])
+def test_what_belongs_into_the_body_is_not_passed_over_in_the_address(address: str, query: str):
+    answer = requests.post(f"{address}?{query}", data=IMAGE + END, headers=FORM, timeout=60)
+    assert answer.status_code == 400
+    is_one_sentence(answer)
+    tracked = requests.post(f"{address}?utm_source=x", data=IMAGE + END, headers=FORM, timeout=60)
+    assert tracked.status_code == 200

@@ -19,6 +19,7 @@ from poster2plot.batch.catalogues.columns import (
     title_column,
 )
 from poster2plot.batch.catalogues.stores import Place, open_file, version
+from poster2plot.batch.catalogues.trouble import raise_failure
 from poster2plot.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def parquet_cells(place: Place) -> Iterator[Cell]:
                 yield from column.cells(batch, row)
                 row += batch.num_rows
     except (OSError, pa.ArrowException) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read as a table; is it complete?") from error
 
 
@@ -107,6 +109,7 @@ def arrow_cells(place: Place) -> Iterator[Cell]:
             yield from column.cells(batch, row)
             row += batch.num_rows
     except (OSError, pa.ArrowException) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read as a table; is it complete?") from error
 
 

@@ -26,6 +26,7 @@ from poster2plot.batch.catalogues.columns import (
 from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place
 from poster2plot.batch.catalogues.text_files import open_text
+from poster2plot.batch.catalogues.trouble import raise_failure
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 from poster2plot.imdb.ids import looks_like_title
@@ -86,6 +87,7 @@ def csv_cells(place: Place, passed_over: PassedOver | None = None) -> Iterator[C
                 elif passed_over is not None and row:
                     passed_over.add("rows without a poster", place.shown)
     except (*UNREADABLE, csv.Error) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read as a table; is it complete?") from error
 
 

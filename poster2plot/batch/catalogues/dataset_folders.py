@@ -15,6 +15,7 @@ from poster2plot.batch.catalogues.arrow_tables import arrow_cells, arrow_length,
 from poster2plot.batch.catalogues.columns import Cell
 from poster2plot.batch.catalogues.names import natural_key
 from poster2plot.batch.catalogues.stores import Place, entries
+from poster2plot.batch.catalogues.trouble import raise_failure
 from poster2plot.errors import InputError
 
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
@@ -82,5 +83,6 @@ def _read(place: Place) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(place.fs.cat_file(place.path))
     except (OSError, ValueError) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read; copy the folder again.") from error
     return found

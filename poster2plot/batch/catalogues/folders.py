@@ -52,6 +52,8 @@ def _below(
                 identity = _identity(entry.place)
                 inside = [] if identity in above else entries(entry.place)
             except PermissionError:
+                if not entry.place.is_local:  # which is of the credentials, not of the folder
+                    raise
                 passed_over.add("folders that may not be read", entry.place.shown)
                 continue
             if identity in above:

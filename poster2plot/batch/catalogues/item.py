@@ -5,7 +5,6 @@ An `Item` is small and can be sent to another machine.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import tarfile
@@ -17,7 +16,6 @@ from poster2plot.batch.catalogues.arrow_tables import picture_in_row
 from poster2plot.batch.catalogues.names import printable, shortened
 from poster2plot.batch.catalogues.stores import (
     MISSING,
-    STORE_PACKAGES,
     STORES,
     UNREADABLE,
     file_system_of,
@@ -25,6 +23,7 @@ from poster2plot.batch.catalogues.stores import (
     version,
     version_of_stat,
 )
+from poster2plot.batch.catalogues.trouble import UnreachableError, raise_failure
 from poster2plot.errors import DamagedImageError, InputError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_BYTES
@@ -35,24 +34,11 @@ if TYPE_CHECKING:
     from poster2plot.imdb.finder import PosterFinder
 
 _LONGEST = 4096  # characters of a path
-_OF_THE_MACHINE = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _LOCAL_HEADER = 30  # bytes of a zip's, before the name
 
 
 class ChangedError(InputError):
     """What is there now is not what was listed."""
-
-
-class UnreachableError(InputError):
-    """The store, the network or the disk fails, which says nothing of the poster."""
-
-
-def is_passing(error: Exception, url: str) -> bool:
-    """Whether an error in reading a `Place.url` is of what lies between."""
-    if "://" not in url:
-        return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
-    home = type(error).__module__.split(".")[0]
-    return isinstance(error, OSError) or home in STORE_PACKAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +102,9 @@ class Item:
         except ImportError as error:
             raise InputError(f"{called} cannot be read without a package: {error}.") from error
         except Exception as error:  # each store has its own
-            kind = UnreachableError if is_passing(error, self.file) else InputError
+            raise_failure(error, shortened(self.source), self.file)
+            is_of_store = "://" in self.file and isinstance(error, OSError)
+            kind = UnreachableError if is_of_store else InputError
             raise kind(f"{called} cannot be read ({type(error).__name__}).") from error
         return data
 

@@ -20,6 +20,7 @@ from poster2plot.batch.catalogues.csv_tables import UNREADABLE
 from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place
 from poster2plot.batch.catalogues.text_files import open_text
+from poster2plot.batch.catalogues.trouble import raise_failure
 from poster2plot.errors import InputError
 
 
@@ -48,6 +49,7 @@ def json_cells(place: Place, passed_over: PassedOver | None = None) -> Iterator[
                 elif passed_over is not None:
                     passed_over.add("lines without a poster", place.shown)
     except (*UNREADABLE, ValueError) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read as JSON objects, one a line.") from error
 
 

@@ -23,6 +23,7 @@ from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import MISSING, Place, version, versions
 from poster2plot.batch.catalogues.tars import tar_items
 from poster2plot.batch.catalogues.text_files import PACKED, is_text_table
+from poster2plot.batch.catalogues.trouble import UnreachableError, raise_failure
 from poster2plot.batch.catalogues.zips import member_name, zip_items, zip_members
 from poster2plot.errors import InputError, Poster2PlotError
 from poster2plot.images.limits import IMAGE_SUFFIXES
@@ -49,6 +50,7 @@ def items(name: str, passed_over: PassedOver | None = None, leave_out: str = "")
         fs.invalidate_cache()
         is_folder, is_file = fs.isdir(root), fs.isfile(root)
     except Exception as error:  # each store has its own
+        raise_failure(error, name, name)
         raise InputError(f"{name!r} cannot be read: {error}.") from error
     place = Place(fs, name.rstrip("/") or name, root.rstrip("/") or root)
     try:
@@ -59,12 +61,14 @@ def items(name: str, passed_over: PassedOver | None = None, leave_out: str = "")
         else:
             raise InputError(f"There is no file or folder at {printable(name)!r}; check the path.")
     except PermissionError as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} may not be read; check who may.") from error
     except FileNotFoundError as error:
         raise InputError(f"{place.shown!r} changed while it was listed; start again.") from error
     except Poster2PlotError:
         raise
     except Exception as error:  # each store has its own
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read: {error}.") from error
     finally:
         fs.invalidate_cache()  # what is read later is looked at anew
@@ -126,6 +130,8 @@ def _said(place: Place, items: Iterator[Item]) -> Iterator[Item]:
     """Items of one file of many: where it cannot be read, an item says so."""
     try:
         yield from items
+    except UnreachableError:  # which says nothing of the file
+        raise
     except InputError as error:
         yield Item(place.shown, "nothing", place.url, version=version(place.url), detail=str(error))
 

@@ -15,12 +15,9 @@ from typing import Any
 import fsspec
 
 from poster2plot.batch.catalogues.names import printable
+from poster2plot.batch.catalogues.trouble import is_failure
 
 STORES = ("s3", "gs", "abfs", "hdfs")  # a cell may name these; no web address, whoever wrote it
-# Whose errors are of a store or of the way to it.
-STORE_PACKAGES = (
-    "botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "adlfs", "google", "azure",
-)  # fmt: skip
 MISSING = "missing"  # the version of a file that is not there …
 UNREADABLE = "unreadable"  # … and of one that may not be looked at
 _AT_ONCE = 32  # requests to a store
@@ -122,7 +119,9 @@ def version(url: str) -> str:
         return UNREADABLE
     except (FileNotFoundError, NotADirectoryError):
         return MISSING
-    except OSError:  # not permitted, or a name that is longer than any
+    except OSError as error:  # not permitted, or a name that is longer than any
+        if is_failure(error, url) and not isinstance(error, PermissionError):
+            raise
         return UNREADABLE
     except ValueError:  # a character that no path has
         return MISSING

@@ -14,6 +14,7 @@ from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.names import is_hidden, printable
 from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place, version
+from poster2plot.batch.catalogues.trouble import is_failure, raise_failure
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 
@@ -45,6 +46,7 @@ def tar_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     try:
         members, titles, cut = _members(place, passed_over)
     except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} is not a tar, or it is damaged.") from error
     if version(url) != before:
         raise InputError(f"{place.shown!r} changed while it was listed; start again later.")
@@ -71,8 +73,8 @@ def _members(
         while True:
             try:
                 member = tar.next()
-            except (OSError, tarfile.TarError, EOFError, ValueError):
-                if not last:
+            except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+                if not last or is_failure(error, place.url):
                     raise
                 break
             if member is None:

@@ -11,6 +11,7 @@ from poster2plot.batch.catalogues.item import Item
 from poster2plot.batch.catalogues.names import is_hidden, printable
 from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place, version
+from poster2plot.batch.catalogues.trouble import raise_failure
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 
@@ -50,6 +51,7 @@ def zip_members(place: Place) -> list[zipfile.ZipInfo]:
         with place.fs.open(place.path) as file, zipfile.ZipFile(file) as archive:
             return archive.infolist()
     except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} is not a zip, or it is cut off or damaged.") from error
 
 

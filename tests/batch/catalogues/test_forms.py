@@ -23,6 +23,8 @@ from tests.batch.conftest import tar_of
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_every_row_is_right(tmp_path: Path, form: Form):
+    if not form.is_here:
+        pytest.skip(f"There is no {form.tool} here to write it.")
     right, count = rows_right(form, tmp_path / "form")
     assert right == count > 0
 
