@@ -22,7 +22,7 @@ MOST_POSTERS = 20  # at once
 MOST_NAMES = 3  # that are searched at once
 _LIMITS = (
     f"Up to {MOST_POSTERS} posters at once, each up to {MAX_BYTES // 2**20} MB and "
-    f"{MAX_PIXELS // 10**6} megapixels."
+    f"{MAX_PIXELS // 10**6} megapixels. HEIC cannot be read; save such a photo as JPEG first."
 )
 
 

@@ -109,7 +109,7 @@ class PlotService:
 
     def submit(
         self,
-        image: Image.Image,
+        image: Image.Image | None,
         settings: GenerationSettings,
         title: str | None = None,
         *,
@@ -119,6 +119,7 @@ class PlotService:
     ) -> PlotRequest:
         """Queue a poster, whose title may be known; it took `read_seconds` to read or find.
 
+        None is no poster, as in `Poster2Plot.submit`.
         `on_step` gets the plot so far, in another thread. Raises `SettingsError`, `RateLimitError`,
         or `QueueFullError`.
         """

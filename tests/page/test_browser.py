@@ -141,7 +141,7 @@ def test_words_show_where_the_model_looked(page: Page):
 
 def test_plots_can_be_taken_along(page: Page):
     plot = try_example(page)
-    card = download(page, "Share card")
+    card = download(page, "Download card")
     assert card.suggested_filename == "The-House-On-Harrow-Hill.png"
     with Image.open(card.path()) as image:
         assert (image.format, image.size) == ("PNG", SIZE)
