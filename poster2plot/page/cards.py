@@ -125,7 +125,7 @@ class Card:
     ) -> str | None:
         """Show the plots, what a service says the title is about, and what can be done now.
 
-        Returns what the visitor wants to see the best plot without (`choose_contrast`), if anything.
+        Returns what the visitor wants to see the best plot without (`choose_contrast`).
         """
         self._set_state("done")
         if not self._has_title_field:
@@ -214,9 +214,10 @@ def _share_buttons(plots: WrittenPlots, *, key: str) -> None:
         card,
         file_name=name,
         mime="image/png",
-        icon=":material/image:",
+        icon=":material/download:",
+        type="tertiary",
         on_click="ignore",
-        key=f"card {key}",
+        key=f"download {key}",
         help="A picture of the poster beside its plot.",
     )
     picture_to_share(card, name=name, key=f"share {key}")

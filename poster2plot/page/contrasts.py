@@ -26,12 +26,12 @@ class Contrast:
             self._plot = right.empty()
             self._plot.skeleton(height=48)
             if without == TITLE:
-                seen = "the picture alone"
+                seen = "What the model writes of the picture alone."
             elif used_title(record):
-                seen = "the title alone, without a picture"
+                seen = "What the model writes of the title alone."
             else:
-                seen = "nothing at all, whatever the poster"
-            right.caption(f"So the model writes of {seen}.")
+                seen = "What the model writes when it sees nothing: the same for every poster."
+            right.caption(seen)
 
     def grow(self, text: str) -> None:
         """Show the plot so far."""

@@ -79,7 +79,7 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
         "whole sentence.",
     )
     no_repeat = _number(
-        "No repeated phrases of",
+        "Repeat no phrase of",
         0,
         6,
         defaults["no_repeat"],
@@ -133,27 +133,36 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
     return GenerationSettings(**shared, length_penalty=length_penalty)
 
 
-def _number(
-    label: str, low: _N, high: _N, default: _N, step: _N, *, key: str, help: str
-) -> _N:
+def _number(label: str, low: _N, high: _N, default: _N, step: _N, *, key: str, help: str) -> _N:
     """A slider, and beside it a field for who would rather type."""
     typed = f"{key} typed"
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    shown = "%g" if isinstance(step, float) else "%d"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         number = st.slider(
-            label, low, high, default, step, key=key, bind="query-params", help=help
+            label,
+            low,
+            high,
+            default,
+            step,
+            shown,
+            key=key,
+            bind="query-params",
+            help=help,
         )
-        st.session_state[typed] = number  # whoever set it last
+        # The field has the number that counts, whoever set it last.
+        if st.session_state.get(typed) != number:
+            st.session_state[typed] = number
         st.number_input(
             f"{label}, as a number",
             low,
             high,
             step=step,
-            format="%g" if isinstance(step, float) else None,
+            format=shown,
             key=typed,
             label_visibility="collapsed",
             on_change=_take_typed,
             args=(key, typed),
-            width=88,
+            width=68,
         )
     return number
 
@@ -172,8 +181,7 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
             defaults["temperature"],
             0.05,
             key="temperature",
-            help="Low values are safe and dull, high ones bold and often broken. "
-            "Costs nothing.",
+            help="Low values are safe and dull, high ones bold and often broken. Costs nothing.",
         ),
         "top_p": _number(
             "Top-p",
@@ -193,8 +201,7 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
                 defaults["seed"],
                 key="seed",
                 bind="query-params",
-                help="The same seed draws the same plots; another one draws others. "
-                "Costs nothing.",
+                help="The same seed draws the same plots; another one draws others. Costs nothing.",
             )
         ),
     }
@@ -206,7 +213,10 @@ def _presets(defaults: dict[str, Any]) -> None:
     The one whose settings are in use has a check mark.
     """
     presets: dict[str, tuple[dict[str, Any], str]] = {
-        "Faithful": ({"guidance": 7.0, "beams": 6}, "Names what it sees, at the cost of style. Takes a little longer."),
+        "Faithful": (
+            {"guidance": 7.0, "beams": 6},
+            "Names what it sees, at the cost of style. Takes a little longer.",
+        ),
         "Varied": (
             {"search": SAMPLING, "candidates": 4, "temperature": 1.0, "guidance": 4.0},
             "Four plots drawn by chance.",
@@ -225,14 +235,14 @@ def _presets(defaults: dict[str, Any]) -> None:
         "Reset": ({}, "Back to what this model was measured with."),
     }
     now = {name: st.session_state.get(name, value) for name, value in defaults.items()}
-    columns = st.columns(2, gap="small") * 2
-    for column, (name, (values, help_text)) in zip(columns, presets.items(), strict=True):
-        column.button(
-            name,
-            key=f"preset {name}",
-            icon=":material/check:" if now == {**defaults, **values} else None,
-            help=help_text,
-            on_click=st.session_state.update,
-            args=({**defaults, **values},),
-            width="stretch",
-        )
+    with st.container(horizontal=True, gap="small"):
+        for name, (values, help_text) in presets.items():
+            st.button(
+                name,
+                key=f"preset {name}",
+                icon=":material/check:" if now == {**defaults, **values} else None,
+                help=help_text,
+                on_click=st.session_state.update,
+                args=({**defaults, **values},),
+                width=112,
+            )

@@ -33,8 +33,8 @@ _copy_line = st.components.v2.component(
 )
 _picture_to_share = st.components.v2.component(
     "picture_to_share",
-    html="<button>Share card</button><button>Copy as picture</button>",
-    css=_read("copy_line.css"),
+    html=_read("picture_to_share.html"),
+    css=_read("picture_to_share.css"),
     js=_read("picture_to_share.js"),
 )
 _plot_view = st.components.v2.component(

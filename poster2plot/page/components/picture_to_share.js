@@ -22,9 +22,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
 
   function say(button, word) {
-    const before = button.dataset.label ?? (button.dataset.label = button.textContent)
-    button.textContent = word
-    setTimeout(() => (button.textContent = before), 2000)
+    const label = button.querySelector("span")
+    const usual = label.dataset.usual ?? (label.dataset.usual = label.textContent)
+    label.textContent = word
+    setTimeout(() => (label.textContent = usual), 2000)
   }
 
   const files = (blob) => [new File([blob], data.name, { type: "image/png" })]
