@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, sync_playwright
 
 from poster2plot.bundled_files import EXAMPLE_POSTERS
 from support.browser import PATIENCE, drop, example, launch, picture, slow_down

@@ -203,9 +203,10 @@ def test_nothing_is_wider_than_the_window(page: Page):
         for tab in ("History", "Guess", "About", "Posters"):
             page.get_by_role("tab", name=tab).click()
             too_wide = page.evaluate(
-                """[...document.querySelectorAll("html, .stMain, .stSidebar[aria-expanded='true'] > div")]
+                """(parts) => [...document.querySelectorAll(parts)]
                     .filter((each) => each.scrollWidth > Math.min(each.clientWidth, innerWidth))
-                    .map((each) => [each.outerHTML.slice(0, 100), each.scrollWidth])"""
+                    .map((each) => [each.outerHTML.slice(0, 100), each.scrollWidth])""",
+                "html, .stMain, .stSidebar[aria-expanded='true'] > div",
             )
             assert too_wide == [], (name, tab)
 
