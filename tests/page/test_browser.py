@@ -217,7 +217,7 @@ def test_on_paper_are_posters_and_plots_alone(page: Page):
     expect(picture(page, "The House On Harrow Hill")).to_be_visible()
     expect(page.locator(".plot")).to_be_visible()
     for hidden in ("button", "tab", "textbox", "slider"):
-        expect(page.get_by_role(hidden)).to_have_count(0)  # type: ignore[arg-type]
+        expect(page.get_by_role(hidden)).to_have_count(0)
 
 
 def test_who_wants_no_motion_sees_none(page: Page):
