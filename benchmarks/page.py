@@ -9,12 +9,13 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, sync_playwright
 
 from poster2plot.bundled_files import EXAMPLE_POSTERS
-from support.browser import PATIENCE, drop, example, launch, picture, slow_down
+from support.browser import PATIENCE, drop, example, launch, slow_down
 
 POSTERS = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
 KILOBYTES = "first visit, kB over the network"
@@ -72,7 +73,8 @@ def visit(browser: Browser, address: str, poster: Path, *, slow: bool) -> dict[s
     )
     page.locator(".plot").first.wait_for()
     seconds["its whole plot"] = time.perf_counter() - started
-    wait("the heat map of a word", page.locator(".word").first.click, page.locator(".looking"))
+    tap = partial(page.locator(".word").first.dispatch_event, "click")
+    wait("the heat map of a word", tap, page.locator(".looking"))
     another = page.get_by_role("button", name="Write another")
     wait("another plot of it", another.click, page.get_by_text("2 of 2"))
     wait(
@@ -80,13 +82,10 @@ def visit(browser: Browser, address: str, poster: Path, *, slow: bool) -> dict[s
         page.get_by_role("button", name="Earlier").click,
         page.get_by_text("1 of 2"),
     )
-    without = page.get_by_text("Without the poster", exact=True)
-    beside = page.locator('[class*="st-key-contrast-"] .growing').or_(
-        page.get_by_text("What the model writes")
-    )
-    wait("the plot without the poster beside it", without.click, beside.last)
-    wait("an example's poster", examples.click, picture(page, "Undertow Bay"))
-    wait("its plot", lambda: None, page.get_by_text("Invented by").nth(1))
+    beside = page.locator('[class*="st-key-contrast-"] .stColumn:last-child .stMarkdown p')
+    without = page.get_by_role("radio", name="Without the poster")
+    wait("the plot without the poster beside it", without.click, beside)
+    wait("an example's plot", examples.click, page.get_by_text("Invented by").nth(1))
     context.close()
     return {**seconds, KILOBYTES: kilobytes}
 

@@ -196,7 +196,7 @@ def test_nothing_is_wider_than_the_window(page: Page):
     try_example(page)
     page.get_by_role("button", name="Write another").click()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
-    page.get_by_text("Without the poster", exact=True).click()
+    page.get_by_role("radio", name="Without the poster").click()
     expect(page.get_by_role("heading", name="Without the poster")).to_be_visible()
     for name, (width, height) in WINDOWS.items():
         page.set_viewport_size({"width": width, "height": height})
@@ -246,7 +246,7 @@ def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
             navigator.share = async (what) => (window.shared = what)
         }"""
     )
-    page.get_by_text("Without the poster", exact=True).click()
+    page.get_by_role("radio", name="Without the poster").click()
     expect(page.get_by_role("heading", name="Without the poster")).to_be_visible()
     page.get_by_role("button", name="Copy as picture").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -296,7 +296,7 @@ def test_axe_finds_nothing_in_any_state(page: Page):
     page.get_by_role("button", name="Write another").click()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
     page.get_by_text("Good", exact=True).click()
-    page.get_by_text("Without the poster", exact=True).click()
+    page.get_by_role("radio", name="Without the poster").click()
     expect(page.get_by_role("heading", name="Without the poster")).to_be_visible()
     assert violations() == []
     for tab in ("History", "Guess", "About"):
