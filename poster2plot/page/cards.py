@@ -127,7 +127,6 @@ class Card:
 
         Returns what the visitor wants to see the best plot without (`choose_contrast`).
         """
-        self._set_state("done")
         if not self._has_title_field:
             self._label.caption(escape_markdown(plots.label))
         about = plots.record["title"] or {}
@@ -144,7 +143,9 @@ class Card:
                 _share_buttons(plots, key=f"{self._id} {hash(key)}")
                 ask_for_vote(key, key=f"vote {self._id}")
             st.caption(_how_it_came_about(plots))
-            return choose_contrast(key, plots.record, key=f"contrast {self._id}")
+            without = choose_contrast(key, plots.record, key=f"contrast {self._id}")
+        self._set_state("done", without=without or "")
+        return without
 
     def show_contrast(self, without: str, plots: WrittenPlots) -> Contrast:
         """Show the best plot beside the place of one that is written without something."""
@@ -186,9 +187,10 @@ class Card:
                 args=(0 if is_kept else variants.shown,),
             )
 
-    def _set_state(self, state: str) -> None:
+    def _set_state(self, state: str, *, without: str = "") -> None:
         # What components/page_manners.js looks for.
-        self._mark.html(f'<span data-card="{self._id}" data-state="{state}"></span>')
+        mark = f'data-card="{self._id}" data-state="{state}" data-without="{without}"'
+        self._mark.html(f"<span {mark}></span>")
 
 
 def say_why(error: Poster2PlotError) -> None:

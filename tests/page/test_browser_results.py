@@ -54,6 +54,8 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
     wait_until_in_view(page, page.locator(".view img"), page.locator(".plot"))
     expect(inputs(page)).to_have_count(0)
     expect(example(page, "Undertow Bay")).to_be_hidden()
+    page.get_by_role("radio", name="Without the poster").click()
+    wait_until_in_view(page, page.get_by_role("heading", name="Without the poster"))
     page.get_by_text("Give it a poster").click()
     expect(page.locator(DROPZONE)).to_be_visible()
     expect(example(page, "Undertow Bay")).to_be_visible()
