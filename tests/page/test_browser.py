@@ -197,7 +197,7 @@ def test_nothing_is_wider_than_the_window(page: Page):
     page.get_by_role("button", name="Write another").click()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("radio", name="Without the poster").click()
-    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
     for name, (width, height) in WINDOWS.items():
         page.set_viewport_size({"width": width, "height": height})
         for tab in ("History", "Guess", "About", "Posters"):
@@ -247,9 +247,9 @@ def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
         }"""
     )
     page.get_by_role("radio", name="Without the poster").click()
-    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("button", name="Copy as picture").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible(timeout=PATIENCE)
     size_of = "createImageBitmap(picture).then(({ width, height }) => [width, height])"
     copied = page.evaluate(
         f"""async () => {{
@@ -297,7 +297,7 @@ def test_axe_finds_nothing_in_any_state(page: Page):
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
     page.get_by_text("Good", exact=True).click()
     page.get_by_role("radio", name="Without the poster").click()
-    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
     assert violations() == []
     for tab in ("History", "Guess", "About"):
         page.get_by_role("tab", name=tab).click()

@@ -116,17 +116,17 @@ def test_on_a_slow_phone_nothing_of_before_stays(page: Page):
     )
     try_example(page, "Undertow Bay")
     example(page, "Iron Meadow").click()
-    expect(picture(page, "Iron Meadow")).to_be_visible()
+    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
     example(page, "Two Umbrellas").click()
     example(page, "A Quiet Alibi").click()
-    expect(picture(page, "A Quiet Alibi")).to_be_visible()
-    expect(page.locator(CARD)).to_have_count(1)
+    expect(picture(page, "A Quiet Alibi")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(CARD)).to_have_count(1, timeout=PATIENCE)
     assert page.evaluate("window.longestTogether") < GONE_AFTER
     drop(page, "harbour.png", encode(draw_poster()), on="h1")
-    expect(page.get_by_text("Invented by")).to_have_count(2)
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.get_by_text("Invented by")).to_have_count(2, timeout=PATIENCE)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
     page.get_by_role("button", name="Clear all").click()
-    expect(page.locator(CARD)).to_have_count(0)
+    expect(page.locator(CARD)).to_have_count(0, timeout=PATIENCE)
 
 
 def test_a_plot_goes_on_while_another_poster_is_chosen(page: Page):
