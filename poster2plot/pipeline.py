@@ -198,13 +198,14 @@ class Poster2Plot:
 
     def generate(
         self,
-        images: Sequence[Image.Image | str | Path],
+        images: Sequence[Image.Image | str | Path | None],
         settings: GenerationSettings | None = None,
         titles: Sequence[str | None] | None = None,
     ) -> list[list[Candidate]]:
         """For each image, or path of one, its candidate plots, best first.
 
-        Images become upright RGB as `read_image` makes them. `titles` are those of the posters
+        Images become upright RGB as `read_image` makes them. None is no poster: its encoder states
+        are zeros, as in the unconditional batch of guidance. `titles` are those of the posters
         where they are known; without `use_title`, or by a model without `takes_titles`, they are
         passed over. A poster's plots do not depend on the posters beside it. Raises
         `SettingsError`, `ValueError` where there are not as many titles as images, and for a path
@@ -220,7 +221,7 @@ class Poster2Plot:
 
     def submit(
         self,
-        images: Sequence[Image.Image | str | Path],
+        images: Sequence[Image.Image | str | Path | None],
         settings: GenerationSettings | None = None,
         titles: Sequence[str | None] | None = None,
         *,
@@ -306,8 +307,14 @@ class Poster2Plot:
             self.tokenizer, title, start=start, max_length=settings.max_length
         )
 
-    def _encode(self, image: Image.Image | str | Path) -> Tensor:
-        """Encoder states (1, S, width) of an image, cached (LRU) by its pixels."""
+    def _encode(self, image: Image.Image | str | Path | None) -> Tensor:
+        """Encoder states (1, S, width) of an image, cached (LRU) by its pixels; zeros of None."""
+        if image is None:
+            from PIL import Image
+            from torch import zeros_like
+
+            # One would do, but a batch of posters has as many states of each.
+            return zeros_like(self._encode(Image.new("RGB", (32, 32))))
         image = _upright_rgb(image)
         key = hashlib.blake2b(image.tobytes(), salt=b"%dx%d" % image.size).digest()
         with self._cache_lock:

@@ -25,21 +25,32 @@ class AppServer:
     process: subprocess.Popen[bytes]
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def when_it_answers(url: str) -> requests.Response:
+    """What a server that is being started answers first."""
+    with requests.Session() as session:
+        retry = Retry(60, backoff_factor=0.1, backoff_max=1)
+        session.mount("http://", HTTPAdapter(max_retries=retry))
+        return session.get(url, timeout=60)
+
+
 @contextmanager
 def serve_app(services: PosterServer) -> Iterator[AppServer]:
     """Serve the page and the API on a free port, from when they answer until the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "support.serve_page", str(services.port)]
     options = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
     process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
-        with requests.Session() as session:
-            retry = Retry(60, backoff_factor=0.1, backoff_max=1)
-            session.mount("http://", HTTPAdapter(max_retries=retry))
-            session.get(f"{url}/_stcore/health", timeout=60).raise_for_status()
+        when_it_answers(f"{url}/_stcore/health").raise_for_status()
         yield AppServer(url, process)
     finally:
         process.terminate()

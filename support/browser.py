@@ -27,6 +27,22 @@ def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
 
 
+def slow_down(page: Page) -> None:
+    """Let a page have the network and the processor of a slow phone (Lighthouse's "mobile")."""
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    session.send("Network.enable")
+    session.send(
+        "Network.emulateNetworkConditions",
+        {
+            "offline": False,
+            "latency": 150,  # milliseconds
+            "downloadThroughput": 1_600_000 / 8,  # bytes a second
+            "uploadThroughput": 750_000 / 8,
+        },
+    )
+
+
 def example(page: Page, name: str) -> Locator:
     """The button of an example poster."""
     return page.get_by_role("button", name=f"Example poster: {name}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot import (
     GenerationSettings,
@@ -25,27 +26,34 @@ PLAIN = GenerationSettings(guidance=1, max_length=24)
 
 
 def stock_tokens(stock: Checkpoint, image, **settings) -> list[list[int]]:
-    """Tokens of the stock `generate`, from the start token's successor to the end token."""
-    pixels = stock.image_processor(image, return_tensors="pt")["pixel_values"]
-    sequences = stock.model.generate(pixel_values=pixels, **settings).tolist()
+    """Tokens of the stock `generate`, from the start token's successor to the end token.
+
+    None is an encoder state of zeros.
+    """
+    if image is None:
+        nothing = torch.zeros(1, 1, stock.model.encoder.config.hidden_size)
+        given = {"encoder_outputs": BaseModelOutput(nothing)}
+    else:
+        given = dict(stock.image_processor(image, return_tensors="pt"))
+    sequences = stock.model.generate(**given, **settings).tolist()
     end = stock.model.generation_config.eos_token_id
     rows = [ids[1:] for ids in sequences]
     return [ids[: ids.index(end) + 1] if end in ids else ids for ids in rows]
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "image"),
     [
-        PLAIN,
-        replace(PLAIN, num_beams=1),
-        replace(PLAIN, num_beams=5, num_candidates=3, length_penalty=2.0),
-        replace(PLAIN, no_repeat_ngram_size=0),
+        (PLAIN, draw_poster()),
+        (PLAIN, None),
+        (replace(PLAIN, num_beams=1), draw_poster()),
+        (replace(PLAIN, num_beams=5, num_candidates=3, length_penalty=2.0), draw_poster()),
+        (replace(PLAIN, no_repeat_ngram_size=0), draw_poster()),
     ],
 )
 def test_without_guidance_the_tokens_are_those_of_stock_generate(
-    tiny_folder: Path, settings: GenerationSettings
+    tiny_folder: Path, settings: GenerationSettings, image: Image.Image | None
 ):
-    image = draw_poster()
     p2p = Poster2Plot.from_pretrained(tiny_folder, "cpu", precision="fp32")
     [candidates] = p2p.generate([image], settings)
     expected = stock_tokens(
@@ -86,7 +94,7 @@ def test_the_score_is_the_mean_log_probability(tiny_folder: Path):
 
 
 def test_a_poster_is_not_touched_by_its_neighbours(tiny: Poster2Plot):
-    posters = [draw_poster(color) for color in ("navy", "darkred", "white")]
+    posters = [draw_poster("navy"), None, draw_poster("darkred"), draw_poster("white")]
     for settings in (PLAIN, replace(PLAIN, sample=True, seed=3)):
         together = tiny.generate(posters, settings)
         for plots, poster in zip(together, posters, strict=True):

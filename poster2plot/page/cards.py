@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 from collections.abc import Mapping
 from functools import partial
 
@@ -13,15 +12,16 @@ from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import BusyError, Poster2PlotError
 from poster2plot.inputs import Title
-from poster2plot.page.components import plot_view
+from poster2plot.page.components import picture_to_share, plot_view
+from poster2plot.page.contrasts import Contrast, choose_contrast
 from poster2plot.page.entries import Entry
-from poster2plot.page.escaping import escape_markdown, file_stem
+from poster2plot.page.escaping import escape_markdown, file_stem, growing_html
 from poster2plot.page.inputs import remove
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
 from poster2plot.page.share_card import plot_card
 from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.page.titles import edit_title, whence
-from poster2plot.page.variants import Variants
+from poster2plot.page.variants import Variants, keep_place, kept_place
 from poster2plot.page.votes import ask_for_vote
 from poster2plot.records import written_from
 
@@ -44,6 +44,7 @@ class Card:
             self._body = st.empty()
             self._told = st.empty()
             self._foot = st.empty()
+            self._beside = st.empty()
         self._live: DeltaGenerator | None = None
         self._has_title_field = False
         self._label.caption(escape_markdown(entry.label))
@@ -95,7 +96,7 @@ class Card:
     def grow(self, text: str) -> None:
         """Show the plot so far."""
         if self._live is not None and text:
-            self._live.html(f'<p class="growing">{html.escape(text)} …</p>')
+            self._live.html(growing_html(text))
 
     def show_without_plot(
         self, key: PlotKey, image: Image.Image, why: Poster2PlotError | None = None
@@ -121,9 +122,11 @@ class Card:
         plots: WrittenPlots,
         variants: Variants,
         link: Mapping[str, str] | None,
-    ) -> None:
-        """Show the plots, what a service says the title is about, and what can be done now."""
-        self._set_state("done")
+    ) -> str | None:
+        """Show the plots, what a service says the title is about, and what can be done now.
+
+        Returns what the visitor wants to see the best plot without (`choose_contrast`).
+        """
         if not self._has_title_field:
             self._label.caption(escape_markdown(plots.label))
         about = plots.record["title"] or {}
@@ -137,9 +140,17 @@ class Card:
         with self._foot.container():
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 self._show_variants(variants)
-                _share_button(plots, key=f"share {self._id}")
+                _share_buttons(plots, key=f"{self._id} {hash(key)}")
                 ask_for_vote(key, key=f"vote {self._id}")
             st.caption(_how_it_came_about(plots))
+            without = choose_contrast(key, plots.record, key=f"contrast {self._id}")
+        self._set_state("done", without=without or "")
+        return without
+
+    def show_contrast(self, without: str, plots: WrittenPlots) -> Contrast:
+        """Show the best plot beside the place of one that is written without something."""
+        with self._beside:
+            return Contrast(without, plots.record, key=f"contrast-{self._id}")
 
     def _show_variants(self, variants: Variants) -> None:
         st.button(
@@ -163,10 +174,23 @@ class Card:
                 args=(step,),
             )
         st.caption(f"{variants.shown + 1} of {variants.count}", width="content")
+        if variants.shown:
+            is_kept = kept_place() == variants.shown
+            st.button(
+                "Seed is kept" if is_kept else "Keep the seed",
+                icon=":material/lock:" if is_kept else ":material/lock_open:",
+                key=f"keep {self._id}",
+                type="tertiary",
+                help="Whether the next posters, and this one with other settings, are written with "
+                "the seed of this plot.",
+                on_click=keep_place,
+                args=(0 if is_kept else variants.shown,),
+            )
 
-    def _set_state(self, state: str) -> None:
+    def _set_state(self, state: str, *, without: str = "") -> None:
         # What components/page_manners.js looks for.
-        self._mark.html(f'<span data-card="{self._id}" data-state="{state}"></span>')
+        mark = f'data-card="{self._id}" data-state="{state}" data-without="{without}"'
+        self._mark.html(f"<span {mark}></span>")
 
 
 def say_why(error: Poster2PlotError) -> None:
@@ -184,14 +208,18 @@ def _how_it_came_about(plots: WrittenPlots) -> str:
     )
 
 
-def _share_button(plots: WrittenPlots, *, key: str) -> None:
+def _share_buttons(plots: WrittenPlots, *, key: str) -> None:
+    card = partial(plot_card, plots.picture, plots.record)
+    name = f"{file_stem(plots.label)}.png"
     st.download_button(
-        "Share card",
-        partial(plot_card, plots.picture, plots.record),
-        file_name=f"{file_stem(plots.label)}.png",
+        "Download card",
+        card,
+        file_name=name,
         mime="image/png",
-        icon=":material/image:",
+        icon=":material/download:",
+        type="tertiary",
         on_click="ignore",
-        key=key,
+        key=f"download {key}",
         help="A picture of the poster beside its plot.",
     )
+    picture_to_share(card, name=name, key=f"share {key}")

@@ -23,7 +23,7 @@ def download_all(keys: Sequence[PlotKey], *, key: str) -> None:
         ("JSON", "plots.json", "application/json", as_json),
         ("ZIP", "plots.zip", "application/zip", as_archive),
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"downloads {key}"):
         st.caption(f"Download {count}:", width="content")
         for name, file, mime, make in formats:
             st.download_button(

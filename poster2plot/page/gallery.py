@@ -26,7 +26,7 @@ SIDE_BY_SIDE = 2
 
 
 def show_gallery(*, key: str) -> None:
-    """Newest first, each to be compared or forgotten. No two of a run have the same `key`."""
+    """In the order of time, each to be compared or forgotten. No two of a run have one `key`."""
     plots = written_plots()
     _open_saved_visit(key)
     if not plots:
@@ -34,6 +34,17 @@ def show_gallery(*, key: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         download_all(list(plots), key=f"history {key}")
+        is_newest_first = st.session_state.setdefault("gallery_newest_first", True)
+        if len(plots) > 1:
+            st.button(
+                "Oldest first" if is_newest_first else "Newest first",
+                icon=":material/swap_vert:",
+                type="tertiary",
+                key=f"order {key}",
+                on_click=partial(
+                    st.session_state.update, {"gallery_newest_first": not is_newest_first}
+                ),
+            )
         st.button(
             "Forget all",
             icon=":material/delete:",
@@ -48,7 +59,7 @@ def show_gallery(*, key: str) -> None:
     elif compared:
         st.caption("Choose another plot to compare it with.")
     wall = st.grid(min_column_width=TILE, border=True)
-    for plot, each in reversed(plots.items()):
+    for plot, each in [*plots.items()][:: -1 if is_newest_first else 1]:
         with wall.cell():
             _tile(plot, each, is_compared=plot in compared, key=key)
 

@@ -22,7 +22,7 @@ MOST_POSTERS = 20  # at once
 MOST_NAMES = 3  # that are searched at once
 _LIMITS = (
     f"Up to {MOST_POSTERS} posters at once, each up to {MAX_BYTES // 2**20} MB and "
-    f"{MAX_PIXELS // 10**6} megapixels."
+    f"{MAX_PIXELS // 10**6} megapixels. Save a HEIC photo as JPEG first."
 )
 
 
@@ -47,7 +47,7 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
         )
         titles = right.text_area(
             "or name films or series",
-            placeholder="The Third Man\ntt1375666, https://www.imdb.com/title/tt0903747/",
+            placeholder="The Third Man\ntt1375666, tt0903747",
             max_chars=4000,
             height=68,
             key="titles",

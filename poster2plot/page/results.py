@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import streamlit as st
+from PIL import Image
 from streamlit.runtime.scriptrunner import RerunException
 
 from poster2plot import BusyError, GenerationSettings, Poster2PlotError
@@ -15,6 +16,7 @@ from poster2plot.page import links
 from poster2plot.page.announcements import Announcer
 from poster2plot.page.cards import Card
 from poster2plot.page.components import plot_view_data
+from poster2plot.page.contrasts import POSTER, Contrast, contrast_key, contrasts
 from poster2plot.page.downloads import download_all
 from poster2plot.page.entries import Entry
 from poster2plot.page.session_state import (
@@ -51,13 +53,30 @@ _PATIENCE = 0.1  # seconds between looks at what the model has written
 class _Job:
     """A card whose plot is still to come."""
 
-    card: Card
+    place: Card
     key: PlotKey
     settings: GenerationSettings
     loaded: LoadedPoster
     title: Title | None
     variants: Variants
     read_seconds: float
+
+    @property
+    def image(self) -> Image.Image:
+        """The poster."""
+        return self.loaded.image
+
+
+@dataclass(frozen=True)
+class _ContrastJob:
+    """A plot that is to come beside a card's, without the poster or its title."""
+
+    place: Contrast
+    key: PlotKey
+    settings: GenerationSettings
+    image: Image.Image | None
+    title: Title | None
+    read_seconds: float = 0.0
 
 
 class Results:
@@ -78,8 +97,8 @@ class Results:
         """Show what is known already. `write` shows the rest, also what the search finds."""
         self._entries, self._search, self._desk = entries, search, desk
         self._settings = desk.p2p.resolve(settings)
-        self._waiting: deque[_Job] = deque()
-        self._writing: dict[PlotKey, _Job] = {}
+        self._waiting: deque[_Job | _ContrastJob] = deque()
+        self._writing: dict[PlotKey, _Job | _ContrastJob] = {}
         self._shown: list[PlotKey] = []
         self._written = 0
         self._stopped = st.session_state.pop("stopped", False)
@@ -168,7 +187,7 @@ class Results:
         if self._stopped and key not in written_plots():
             not_to_rewrite().add(key)
         if key in written_plots():
-            self._show(card, key, variants)
+            self._show(card, key, variants, loaded.image)
         elif key in not_to_rewrite():
             card.show_without_plot(key, loaded.image)
         else:
@@ -200,7 +219,7 @@ class Results:
                     self._finish(job, writing)
                 elif writing.live.text != grown.get(key, ""):
                     grown[key] = writing.live.text
-                    job.card.grow(grown[key])
+                    job.place.grow(grown[key])
         if self._written:
             several = f"{self._written} plots are" if self._written > 1 else "The plot is"
             self._announcer.say(f"{several} written.")
@@ -225,7 +244,7 @@ class Results:
                 live = LiveText(news_of_plots())
                 try:
                     request = self._desk.submit(
-                        job.loaded.image,
+                        job.image,
                         job.settings,
                         job.title.text if job.title else None,
                         visitor=current_visitor(),
@@ -248,17 +267,24 @@ class Results:
             writing.request.cancel()
             being_written().pop(key, None)
 
-    def _finish(self, job: _Job, writing: Writing) -> None:
-        """Keep a card's plots for the rest of the visit and show them."""
+    def _finish(self, job: _Job | _ContrastJob, writing: Writing) -> None:
+        """Keep plots for the rest of the visit and show them."""
         p2p = self._desk.p2p
         try:
             candidates = writing.request.result()
-            attention = [p2p.attention(job.loaded.image, each) for each in candidates]
+            attention = []
+            if isinstance(job, _Job):
+                attention = [p2p.attention(job.image, each) for each in candidates]
         except Exception:  # the service has logged it
             why = Poster2PlotError("The plot could not be written; try again later.")
             self._give_up(job, why)
             return
-        label = job.card.entry.label
+        self._written += 1
+        if isinstance(job, _ContrastJob):
+            contrasts()[job.key] = candidates[0].text
+            job.place.show(candidates[0].text)
+            return
+        label = job.place.entry.label
         record = plot_record(
             label,
             candidates,
@@ -270,17 +296,37 @@ class Results:
             title=job.title,
         )
         label = title_and_year(record["title"]) if job.title else label
-        picture = small_jpeg(job.loaded.image)
+        picture = small_jpeg(job.image)
         view = plot_view_data(picture, f"Poster: {label}", candidates, attention)
         keep_plots(job.key, WrittenPlots(label, picture, candidates, attention, record, view))
-        self._written += 1
-        self._show(job.card, job.key, job.variants)
+        self._show(job.place, job.key, job.variants, job.image)
 
-    def _show(self, card: Card, key: PlotKey, variants: Variants) -> None:
+    def _show(self, card: Card, key: PlotKey, variants: Variants, image: Image.Image) -> None:
+        plots = written_plots()[key]
         link = card.entry.link and links.link_to(card.entry.link, variants.shown, self._desk.p2p)
-        card.show_plots(key, written_plots()[key], variants, link)
+        if without := card.show_plots(key, plots, variants, link):
+            self._show_contrast(card.show_contrast(without, plots), key, without, image)
 
-    def _give_up(self, job: _Job, why: Poster2PlotError) -> None:
+    def _show_contrast(
+        self, place: Contrast, key: PlotKey, without: str, image: Image.Image
+    ) -> None:
+        """Show the plot that is like that of the key, or take it down for writing."""
+        *_, title, settings, _model = key
+        key = contrast_key(key, without)
+        if key in contrasts():
+            place.show(contrasts()[key])
+        elif self._stopped or key in not_to_rewrite():
+            not_to_rewrite().add(key)
+            place.show_without_plot()
+        else:
+            seen, said = (None, title) if without == POSTER else (image, None)
+            self._waiting.append(_ContrastJob(place, key, settings, seen, said))
+
+    def _give_up(self, job: _Job | _ContrastJob, why: Poster2PlotError) -> None:
         not_to_rewrite().add(job.key)
-        job.card.show_without_plot(job.key, job.loaded.image, why)
-        self._announcer.say(f"{job.card.entry.label}: {why}")
+        if isinstance(job, _ContrastJob):
+            job.place.show_without_plot(why)
+            self._announcer.say(str(why))
+            return
+        job.place.show_without_plot(job.key, job.image, why)
+        self._announcer.say(f"{job.place.entry.label}: {why}")

@@ -1,12 +1,14 @@
 """The sidebar: how plots are written. Each setting lives in the URL, so that a link repeats it."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from poster2plot import GenerationSettings, Poster2Plot
 
 BEAM_SEARCH, SAMPLING = "Beam search", "Sampling"
+
+_N = TypeVar("_N", int, float)
 
 
 def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
@@ -36,14 +38,13 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
 
 
 def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> GenerationSettings:
-    guidance = st.slider(
+    guidance = _number(
         "Follow the poster",
         1.0,
         8.0,
         defaults["guidance"],
         0.5,
         key="guidance",
-        bind="query-params",
         help="Guidance. 1 is the plain model, which likes to tell every poster the same story; "
         "high values name what they see and get stranger. Above 1 a plot takes a little longer.",
     )
@@ -57,32 +58,33 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
             help="Write from the title too: yours, that of a look-up, or else the one that is "
             "printed on the poster, which takes half a second to read.",
         )
-    candidates = st.slider(
+    candidates = _number(
         "Plots for each poster",
         1,
         8,
         defaults["candidates"],
+        1,
         key="candidates",
-        bind="query-params",
-        help="Different candidates, best first. More than the beams take longer.",
+        help="Different candidates, best first. More take longer; in beam search only those "
+        "beyond the beams do.",
     )
-    max_length = st.slider(
+    max_length = _number(
         "Longest plot",
         8,
         longest,
         defaults["max_length"],
+        1,
         key="max_length",
-        bind="query-params",
         help="In tokens, about four letters each; each takes its time. A plot ends with its last "
         "whole sentence.",
     )
-    no_repeat = st.slider(
-        "No repeated phrases of",
+    no_repeat = _number(
+        "Repeat no phrase of",
         0,
         6,
         defaults["no_repeat"],
+        1,
         key="no_repeat",
-        bind="query-params",
         help="No-repeat n-gram: no sequence of this many tokens occurs twice in a plot. 0 allows "
         "all. Costs nothing.",
     )
@@ -106,53 +108,90 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
     }
     if mode == SAMPLING:
         return GenerationSettings(**shared, **_sampling(defaults))
-    beams = st.slider(
+    beams = _number(
         "Beams",
         1,
         12,
         defaults["beams"],
+        1,
         key="beams",
-        bind="query-params",
         help="Hypotheses kept at each step. More take longer and write safer plots. There are "
         "always at least as many as plots.",
     )
-    length_penalty = st.slider(
+    shared["num_beams"] = max(beams, candidates)
+    if shared["num_beams"] == 1:  # greedy search, where nothing else is to be chosen
+        return GenerationSettings(**shared)
+    length_penalty = _number(
         "Length penalty",
         -2.0,
         4.0,
         defaults["length_penalty"],
         0.25,
         key="length_penalty",
-        bind="query-params",
         help="Above 0 favours longer plots, below 0 shorter ones. Costs nothing.",
     )
-    return GenerationSettings(
-        **shared, num_beams=max(beams, candidates), length_penalty=length_penalty
-    )
+    return GenerationSettings(**shared, length_penalty=length_penalty)
+
+
+def _number(label: str, low: _N, high: _N, default: _N, step: _N, *, key: str, help: str) -> _N:
+    """A slider, and beside it a field for who would rather type."""
+    typed = f"{key} typed"
+    shown = "%g" if isinstance(step, float) else "%d"
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        number = st.slider(
+            label,
+            low,
+            high,
+            default,
+            step,
+            shown,
+            key=key,
+            bind="query-params",
+            help=help,
+        )
+        # The field has the number that counts, whoever set it last.
+        if st.session_state.get(typed) != number:
+            st.session_state[typed] = number
+        st.number_input(
+            f"{label}, as a number",
+            low,
+            high,
+            step=step,
+            format=shown,
+            key=typed,
+            label_visibility="collapsed",
+            on_change=_take_typed,
+            args=(key, typed),
+            width=68,
+        )
+    return number
+
+
+def _take_typed(key: str, typed: str) -> None:
+    st.session_state[key] = st.session_state[typed]
 
 
 def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
     return {
         "sample": True,
-        "temperature": st.slider(
+        "temperature": _number(
             "Temperature",
             0.1,
             2.0,
             defaults["temperature"],
             0.05,
             key="temperature",
-            bind="query-params",
-            help="Low values are safe and dull, high ones bold and often broken.",
+            help="Low values are safe and dull, high ones bold and often broken. Costs nothing.",
         ),
-        "top_p": st.slider(
+        "top_p": _number(
             "Top-p",
             0.05,
             1.0,
             defaults["top_p"],
             0.05,
             key="top_p",
-            bind="query-params",
-            help="Draw only among the likeliest tokens that make up this probability.",
+            help="Draw only among the likeliest tokens that make up this probability. "
+            "Costs nothing.",
         ),
         "seed": int(
             st.number_input(
@@ -162,7 +201,7 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
                 defaults["seed"],
                 key="seed",
                 bind="query-params",
-                help="The same seed draws the same plots; another one draws others.",
+                help="The same seed draws the same plots; another one draws others. Costs nothing.",
             )
         ),
     }
@@ -174,7 +213,10 @@ def _presets(defaults: dict[str, Any]) -> None:
     The one whose settings are in use has a check mark.
     """
     presets: dict[str, tuple[dict[str, Any], str]] = {
-        "Faithful": ({"guidance": 7.0, "beams": 6}, "Names what it sees, at the cost of style."),
+        "Faithful": (
+            {"guidance": 7.0, "beams": 6},
+            "Names what it sees, at the cost of style. Takes a little longer.",
+        ),
         "Varied": (
             {"search": SAMPLING, "candidates": 4, "temperature": 1.0, "guidance": 4.0},
             "Four plots drawn by chance.",
@@ -193,14 +235,14 @@ def _presets(defaults: dict[str, Any]) -> None:
         "Reset": ({}, "Back to what this model was measured with."),
     }
     now = {name: st.session_state.get(name, value) for name, value in defaults.items()}
-    columns = st.columns(2, gap="small") * 2
-    for column, (name, (values, help_text)) in zip(columns, presets.items(), strict=True):
-        column.button(
-            name,
-            key=f"preset {name}",
-            icon=":material/check:" if now == {**defaults, **values} else None,
-            help=help_text,
-            on_click=st.session_state.update,
-            args=({**defaults, **values},),
-            width="stretch",
-        )
+    with st.container(horizontal=True, gap="small"):
+        for name, (values, help_text) in presets.items():
+            st.button(
+                name,
+                key=f"preset {name}",
+                icon=":material/check:" if now == {**defaults, **values} else None,
+                help=help_text,
+                on_click=st.session_state.update,
+                args=({**defaults, **values},),
+                width=112,
+            )

@@ -29,9 +29,24 @@ class Variants:
 
 
 def variants_of(key: PlotKey, linked: int = 0) -> Variants:
-    """Those of a poster by its key without variant; a link may show a later one at first."""
+    """Those of a poster by its key without variant.
+
+    At first the one that a link leads to is shown, else the one of the seed that is kept.
+    """
     known: dict[PlotKey, Variants] = st.session_state.setdefault("variants", {})
-    return known.setdefault(key, Variants(linked + 1, linked))
+    place = linked or kept_place()
+    return known.setdefault(key, Variants(place + 1, place))
+
+
+def kept_place() -> int:
+    """The variant with whose seed the next posters are written, or 0 for none."""
+    place: int = st.session_state.get("kept_place", 0)
+    return place
+
+
+def keep_place(place: int) -> None:
+    """Write the next posters with the seed of this variant, too; with 0 by the page's settings."""
+    st.session_state["kept_place"] = place
 
 
 def varied(settings: GenerationSettings, place: int) -> GenerationSettings:

@@ -116,7 +116,7 @@ class PlotService:
 
     def submit(
         self,
-        image: Image.Image,
+        image: Image.Image | None,
         settings: GenerationSettings,
         title: str | None = None,
         *,
@@ -126,6 +126,7 @@ class PlotService:
     ) -> PlotRequest:
         """Queue a poster, whose title may be known; it took `read_seconds` to read or find.
 
+        None is no poster, as in `Poster2Plot.submit`.
         `on_step` gets the plot so far, in another thread. Raises `SettingsError`, `RateLimitError`,
         or `QueueFullError`.
         """

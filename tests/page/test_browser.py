@@ -75,6 +75,7 @@ def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
     expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("What Cinemeta says it is about")).to_be_visible()
     expect(page.get_by_text("is a person on IMDb")).to_be_visible()
+    expect(titles).to_have_css("unicode-bidi", "plaintext")  # as dir="auto"
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
     assert ID in page.url
     page.reload()
@@ -141,7 +142,7 @@ def test_words_show_where_the_model_looked(page: Page):
 
 def test_plots_can_be_taken_along(page: Page):
     plot = try_example(page)
-    card = download(page, "Share card")
+    card = download(page, "Download card")
     assert card.suggested_filename == "The-House-On-Harrow-Hill.png"
     with Image.open(card.path()) as image:
         assert (image.format, image.size) == ("PNG", SIZE)
@@ -187,25 +188,81 @@ def test_everything_has_a_name_for_screen_readers(page: Page):
     assert nameless == []
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        {"viewport": {"width": 390, "height": 844}},
-        {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
-        {"viewport": {"width": 320, "height": 568}},
-        {"color_scheme": "dark"},
-    ],
-    ids=["phone", "phone-dark", "narrow", "dark"],
-    indirect=True,
-)
+WINDOWS = {"desktop": (1280, 900), "zoomed to 200 %": (640, 450), "phone": (390, 844)}
+WINDOWS |= {"narrow": (320, 568)}
+
+
 def test_nothing_is_wider_than_the_window(page: Page):
     try_example(page)
-    width = page.evaluate(
-        """Math.max(...[document.documentElement, ...document.querySelectorAll("section")].map(
-            (each) => each.scrollWidth))"""
+    page.get_by_role("button", name="Write another").click()
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("radio", name="Without the poster").click()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
+    for name, (width, height) in WINDOWS.items():
+        page.set_viewport_size({"width": width, "height": height})
+        for tab in ("History", "Guess", "About", "Posters"):
+            page.get_by_role("tab", name=tab).click()
+            too_wide = page.evaluate(
+                """(parts) => [...document.querySelectorAll(parts)]
+                    .filter((each) => each.scrollWidth > Math.min(each.clientWidth, innerWidth))
+                    .map((each) => [each.outerHTML.slice(0, 100), each.scrollWidth])""",
+                "html, .stMain, .stSidebar[aria-expanded='true'] > div",
+            )
+            assert too_wide == [], (name, tab)
+
+
+def test_on_paper_are_posters_and_plots_alone(page: Page):
+    try_example(page)
+    page.emulate_media(media="print")
+    expect(picture(page, "The House On Harrow Hill")).to_be_visible()
+    expect(page.locator(".plot")).to_be_visible()
+    for hidden in ("button", "tab", "textbox", "slider"):
+        expect(page.get_by_role(hidden)).to_have_count(0)
+
+
+def test_who_wants_no_motion_sees_none(page: Page):
+    page.emulate_media(reduced_motion="reduce")
+    try_example(page)
+    moving = page.evaluate(
+        """() => {
+            const inside = (root) => [...root.querySelectorAll("*")].flatMap(
+                (each) => each.shadowRoot ? [each, ...inside(each.shadowRoot)] : [each])
+            return inside(document.querySelector(".stApp")).filter((each) => {
+                const { transitionDuration, animationDuration } = getComputedStyle(each)
+                return /[1-9]/.test(transitionDuration + animationDuration)
+            }).map((each) => each.outerHTML.slice(0, 200))
+        }"""
     )
-    assert page.viewport_size
-    assert width <= page.viewport_size["width"]
+    assert moving == []
+
+
+def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
+    try_example(page)
+    share = page.get_by_role("button", name="Share card")
+    expect(share).to_have_count(0)  # Chromium on Linux has no share sheet
+    page.evaluate(
+        """() => {
+            navigator.canShare = ({ files }) => files[0].type === "image/png"
+            navigator.share = async (what) => (window.shared = what)
+        }"""
+    )
+    page.get_by_role("radio", name="Without the poster").click()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Copy as picture").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible(timeout=PATIENCE)
+    size_of = "createImageBitmap(picture).then(({ width, height }) => [width, height])"
+    copied = page.evaluate(
+        f"""async () => {{
+            const [item] = await navigator.clipboard.read()
+            const picture = await item.getType("image/png")
+            return {size_of}
+        }}"""
+    )
+    share.click()
+    page.wait_for_function("window.shared")
+    shared = page.evaluate(f"(({{ files: [picture] }}) => {size_of})(window.shared)")
+    assert copied == shared == [*SIZE]
+    assert page.evaluate("window.shared.files[0].name") == "The-House-On-Harrow-Hill.png"
 
 
 def test_the_api_answers_beside_the_page(address: str):
@@ -239,6 +296,8 @@ def test_axe_finds_nothing_in_any_state(page: Page):
     page.get_by_role("button", name="Write another").click()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
     page.get_by_text("Good", exact=True).click()
+    page.get_by_role("radio", name="Without the poster").click()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
     assert violations() == []
     for tab in ("History", "Guess", "About"):
         page.get_by_role("tab", name=tab).click()

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from support.browser import DROPZONE, PATIENCE, drop, example, picture, try_example
+from support.browser import DROPZONE, PATIENCE, drop, example, picture, slow_down, try_example
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
 from tests.page.conftest import SLOW_ID
@@ -54,6 +54,8 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
     wait_until_in_view(page, page.locator(".view img"), page.locator(".plot"))
     expect(inputs(page)).to_have_count(0)
     expect(example(page, "Undertow Bay")).to_be_hidden()
+    page.get_by_role("radio", name="Without the poster").click()
+    wait_until_in_view(page, page.get_by_role("heading", name="Without the poster"))
     page.get_by_text("Give it a poster").click()
     expect(page.locator(DROPZONE)).to_be_visible()
     expect(example(page, "Undertow Bay")).to_be_visible()
@@ -94,6 +96,37 @@ def test_no_result_outlives_its_input(page: Page):
     page.get_by_role("button", name="Clear all").click()
     expect(page.locator(CARD)).to_have_count(0)
     expect(page.get_by_text("Fetching")).to_have_count(0)
+
+
+def test_on_a_slow_phone_nothing_of_before_stays(page: Page):
+    slow_down(page)
+    page.evaluate(
+        """(cards) => {
+            let since = null
+            window.longestTogether = 0
+            requestAnimationFrame(function look(now) {
+                const all = [...document.querySelectorAll(cards)]
+                const together = all.filter((each) => each.offsetHeight).length > 1
+                since = together ? (since ?? now) : null
+                if (together) longestTogether = Math.max(longestTogether, now - since)
+                requestAnimationFrame(look)
+            })
+        }""",
+        CARD,
+    )
+    try_example(page, "Undertow Bay")
+    example(page, "Iron Meadow").click()
+    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    example(page, "Two Umbrellas").click()
+    example(page, "A Quiet Alibi").click()
+    expect(picture(page, "A Quiet Alibi")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(CARD)).to_have_count(1, timeout=PATIENCE)
+    assert page.evaluate("window.longestTogether") < GONE_AFTER
+    drop(page, "harbour.png", encode(draw_poster()), on="h1")
+    expect(page.get_by_text("Invented by")).to_have_count(2, timeout=PATIENCE)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator(CARD)).to_have_count(0, timeout=PATIENCE)
 
 
 def test_a_plot_goes_on_while_another_poster_is_chosen(page: Page):

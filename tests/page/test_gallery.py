@@ -69,6 +69,19 @@ def test_two_plots_can_be_compared(page: AppTest):
     assert any("Choose another plot" in each.value for each in page.tabs[1].caption)
 
 
+def test_the_wall_can_begin_with_the_oldest(page: AppTest):
+    def on_the_wall() -> list[str]:
+        captions = [each.value for each in page.tabs[1].caption]
+        return [each for each in captions if each.endswith(r"\.png")]
+
+    newest_first = on_the_wall()
+    assert len(newest_first) == 2
+    next(button for button in page.button if button.label == "Oldest first").click().run()
+    assert on_the_wall() == newest_first[::-1]
+    next(button for button in page.button if button.label == "Newest first").click().run()
+    assert on_the_wall() == newest_first
+
+
 def test_differing_settings_stand_beside_compared_plots(app: AppTest):
     page = upload(app, ("navy.png", encode(draw_poster())))
     page.slider("guidance").set_value(2.0).run()

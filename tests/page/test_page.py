@@ -149,6 +149,52 @@ def test_sampling_has_its_own_settings(page: AppTest):
     assert len(plots(page)) == 1
 
 
+def test_what_does_nothing_is_not_there(page: AppTest):
+    page.slider("beams").set_value(1).run()
+    assert "Length penalty" not in {slider.label for slider in page.slider}
+    page.slider("candidates").set_value(2).run()
+    assert "Length penalty" in {slider.label for slider in page.slider}
+
+
+def test_numbers_can_be_typed(page: AppTest):
+    page.number_input("guidance typed").set_value(3.3).run()
+    assert page.slider("guidance").value == 3.3
+    page.slider("guidance").set_value(2.0).run()
+    assert page.number_input("guidance typed").value == 2.0
+    page.button("preset Faithful").click().run()
+    assert page.number_input("beams typed").value == 6
+    page.segmented_control("search").set_value("Sampling").run()
+    assert {f"{slider.key} typed" for slider in page.slider} | {"seed"} == {
+        each.key for each in page.number_input
+    }
+    assert not page.exception
+
+
+def last_settings(page: AppTest) -> tuple[bool, int, float]:
+    settings = [*page.session_state.written_plots.values()][-1].record["settings"]
+    return settings["sample"], settings["seed"], settings["guidance"]
+
+
+def test_a_seed_can_be_kept_for_the_next_posters(page: AppTest):
+    def press(label: str) -> None:
+        next(button for button in page.button if button.label == label).click().run()
+        assert not page.exception
+
+    navy, green = (("a.png", encode(draw_poster(color))) for color in ("navy", "green"))
+    guidance = upload(page, navy).slider("guidance").value
+    assert "Keep the seed" not in {button.label for button in page.button}  # there is none
+    press("Write another")
+    press("Write another")
+    press("Keep the seed")
+    upload(page, green)
+    assert last_settings(page) == (True, 2, guidance)
+    page.slider("guidance").set_value(2.0).run()
+    assert last_settings(page) == (True, 2, 2.0)
+    press("Seed is kept")
+    page.slider("guidance").set_value(3.0).run()
+    assert last_settings(page) == (False, 0, 3.0)
+
+
 def marked(page: AppTest) -> list[str]:
     """The presets with a check mark."""
     buttons = [button for button in page.button if (button.key or "").startswith("preset ")]

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ _copy_line = st.components.v2.component(
     html="<button>Share score</button>",
     css=_read("copy_line.css"),
     js=_read("copy_line.js"),
+)
+_picture_to_share = st.components.v2.component(
+    "picture_to_share",
+    html=_read("picture_to_share.html"),
+    css=_read("picture_to_share.css"),
+    js=_read("picture_to_share.js"),
 )
 _plot_view = st.components.v2.component(
     "plot_view",
@@ -81,6 +88,21 @@ def copy_line(line: str, *, key: str) -> None:
     _copy_line(key=key, data=line, width="content")
 
 
+def picture_to_share(picture: Callable[[], bytes], *, name: str, key: str) -> None:
+    """Buttons that share a PNG as a file of this name, where the browser can, or copy it.
+
+    It is made when it is asked for.
+    """
+    asked = f"asked for {key}"
+    is_asked = st.session_state.pop(asked, False)
+    _picture_to_share(
+        key=key,
+        data={"name": name, "picture": _data_url(picture(), "png") if is_asked else None},
+        on_asked_change=partial(st.session_state.update, {asked: True}),
+        width="content",
+    )
+
+
 def plot_view(data: Mapping[str, Any], *, link: Mapping[str, str] | None = None, key: str) -> None:
     """A poster beside its plots, whose words show where the model looked, by `plot_view_data`.
 
@@ -115,5 +137,5 @@ def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:
     return {"name": name, "label": label, "image": _data_url(jpeg)}
 
 
-def _data_url(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+def _data_url(picture: bytes, kind: str = "jpeg") -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

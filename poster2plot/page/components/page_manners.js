@@ -86,11 +86,21 @@ function whenCalm(element, then) {
   requestAnimationFrame(look)
 }
 
-function bringIntoView(card) {
-  const { top, bottom } = card.getBoundingClientRect()
+function bringIntoView(element, block) {
+  const { top, bottom } = element.getBoundingClientRect()
   if (top >= 0 && bottom <= innerHeight) return
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches
-  card.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" })
+  element.scrollIntoView({ block, behavior: still ? "auto" : "smooth" })
+}
+
+const contrasts = new Map() // by card, without what another plot stands beside its own
+function lookForContrast({ dataset: { card, without } }) {
+  if (without && without !== contrasts.get(card)) {
+    const contrast = document.querySelector(`.st-key-contrast-${card}`)
+    if (!contrast) return // it is still to come
+    whenCalm(contrast, () => bringIntoView(contrast, "nearest"))
+  }
+  contrasts.set(card, without)
 }
 
 const known = new Set() // the cards that were there before
@@ -104,12 +114,13 @@ function lookForResult() {
   // While the page runs, what it has not sent again yet only seems to be gone.
   if (document.querySelector('[data-test-script-state="notRunning"]')) known.clear()
   for (const { dataset } of marks) known.add(dataset.card)
+  marks.forEach(lookForContrast)
   if (!newest) return
   if (["writing", "done"].includes(newest.dataset.state)) {
     toggleInputs(false)
   }
   const card = newest.closest('[class*="st-key-card-"]')
-  whenCalm(card, () => bringIntoView(card))
+  whenCalm(card, () => bringIntoView(card, "start"))
 }
 
 let said = null // the number of the last sentence
@@ -141,7 +152,9 @@ export default function () {
   observer.observe(document.getElementById("root"), {
     childList: true,
     subtree: true,
-    attributeFilter: ["data-say", "data-card", "data-stale", "data-state", "data-test-script-state"],
+    attributeFilter: [
+      "data-say", "data-card", "data-stale", "data-state", "data-test-script-state", "data-without",
+    ],
   })
   const listeners = { paste, dragover, drop, keydown, input }
   for (const [name, listener] of Object.entries(listeners)) {
