@@ -33,8 +33,23 @@ def word_start_mask(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> Tens
     return ~torch.tensor(goes_on)
 
 
+def word_parts(prompts: Tensor, word_starts: Tensor) -> Tensor:
+    """The tokens of prompts (..., P) that are parts of longer words, and -1 for all others.
+
+    To copy such a word takes several right steps, of which guidance would urge the first alone.
+    """
+    goes_on = ~word_starts[prompts]
+    before = torch.cat([goes_on[..., 1:], torch.zeros_like(goes_on[..., :1])], dim=-1)
+    return prompts.where((goes_on | before) & (prompts >= 0), -1)
+
+
 def guide(
-    conditional: Tensor, unconditional: Tensor, scale: float, tokens: Tensor, word_starts: Tensor
+    conditional: Tensor,
+    unconditional: Tensor,
+    scale: float,
+    tokens: Tensor,
+    word_starts: Tensor,
+    prompts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Guided log-probabilities and ids (..., k) of the tokens that may come next.
 
@@ -47,6 +62,7 @@ def guide(
       inside a word where the likeliest token is none of `word_starts` (vocabulary, boolean);
     * a token of the text so far, `tokens` (..., length), gains nothing from the poster any more.
       Else a thing on the poster would be named again and again;
+    * neither does a part of a title's longer word, by the `prompts` (..., P) with the titles;
     * a word of one token does not follow itself.
     """
     if tokens.shape[-1]:
@@ -55,8 +71,10 @@ def guide(
         conditional = conditional.scatter(-1, last, doubled)
     conditional, candidates = _plausible(conditional)
     ratio = conditional - unconditional.gather(-1, candidates)
-    written = (candidates[..., None] == tokens[..., None, :]).any(-1)
-    ratio = ratio.where(~written, ratio.clamp(max=0))
+    if prompts is not None:
+        tokens = torch.cat([word_parts(prompts, word_starts), tokens], dim=-1)
+    unfavoured = (candidates[..., None] == tokens[..., None, :]).any(-1)
+    ratio = ratio.where(~unfavoured, ratio.clamp(max=0))
     starting = word_starts[candidates]
     inside = ~starting[..., :1]
     guided = torch.where(inside, conditional, conditional + (scale - 1) * ratio)
@@ -115,7 +133,10 @@ class GuidanceLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         start = torch.full_like(input_ids[:, :1], self._start)
         text = torch.cat([start, input_ids[:, self._prompt :]], dim=1)
         unconditional = self._unconditional(text).log_softmax(-1)
-        guided, tokens = guide(conditional, unconditional, self._scale, text, self._word_starts)
+        prompts = input_ids[:, : self._prompt]
+        guided, tokens = guide(
+            conditional, unconditional, self._scale, text, self._word_starts, prompts
+        )
         return torch.full_like(scores, -torch.inf).scatter(-1, tokens, guided)
 
     def _unconditional(self, input_ids: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def process_logits(
 
     `logits` are (B, G, N, V): G is 2 with classifier-free guidance (conditional, unconditional),
     else 1. Whatever must not follow has the log-probability -inf. `text` are the tokens without the
-    title of a prompt, whose words guidance may favour; minimum length, n-gram ban and the
+    title of a prompt, which guidance takes otherwise; minimum length, n-gram ban and the
     `processors` of each poster, by the checkpoint's `rules`, count all, as in `transformers`, and
     come before guidance. `word_starts` (V), boolean, marks the tokens that may begin a word.
     """
@@ -52,7 +52,10 @@ def process_logits(
         return conditional, _vocabulary(conditional)
     scale = settings.guidance or 1
     unconditional = logits[:, 1].log_softmax(-1)
-    guided, ids = guide(conditional.log_softmax(-1), unconditional, scale, text, word_starts)
+    prompts = tokens[..., : tokens.shape[-1] - text.shape[-1] + 1]
+    guided, ids = guide(
+        conditional.log_softmax(-1), unconditional, scale, text, word_starts, prompts
+    )
     if settings.sample:
         # What is drawn depends on the order and number of the candidates, and these on the others
         # that are decoded.

@@ -4,7 +4,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from transformers import LogitsProcessorList, PreTrainedTokenizerFast
 
-from poster2plot.engine.guidance import WINDOW, GuidanceLogitsProcessor, guide, word_start_mask
+from poster2plot.engine.guidance import (
+    WINDOW,
+    GuidanceLogitsProcessor,
+    guide,
+    word_parts,
+    word_start_mask,
+)
 from support.toy_model import tiny_model, tiny_tokenizer
 
 ANYWHERE = torch.ones(320, dtype=torch.bool)
@@ -109,3 +115,20 @@ def test_the_wordpieces_that_may_begin_a_word():
     )
     expected = [True, True, False, True, True, True]
     assert word_start_mask(tokenizer, len(vocabulary)).tolist() == expected
+
+
+def test_a_part_of_a_titles_longer_word_gains_nothing():
+    word_starts = torch.tensor([True, True, True, False, True])
+    prompts = torch.tensor([[-1, 4, 0, 3, 1, 4], [4, 3, 3, 2, 1, 4]])
+    parts = word_parts(prompts, word_starts)
+    assert parts.tolist() == [[-1, -1, 0, 3, -1, -1], [4, 3, 3, -1, -1, -1]]
+    conditional = torch.tensor([0.3, 0.3, 0.3, 0.05, 0.05]).log()
+    unconditional = torch.tensor([0.1, 0.1, 0.6, 0.1, 0.1]).log()
+    no_tokens = torch.empty(0, dtype=torch.long)
+    guided, ids = guide(
+        conditional, unconditional, 2.0, no_tokens, word_starts, torch.tensor([4, 0, 3, 1, 4])
+    )
+    found = dict(zip(ids.tolist(), guided.exp().tolist(), strict=True))
+    # The whole word's probability is tripled, that of the part is as the plain model has it.
+    assert found[1] == pytest.approx(3 * found[0])
+    assert found[2] == pytest.approx(found[0] / 2)
