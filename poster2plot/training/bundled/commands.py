@@ -285,7 +285,7 @@ def _self_train(options: argparse.Namespace) -> None:
     plain, known = plain_words(texts), frozenset(texts)
     captioner = Poster2Plot.from_pretrained(options.captioner)
     device = captioner.device.type
-    judge = LanguageModelJudge(options.judge, device) if options.judge else None
+    nats = LanguageModelJudge(options.judge, device).nats_per_token if options.judge else None
     chosen = random.Random(options.seed).sample(range(len(pairs)), min(options.posters, len(pairs)))
     labels: list[PseudoLabel] = []
     shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[::2]}
@@ -301,7 +301,7 @@ def _self_train(options: argparse.Namespace) -> None:
         )
         plots = F.normalize(embed([plot.text for plot in written]) - mean, dim=-1)
         with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16"):
-            found = preferences(written, plots, targets, judge and judge.nats_per_token)
+            found = preferences(written, plots, targets, nats)
         for row, best, worst in found:
             pair = pairs[share[row]]
             title = pair.title if clues == "both" else ""

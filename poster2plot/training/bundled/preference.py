@@ -58,7 +58,7 @@ class Preferences(Dataset[tuple[dict[str, Any], dict[str, Any]]]):
 class PreferenceCollator(Collator):
     """As `Collator`, the better plots of all rows first and then the worse ones."""
 
-    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+    def __call__(self, rows: list[Any]) -> dict[str, Any]:
         if isinstance(rows[0], dict):  # of the validation split
             return super().__call__(rows)
         return super().__call__([*(better for better, _ in rows), *(worse for _, worse in rows)])

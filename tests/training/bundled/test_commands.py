@@ -81,8 +81,8 @@ def test_the_parts_learn_and_fit_together(
     own = {pair.text: pair.title for pair in dataset.split("train")}
     assert {example.text for example in examples} <= {EXTRA, *own}
     assert {example.title for example in examples} <= {"", *own.values()}
-    texts = [example.text for example in examples]
-    assert len(set(texts)) == len(texts)
+    matched = [example.text for example in examples]
+    assert len(set(matched)) == len(matched)
     assert all(example.title in ("", own.get(example.text)) for example in examples)
     assert {example.id for example in examples} <= {pair.id for pair in dataset.split("train")}
     assert any(not example.title for example in examples)
