@@ -134,7 +134,8 @@ class Collator:
             self._fixed += TITLE_TOKENS + 1
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        inputs = [[*row["prompt"], *row["ids"][:-1]] for row in rows]
+        # Labels are the plot's ids, but for those that are no targets.
+        inputs = [[*row["prompt"], *row.get("ids", row["labels"])[:-1]] for row in rows]
         labels = [[IGNORE_INDEX] * (len(row["prompt"]) - 1) + row["labels"] for row in rows]
         longest = max(map(len, labels))
         width = self._fixed or -(-longest // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF

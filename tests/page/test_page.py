@@ -272,4 +272,4 @@ def test_a_missing_model_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("POSTER2PLOT_MODEL", '"./nowhere"\n')  # quotes of an --env-file
     page = AppTest.from_file(SCRIPT, default_timeout=60).run()
     assert not page.exception
-    assert "'./nowhere'" in page.error[0].value
+    assert r"'\./nowhere'" in page.error[0].value

@@ -33,7 +33,7 @@ _STOCK_OPENING = re.compile(
 )
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
 
-_FIRST_WORD = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?" + _WORD.pattern)
+_FIRST_WORD = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?(" + _WORD.pattern + ")")
 
 
 class PseudoLabel(NamedTuple):
