@@ -36,9 +36,7 @@ class Recipe:
     conditioning_dropout: float = 0.0  # share of samples with neither poster nor title
     patch_dropout: float = 0.0  # share of patches left out of a batch (`batches.drop_patches`)
     precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
-    keep_best: bool = (
-        True  # the checkpoint with the least loss on the validation pairs, or the last
-    )
+    keep_best: bool = True  # checkpoint by its loss on the validation pairs, else the last
     seed: int = 42
 
     num_beams: int = 4

@@ -20,7 +20,7 @@ TITLE_TOKENS = 32  # of a prompt
 _OPEN_BLOCKS = 32  # that wait for a plot which fills them
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’]?\s+(?=[\"'“‘]?[A-Z0-9])")
-_WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
+WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?$")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 # Encyclopedia openings, cast lists and advertising teach the wrong register.
@@ -52,15 +52,20 @@ def premise(text: str, *, longest: int = LONGEST, max_names: int = 2) -> str | N
     return kept if len(_NAME.findall(kept)) <= max_names else None
 
 
+def title_words(title: str) -> frozenset[str]:
+    """The words of a title in small letters."""
+    return frozenset(word.lower() for word in WORD.findall(title))
+
+
 def name_spans(text: str, title: str = "") -> list[tuple[int, int]]:
     """Where a text has names, as (first, last + 1) character: they cannot be seen on a poster.
 
     A name is a capitalised word inside a sentence, but for those of the title.
     """
-    told = {word.lower() for word in _WORD.findall(title)}
+    told = title_words(title)
     return [
         match.span()
-        for match in _WORD.finditer(text)
+        for match in WORD.finditer(text)
         if match.group()[0].isupper()
         and match.group() != "I"
         and match.group().lower().removesuffix("'s").removesuffix("’s") not in told

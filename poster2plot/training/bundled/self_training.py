@@ -23,10 +23,10 @@ from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
     names,
     rare_words,
-    title_words,
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.harmful_texts import is_harmful
+from poster2plot.training.target_texts import title_words
 
 _FINALISTS = 3  # plots of a poster whose fluency is looked at
 _NAT = 0.06  # of cosine, that a nat a token weighs

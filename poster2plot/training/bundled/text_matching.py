@@ -19,7 +19,7 @@ from torch import Tensor
 
 from poster2plot.training.batches import Example
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.target_texts import Plot, name_spans
+from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
 
 CHUNK = 2048  # rows compared at once
 _CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub something is
@@ -31,9 +31,8 @@ _STOCK_OPENING = re.compile(
     r"|^(this|based on)\b",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[A-Za-zÀ-ÿ]+(?:['’-][A-Za-zÀ-ÿ]+)*")
 
-_FIRST_WORD = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?(" + _WORD.pattern + ")")
+_FIRST_WORD = re.compile(r"(?:^|[.!?:]\s+)[\"'“‘]?(" + WORD.pattern + ")")
 
 
 class PseudoLabel(NamedTuple):
@@ -58,7 +57,7 @@ def plain_words(texts: Sequence[str]) -> set[str]:
     """The words that several texts write in small letters."""
     seen: Counter[str] = Counter()
     for text in texts:
-        seen.update({word for word in _WORD.findall(text) if word.islower()})
+        seen.update({word for word in WORD.findall(text) if word.islower()})
     return {word for word, count in seen.items() if count >= _MIN_TEXTS}
 
 
@@ -81,7 +80,7 @@ def names_somebody_first(plot: Plot, plain: set[str]) -> bool:
 
 def rare_words(text: str, plain: set[str]) -> frozenset[str]:
     """The words of a text, in small letters, that are not plain."""
-    return frozenset(word.lower() for word in _WORD.findall(text)) - plain - {"i"}
+    return frozenset(word.lower() for word in WORD.findall(text)) - plain - {"i"}
 
 
 def thin_openings(texts: Sequence[_Text], share: float) -> list[_Text]:
@@ -98,11 +97,6 @@ def thin_openings(texts: Sequence[_Text], share: float) -> list[_Text]:
         if used[opening] <= max(1, share * len(texts)):
             kept.append(plot)
     return kept
-
-
-def title_words(title: str) -> frozenset[str]:
-    """The words of a title in small letters."""
-    return frozenset(word.lower() for word in _WORD.findall(title))
 
 
 def match(texts: Tensor, candidates: Tensor, *, nearest: int, seed: int) -> list[int]:

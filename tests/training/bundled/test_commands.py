@@ -18,11 +18,10 @@ from poster2plot.training.bundled.text_matching import (
     rare_words,
     read_pseudo_labels,
     thin_openings,
-    title_words,
 )
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.encoder_states import EncoderStates
-from poster2plot.training.target_texts import Plot
+from poster2plot.training.target_texts import Plot, title_words
 from support.toy_model import LAYERS, tiny_image_processor
 from support.training_data import PLOTS, write_csv
 from tests.training.conftest import Command
