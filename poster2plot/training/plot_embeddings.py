@@ -52,12 +52,11 @@ def pooled_states(states: EncoderStates, pairs: Sequence[Pair]) -> tuple[Tensor,
     return cls, mean
 
 
-def clue_features(clues: Clues, posters: tuple[Tensor, ...], titles: Tensor) -> Tensor:
+def clue_features(clues: Clues, posters: tuple[Tensor, Tensor], titles: Tensor) -> Tensor:
     """What the clues say of each title, (N, F).
 
-    `posters` are what `pooled_states` made, or nothing where titles are the only clue; `titles`
-    (N, E) are the titles' embeddings. Blocks are scaled to like variance, so that one penalty suits
-    all.
+    `posters` are what `pooled_states` made, `titles` (N, E) the titles' embeddings. Blocks are
+    scaled to like variance, so that one penalty suits all.
     """
     blocks = [*posters, titles]
     if clues != "both":
@@ -75,7 +74,7 @@ def fit_ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def cross_predicted(
-    clues: Clues, posters: tuple[Tensor, ...], titles: Tensor, plots: Tensor
+    clues: Clues, posters: tuple[Tensor, Tensor], titles: Tensor, plots: Tensor
 ) -> Tensor:
     """Centred unit predictions (N, E) of the plots' embeddings, from what the clues say.
 

@@ -1,10 +1,9 @@
-"""Pseudo-labels by retrieval: each text joins a poster and a title that seem made for it.
+"""Pseudo-labels by retrieval: each text joins a poster that looks made for it.
 
-A poster tells little of its own plot, and so do many titles: a decoder trained on true pairs soon
-leans on the language alone, and a few thousand pairs it knows by heart. Here each text, most of
-which never had a poster, is shown with a training poster that the aligned encoder takes for one of
-its kind, once after its own title and once after another's that promises such a plot. Such pairs
-agree far better than true ones, and the decoder learns to follow what it is given.
+A poster tells little of its own plot: a decoder trained on true pairs soon leans on the language
+alone, and a few thousand pairs it knows by heart. Here each text, most of which never had a poster,
+is shown with a training poster that the aligned encoder takes for one of its kind, after its own
+title. Such pairs agree far better than true ones, and the decoder learns to follow what it sees.
 """
 
 import csv
@@ -99,23 +98,23 @@ def thin_openings(texts: Sequence[_Text], share: float) -> list[_Text]:
     return kept
 
 
-def match(texts: Tensor, candidates: Tensor, *, nearest: int, seed: int) -> list[int]:
-    """For each text one of the `nearest` candidates, posters or titles, at random: its row.
+def match(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
+    """For each text one of the `nearest` posters, at random: its row.
 
-    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, candidates
-    that are near to everything, are held back by cross-domain similarity local scaling (CSLS,
-    Conneau et al. 2018, arXiv:1710.04087).
+    Both are unit embeddings, (N, E) and (M, E), whose mean has been taken out. Hubs, posters that
+    are near to everything, are held back by cross-domain similarity local scaling (CSLS, Conneau et
+    al. 2018, arXiv:1710.04087).
     """
     hubness = torch.cat(
         [
             (chunk @ texts.T).topk(min(_CSLS_NEIGHBOURS, len(texts)), -1).values.mean(-1)
-            for chunk in candidates.split(CHUNK)
+            for chunk in posters.split(CHUNK)
         ]
     )
     generator = torch.Generator().manual_seed(seed)
     found: list[int] = []
     for chunk in texts.split(CHUNK):
-        best = (2 * chunk @ candidates.T - hubness).topk(min(nearest, len(candidates)), -1).indices
+        best = (2 * chunk @ posters.T - hubness).topk(min(nearest, len(posters)), -1).indices
         choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
         found += best.gather(1, choice)[:, 0].tolist()
     return found
