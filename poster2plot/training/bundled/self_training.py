@@ -6,7 +6,6 @@ ranking by a reward and fine-tuning are reward-ranked fine-tuning (RAFT, Dong et
 arXiv:2304.06767); here the reward comes from sentence embeddings and a language model.
 """
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -28,8 +27,8 @@ from poster2plot.training.dataset import Pair
 from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.target_texts import title_words
 
-_FINALISTS = 3  # plots of a poster whose fluency is looked at
-_NAT = 0.06  # of cosine, that a nat a token weighs
+_NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
+_NAT = 0.12  # of cosine, that a nat a token weighs
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
@@ -114,31 +113,32 @@ def preferences(
     """The best and the worst plot of each poster, less the quarter whose best are worst.
 
     `embeddings` (N, E) are those of the plots, `targets` (M, E) those wanted of the posters, all
-    of unit length and without their common mean. Good is what has a large cosine to its target and
-    is plain, and of those that are nearest, what `nats` finds fluent: nats a token of texts, (N,).
+    of unit length and without their common mean. Good is what has a large cosine to its target, is
+    plain, and is found fluent by `nats`: nats a token of texts, (N,). Of each poster it judges
+    those plain plots that are nearest, and those that are farthest or not plain.
     """
     # What is near to the targets of all posters earns half.
     wanted = targets - F.normalize(targets.mean(0), dim=-1) / 2
-    cosines = (embeddings * wanted[[plot.row for plot in written]]).sum(-1).tolist()
-    by_poster: dict[int, list[tuple[float, Written]]] = defaultdict(list)
-    for plot, cosine in zip(written, cosines, strict=True):
-        by_poster[plot.row].append((cosine, plot))
-    worst: dict[int, str] = {}
-    finalists: list[tuple[float, Written]] = []
+    rewards = (embeddings * wanted[[plot.row for plot in written]]).sum(-1)
+    rewards -= _NOT_PLAIN * torch.tensor([not plot.plain for plot in written])
+    by_poster: dict[int, list[int]] = defaultdict(list)
+    for index in rewards.argsort(descending=True).tolist():
+        by_poster[written[index].row].append(index)
+    if nats is not None and written:
+        judged = set[int]()
+        for row, found in by_poster.items():
+            nearest = [index for index in found if written[index].plain][:_NEAREST]
+            by_poster[row] = sorted({*nearest, *found[-_FARTHEST:]})
+            judged.update(by_poster[row])
+        ordered = sorted(judged)
+        rewards[ordered] -= _NAT * nats([written[index].text for index in ordered])
+    ranked: list[tuple[float, Preference]] = []
     for row, found in by_poster.items():
-        found.sort(reverse=True)
-        _, last = min(found, key=lambda each: each[0] - _NOT_PLAIN * (not each[1].plain))
-        worst[row] = last.text
-        finalists += [each for each in found if each[1].plain][:_FINALISTS]
-    rewards = torch.tensor([cosine for cosine, _ in finalists])
-    if nats is not None and finalists:
-        rewards -= _NAT * nats([plot.text for _, plot in finalists])
-    best: dict[int, tuple[float, str]] = {}
-    for reward, (_, plot) in zip(rewards.tolist(), finalists, strict=True):
-        best[plot.row] = max(best.get(plot.row, (-math.inf, "")), (reward, plot.text))
-    ranked = sorted(((reward, row, text) for row, (reward, text) in best.items()), reverse=True)
-    return [
-        Preference(row, text, worst[row])
-        for _, row, text in ranked[: -(-len(ranked) * 3 // 4)]
-        if text != worst[row]
-    ]
+        plain = [index for index in found if written[index].plain]
+        if plain:
+            best, worst = max(plain, key=rewards.__getitem__), min(found, key=rewards.__getitem__)
+            preference = Preference(row, written[best].text, written[worst].text)
+            ranked.append((float(rewards[best]), preference))
+    ranked.sort(reverse=True)
+    kept = ranked[: -(-len(ranked) * 3 // 4)]
+    return [each for _, each in kept if each.best != each.worst]

@@ -151,17 +151,19 @@ def test_a_plot_that_is_not_plain_is_never_best_and_loses_to_one_that_is_little_
     assert preferences(written[1:2], plots[1:2], targets) == []
 
 
-def test_of_the_nearest_plots_the_most_fluent_is_best():
+def test_fluency_is_weighed_against_nearness_for_the_best_and_for_the_worst():
     targets = torch.eye(3)[:1]
-    nats = {"nearest": 9.0, "near": 4.0, "nearer": 5.0, "far": 0.0}
+    nats = {"nearest": 5.0, "near": 4.0, "nearer": 4.5, "farther": 9.0, "far": 3.0}
     written = [Written(0, text, True) for text in nats]
-    plots = torch.tensor([[1.0, 0, 0], [0.95, 0.31, 0], [0.96, 0.28, 0], [0.0, 1, 0]])
+    plots = torch.tensor(
+        [[1.0, 0, 0], [0.95, 0.31, 0], [0.96, 0.28, 0], [0.3, 0.95, 0], [0.0, 1, 0]]
+    )
 
     def judge(texts: Sequence[str]) -> torch.Tensor:
         return torch.tensor([nats[text] for text in texts])
 
     assert preferences(written, plots, targets) == [(0, "nearest", "far")]
-    assert preferences(written, plots, targets, judge) == [(0, "near", "far")]
+    assert preferences(written, plots, targets, judge) == [(0, "near", "farther")]
 
 
 @pytest.mark.parametrize(
