@@ -126,6 +126,7 @@ class Poster2Plot:
         """
         from poster2plot.engine.engine import Engine
         from poster2plot.engine.guidance import word_start_mask
+        from poster2plot.engine.lexicon import Lexicon
         from poster2plot.engine.queue import DecodingQueue
 
         precision = resolve_precision(precision, checkpoint.device.type)
@@ -136,9 +137,11 @@ class Poster2Plot:
         self.image_processor = checkpoint.image_processor
         self._title_prompt = TitlePrompt.of(self.config)
         self.device = checkpoint.device
-        word_starts = word_start_mask(self.tokenizer, self.config.decoder.vocab_size)
+        vocab_size, words = self.config.decoder.vocab_size, checkpoint.lexicon
+        word_starts = word_start_mask(self.tokenizer, vocab_size)
+        lexicon = None if words is None else Lexicon(words, self.tokenizer, vocab_size)
         try:
-            self.engine = Engine(checkpoint.model, precision, word_starts)
+            self.engine = Engine(checkpoint.model, precision, word_starts, lexicon)
         except ValueError as error:
             raise CheckpointError(
                 f"The generation config of {self.name!r} cannot be followed: {error}."

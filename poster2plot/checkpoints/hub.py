@@ -55,7 +55,8 @@ _TOKENIZER_DETAILS = (
 )
 # transformers 5 writes the second alone where it saves a whole processor.
 _IMAGE_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
-_OTHERS = ("generation_config.json", *_TOKENIZER_DETAILS)
+LEXICON = "lexicon.txt"  # a word a line
+_OTHERS = ("generation_config.json", LEXICON, *_TOKENIZER_DETAILS)
 
 
 def download(name: str, revision: str | None) -> Path:

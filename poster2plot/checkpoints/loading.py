@@ -18,6 +18,7 @@ from poster2plot.bundled_files import BUNDLED_MODEL
 from poster2plot.checkpoints.checksums import check_sums
 from poster2plot.checkpoints.fit import check_image_processor, check_kind, check_tokenizer
 from poster2plot.checkpoints.hub import (
+    LEXICON,
     WEIGHTS,
     download,
     image_processor_folder,
@@ -45,7 +46,8 @@ _transformers_globals = threading.Lock()
 class Checkpoint:
     """A model in float32 and evaluation mode, with its tokenizer and image processor.
 
-    `name` is what the user asked for, or "poster2plot-small" for the bundled model.
+    `name` is what the user asked for, or "poster2plot-small" for the bundled model. `lexicon` are the
+    words that it writes with, in small letters; None where the checkpoint does not say.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase
     image_processor: BaseImageProcessor
     device: torch.device
+    lexicon: frozenset[str] | None = None
 
 
 def load_checkpoint(
@@ -87,12 +90,13 @@ def load_checkpoint(
         check_tokenizer(tokenizer, decoder.vocab_size, name)
         check_kind(image_processor, image_processor_kind(image_processor_at), name)
         check_image_processor(image_processor, model.encoder, name)
+    lexicon = _read_lexicon(folder, name)
     _fill_special_tokens(model, tokenizer)
     try:
         model.to(target)
     except (RuntimeError, AssertionError) as error:  # too little memory, or no driver after all
         raise DeviceError(f"{name!r} does not go on {target}; use the device cpu.") from error
-    return Checkpoint(name, model, tokenizer, image_processor, target)
+    return Checkpoint(name, model, tokenizer, image_processor, target, lexicon)
 
 
 def checkpoint_folder(name_or_path: str | Path | None = None, revision: str | None = None) -> Path:
@@ -240,6 +244,16 @@ def _read_model(folder: Path, name: str) -> Any:
     if unset:
         model.encoder.pooler = None  # random, and the decoder does not look at it
     return model
+
+
+def _read_lexicon(folder: Path, name: str) -> frozenset[str] | None:
+    path = folder / LEXICON
+    if not path.is_file():
+        return None
+    try:
+        return frozenset(path.read_text(encoding="utf-8").split())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"The {LEXICON} of {name!r} is damaged; get it again.") from error
 
 
 def _fill_special_tokens(model: Any, tokenizer: Any) -> None:

@@ -15,6 +15,7 @@ from poster2plot.engine.beam_search import BeamSearch
 from poster2plot.engine.cache import select_posters
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.generation_rules import GenerationRules
+from poster2plot.engine.lexicon import Lexicon
 from poster2plot.engine.linear import DTYPES, Precision, precisions, prepack_linears
 from poster2plot.engine.logits_processing import process_logits
 from poster2plot.engine.sampling import Sampling
@@ -27,7 +28,8 @@ class Engine:
 
     It takes the model over, which is of no use afterwards: nothing is in memory twice. `precision`
     is one of `precisions(device)`; the default is the first of them. `word_starts` (vocabulary),
-    boolean, tells guidance which tokens may begin a word; without it all may. `rules` are those of
+    boolean, tells guidance which tokens may begin a word; without it all may. A `lexicon` has
+    the words to write with. `rules` are those of
     the model's generation config, and raise `ValueError` where it cannot be followed.
     """
 
@@ -36,12 +38,14 @@ class Engine:
         model: VisionEncoderDecoderModel,
         precision: Precision | None = None,
         word_starts: Tensor | None = None,
+        lexicon: Lexicon | None = None,
     ) -> None:
         self.rules = GenerationRules.of(model.generation_config, model.config.decoder.vocab_size)
         self.decoder_start_token_id = int(model.generation_config.decoder_start_token_id)
         if word_starts is None:
             word_starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)
         self.word_starts = word_starts.to(model.device)
+        self.lexicon = lexicon
         self.precision = precision or precisions(model.device)[0]
         if model.device.type != "cpu":
             model.to(DTYPES[self.precision])
@@ -187,6 +191,7 @@ class Decoding:
             engine.rules,
             self._processors,
             engine.word_starts,
+            engine.lexicon,
         )
         parents = search.advance(*candidates)
         if parents is not None:

@@ -10,6 +10,7 @@ from transformers import LogitsProcessorList
 
 from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.engine.guidance import guide
+from poster2plot.engine.lexicon import Lexicon
 from poster2plot.engine.search import PAD
 from poster2plot.settings import GenerationSettings
 
@@ -22,6 +23,7 @@ def process_logits(
     rules: GenerationRules,
     processors: Sequence[LogitsProcessorList],
     word_starts: Tensor,
+    lexicon: Lexicon | None,
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities and ids (B, N, k) of what may follow tokens (B, N, length).
 
@@ -29,7 +31,8 @@ def process_logits(
     else 1. Whatever must not follow has the log-probability -inf. `text` are the tokens without the
     title of a prompt, which guidance takes otherwise; minimum length, n-gram ban and the
     `processors` of each poster, by the checkpoint's `rules`, count all, as in `transformers`, and
-    come before guidance. `word_starts` (V), boolean, marks the tokens that may begin a word.
+    come before the `lexicon`, where there is one, and this before guidance. `word_starts` (V),
+    boolean, marks the tokens that may begin a word.
     """
     logits = logits.float()
     conditional = logits[:, 0]
@@ -46,13 +49,20 @@ def process_logits(
         if own:
             written = tokens[row][:, tokens[row, 0] != PAD]
             conditional[row] = own(written, conditional[row])
+    prompts = tokens[..., : tokens.shape[-1] - text.shape[-1] + 1]
+    if lexicon is not None:
+        given = [[id for id in row if id != PAD] for row in prompts.flatten(0, 1).tolist()]
+        conditional = lexicon.restrict(
+            conditional.flatten(0, 1),
+            text[..., 1:].flatten(0, 1).tolist(),
+            [row[1:-1] for row in given],
+        ).view_as(conditional)
     if logits.shape[1] == 1:
         if rules.config.renormalize_logits:
             conditional = conditional.log_softmax(-1)
         return conditional, _vocabulary(conditional)
     scale = settings.guidance or 1
     unconditional = logits[:, 1].log_softmax(-1)
-    prompts = tokens[..., : tokens.shape[-1] - text.shape[-1] + 1]
     guided, ids = guide(
         conditional.log_softmax(-1), unconditional, scale, text, word_starts, prompts
     )
@@ -76,5 +86,6 @@ def _ban_repeated_ngrams(log_probs: Tensor, tokens: Tensor, size: int) -> None:
         return
     ngrams = tokens.unfold(-1, size, 1)  # (B, N, how many, size)
     prefix = tokens[..., None, tokens.shape[-1] - size + 1 :]
-    poster, row, place = (ngrams[..., :-1] == prefix).all(-1).nonzero(as_tuple=True)
+    repeated = (ngrams[..., :-1] == prefix).all(-1) & (ngrams != PAD).all(-1)
+    poster, row, place = repeated.nonzero(as_tuple=True)
     log_probs[poster, row, ngrams[poster, row, place, -1]] = -torch.inf

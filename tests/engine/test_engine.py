@@ -2,6 +2,8 @@
 
 import random
 from copy import deepcopy
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,10 @@ from poster2plot.engine import onnx_runtime, quantization
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
+from poster2plot.engine.lexicon import Lexicon, LexiconLogitsProcessor, words
 from poster2plot.engine.linear import precisions
 from poster2plot.engine.search import Hypothesis
-from support.toy_model import POSITIONS, tiny_model
+from support.toy_model import POSITIONS, SENTENCES, tiny_model, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
 DRAWN_POSTERS = sorted((ROOT / "assets" / "posters").glob("*.jpg"))
@@ -35,6 +38,7 @@ def stock(
     settings: GenerationSettings,
     word_starts: torch.Tensor,
     prompts: list[list[int]] | None = None,
+    lexicon: Lexicon | None = None,
 ) -> list[list[Hypothesis]]:
     """Each poster's plots by `VisionEncoderDecoderModel.generate`, poster by poster."""
     own = model.generation_config
@@ -66,16 +70,18 @@ def stock(
         pixels, prompts or [[own.decoder_start_token_id]] * len(pixels), strict=True
     ):
         guidance = settings.guidance
-        processors = []
+        processors = LogitsProcessorList()
+        if lexicon is not None:
+            processors.append(LexiconLogitsProcessor(lexicon, len(prompt)))
         if guidance not in (None, 1):
-            processors = [GuidanceLogitsProcessor(model, guidance, word_starts, len(prompt))]
+            processors.append(GuidanceLogitsProcessor(model, guidance, word_starts, len(prompt)))
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(settings.seed)
             output = model.generate(
                 pixel_values=picture[None],
                 decoder_input_ids=torch.tensor([prompt]),
                 generation_config=config,
-                logits_processor=LogitsProcessorList(processors),
+                logits_processor=processors,
             )
         rows = [
             until_end(ids[len(prompt) :], own.eos_token_id) for ids in output.sequences.tolist()
@@ -145,6 +151,30 @@ def test_random_settings_give_the_tokens_of_stock_generate(case: int):
     expected = stock(model, pixels, settings, WORD_STARTS)
     engine = Engine(model, "fp32", WORD_STARTS)
     assert_same(engine.decode(engine.encode(pixels), settings), expected)
+
+
+@pytest.mark.parametrize("case", range(12))
+def test_with_a_lexicon_the_tokens_are_those_of_stock_generate(case: int):
+    rng = random.Random(case)
+    model, tokenizer = tiny_model(seed=case % 3, titles=True), tiny_tokenizer(titles=True)
+    make_ending_likelier(model, rng.choice([-5.0, 0.0, 3.0]))
+    settings, pixels = random_settings(rng), pictures(4, seed=case)
+    settings = replace(settings, max_length=max(24, settings.max_length))
+    start, separator = model.generation_config.decoder_start_token_id, tokenizer.sep_token_id
+    titles = [tokenizer(title)["input_ids"] for title in [" Zorro's Zeal", " The River", " É"]]
+    prompts = [[start], *([start, *title, separator] for title in titles)]
+    word_starts = word_start_mask(tokenizer, len(tokenizer))
+    lexicon = Lexicon(words(" ".join(SENTENCES)), tokenizer, len(tokenizer))
+    expected = stock(model, pixels, settings, word_starts, prompts, lexicon)
+    engine = Engine(model, "fp32", word_starts, lexicon)
+    found = engine.decode(engine.encode(pixels), settings, prompts)
+    assert_same(found, expected)
+    known = {*words(" ".join(SENTENCES)), "zorro", "zeal"}
+    for hypothesis in chain(*found):
+        *ids, last = hypothesis.token_ids
+        # A ban on repetitions may leave no word to choose from.
+        if last == tokenizer.eos_token_id and settings.no_repeat_ngram_size not in (1, 2):
+            assert set(words(tokenizer.decode(ids))) <= known
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "silu"])

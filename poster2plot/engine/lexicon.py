@@ -1,0 +1,261 @@
+"""Decoding under a lexicon: words that exist or are the title's, and no long one over and over.
+
+A vocabulary of word parts can spell anything, and a small model under guidance does: after
+"investig" it may go on with a part of another word. Constrained decoding with a finite-state
+automaton (Deutsch et al. 2019, "A general-purpose algorithm for constrained sequential inference",
+https://aclanthology.org/K19-1045) keeps to what a trie of words spells. Here the trie is a sorted
+list, and few tokens are looked up in it: between words the same ones may come everywhere.
+
+Small models also repeat themselves: "relationships, relationship's relationships". Where a word
+begins, those that share the first letters of a long one before it are out. It is the word that is
+kept from coming, not its tokens as in a repetition penalty, which bends function words and
+inflections.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from tokenizers.decoders import ByteLevel
+from torch import Tensor
+from transformers import LogitsProcessor, PreTrainedTokenizerBase
+
+from poster2plot.engine.topk import largest
+
+_LIKELIEST = 32  # tokens of a row
+_NONE, _WHOLE, _PART = range(3)  # of a word is at the end of a text
+_JOINTS = "'’-"  # inside words, as in "don't" and "well-known"
+_CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
+_OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
+_WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
+_LAST_WORD = re.compile(rf"{_CHARACTER}*\Z")
+_WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
+_ROOT = 5  # letters that words of one root share
+_FUNCTION_WORDS = {
+    *("about", "after", "against", "along", "among", "another", "around", "because", "before"),
+    *("behind", "being", "between", "could", "during", "every", "herself", "himself", "other"),
+    *("should", "since", "their", "themselves", "there", "these", "those", "through", "under"),
+    *("until", "where", "which", "while", "within", "without", "would"),
+}
+_AFTER_DIGITS = ("s", "st", "nd", "rd", "th", "d", "s-era", "th-century")
+_QUOTES = "'’"
+_POSSESSIVES = ("'s", "’s")
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as a lexicon has them: in small letters, with inner hyphens.
+
+    >>> words("The well-known cat's “milk”")
+    ['the', 'well-known', 'cat', 'milk']
+    """
+    return [_base(word.lower()) for word in _WORD.findall(text)]
+
+
+def _base(word: str) -> str:
+    word = word.rstrip(_JOINTS)
+    return word[:-2] if word.endswith(_POSSESSIVES) else word
+
+
+def _root(word: str) -> str:
+    """What a long word shares with those of its family; empty for others."""
+    return "" if len(word) < _ROOT or word in _FUNCTION_WORDS else word[:_ROOT]
+
+
+class _Spelling(NamedTuple):
+    """What a token does to words: it goes on with the last one, has whole ones, begins another."""
+
+    lead: str  # the word characters before all others, in small letters as the rest
+    capital: bool  # of the lead
+    inner: tuple[str, ...]
+    trail: str  # those behind all others
+    goes_on: bool  # it has no others
+
+    @classmethod
+    def of(cls, text: str) -> _Spelling:
+        lead, *others = _OTHER_CHARACTERS.split(text.lower())
+        inner = tuple(filter(None, (_base(part.lstrip(_JOINTS)) for part in others[:-1])))
+        trail = others[-1].lstrip(_JOINTS) if others else ""
+        capital = text[: len(lead)] != lead
+        return cls(lead, capital, inner, trail, not others)
+
+
+class _Words:
+    """Words, and what they begin with."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._sorted = sorted(set(known))
+        self._set = frozenset(self._sorted)
+
+    def have(self, word: str) -> bool:
+        """Whether a word, perhaps a possessive or before a closing quote, is one of these."""
+        word = word.rstrip(_QUOTES)
+        if word.endswith(_POSSESSIVES) and word[-3] != "s":
+            word = word[:-2]
+        return word in self._set
+
+    def go_on(self, part: str, other: str) -> bool:
+        """Whether there are longer words than this one, beside another word."""
+        place = bisect.bisect_right(self._sorted, part)
+        longer = self._sorted[place : place + 2]
+        return any(word.startswith(part) and word != other for word in longer)
+
+
+class _Writing(NamedTuple):
+    """What counts of a text so far."""
+
+    word: str  # at its end, in small letters, as far as it is written
+    shouted: bool  # all its letters are capitals
+    behind_digit: bool  # it, or what comes next
+    before: str  # the word before it in the same sentence
+    roots: frozenset[str]  # of the words before it
+    title: _Words
+
+
+class Lexicon:
+    """Which tokens may come next, so that a text has `known` words and those of its title alone.
+
+    `known` are in small letters. `tokenizer` is a byte-level BPE, `vocab_size` that of the model.
+    """
+
+    def __init__(
+        self, known: Iterable[str], tokenizer: PreTrainedTokenizerBase, vocab_size: int
+    ) -> None:
+        self._known, self._after_digits = _Words(known), _Words(_AFTER_DIGITS)
+        special, decoder = set(tokenizer.all_special_ids), ByteLevel()
+        tokens = tokenizer.convert_ids_to_tokens(range(vocab_size))
+        self._texts = [
+            " " if token is None or id in special else decoder.decode([token])
+            for id, token in enumerate(tokens)
+        ]
+        self._spellings = list(map(_Spelling.of, self._texts))
+        self._of_root: dict[str, list[int]] = defaultdict(list)
+        for id, spelling in enumerate(self._spellings):
+            if root := _root(spelling.trail):
+                self._of_root[root].append(id)
+        self._of_title = lru_cache(256)(self._read_title)
+        # Where no word has begun, and where a whole one may end, the same may come whatever it is.
+        none = self._read([], [])
+        at_start = [self._may_follow(id, none) for id in range(vocab_size)]
+        after_word = [
+            may and not spelling.lead
+            for may, spelling in zip(at_start, self._spellings, strict=True)
+        ]
+        self._everywhere = torch.tensor([at_start, after_word, [False] * vocab_size])
+
+    def restrict(
+        self, scores: Tensor, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """The scores (R, V) with -inf for what would spell no word, or one that was there already.
+
+        `texts` are the token ids of the R texts so far, `prompts` those of their titles, which may
+        be empty. How a word goes on is looked up for the likeliest tokens, and for all only where
+        none of those fits.
+        """
+        if self._everywhere.device != scores.device:
+            self._everywhere = self._everywhere.to(scores.device)
+        rows = [self._read(text, prompt) for text, prompt in zip(texts, prompts, strict=True)]
+        states = list(map(self._state, rows))
+        allowed = self._everywhere[torch.tensor(states, device=scores.device)]
+        top, likeliest = largest(scores, min(_LIKELIEST, scores.shape[-1]))
+        finite = [
+            ids[:count]
+            for ids, count in zip(likeliest.tolist(), top.isfinite().sum(-1).tolist(), strict=True)
+        ]
+        places: list[tuple[int, int]] = []
+        values: list[bool] = []
+        for index, (row, state, ids) in enumerate(zip(rows, states, finite, strict=True)):
+            may = [self._may_follow(id, row) for id in ids]
+            if state == _PART and not any(may):
+                ids = scores[index].isfinite().nonzero().flatten().tolist()
+                may = [self._may_follow(id, row) for id in ids]
+            again = self._begin_again(row)
+            places += [(index, id) for id in (*ids, *again)]
+            values += [*may, *[False] * len(again)]
+        at = torch.tensor(places, device=scores.device)
+        allowed[at[:, 0], at[:, 1]] = torch.tensor(values, device=scores.device)
+        restricted = scores.masked_fill(~allowed, -torch.inf)
+        # Better a word that is none than no plot.
+        return restricted.where(restricted.isfinite().any(-1, keepdim=True), scores)
+
+    def _read(self, text: Sequence[int], prompt: Sequence[int]) -> _Writing:
+        written = "".join(map(self._texts.__getitem__, text))
+        last = _LAST_WORD.search(written)
+        word = last[0].lstrip(_JOINTS) if last else ""
+        rest = written[: len(written) - len(word)].lower()
+        before = _WORD_BEFORE.search(rest)
+        return _Writing(
+            word=word.lower(),
+            shouted=word.isupper(),
+            behind_digit=rest[-1:].isdigit(),
+            before=before[1].rstrip(_JOINTS) if before else "",
+            roots=frozenset(map(_root, words(rest))) - {""},
+            title=self._of_title(tuple(prompt)),
+        )
+
+    def _read_title(self, prompt: Sequence[int]) -> _Words:
+        return _Words(words("".join(map(self._texts.__getitem__, prompt))))
+
+    def _state(self, row: _Writing) -> int:
+        if row.word:
+            return _WHOLE if self._may_end(row.word, row) else _PART
+        return _WHOLE if row.behind_digit else _NONE
+
+    def _begin_again(self, row: _Writing) -> list[int]:
+        """The tokens that begin a word of the family of one that was there."""
+        roots = row.roots | {_root(row.word)}
+        return [id for root in roots for id in self._of_root.get(root, ())]
+
+    def _may_follow(self, id: int, row: _Writing) -> bool:
+        """Whether a token may come next."""
+        if "\ufffd" in self._texts[id]:  # part of a letter
+            return False
+        lead, capital, inner, trail, goes_on = self._spellings[id]
+        if row.word and capital and not row.shouted:
+            return False
+        word = row.word + lead if row.word else lead.lstrip(_JOINTS)
+        if goes_on:
+            return not word or self._may_stand(word, row)
+        if (word and not self._may_end(word, row)) or not all(map(self._known.have, inner)):
+            return False
+        before = word if self._texts[id] == f" {trail}" else ""
+        after = row._replace(before=before, behind_digit=False)
+        return not trail or self._may_stand(trail, after)
+
+    def _may_stand(self, part: str, row: _Writing) -> bool:
+        """Whether this may be the next word or the beginning of it."""
+        longer = any(known.go_on(part, row.before) for known in self._possible(row))
+        return longer or self._may_end(part, row)
+
+    def _may_end(self, word: str, row: _Writing) -> bool:
+        """Whether this may be the next whole word."""
+        known = any(known.have(word) for known in self._possible(row))
+        return known and word.rstrip(_QUOTES) != row.before
+
+    def _possible(self, row: _Writing) -> tuple[_Words, ...]:
+        return (self._after_digits,) if row.behind_digit else (self._known, row.title)
+
+
+class LexiconLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
+    """`Lexicon.restrict` as a `LogitsProcessor` of the stock `generate`.
+
+    `prompt` is how many of the tokens were given: the start token, and a title between it and a
+    separator.
+    """
+
+    def __init__(self, lexicon: Lexicon, prompt: int = 1) -> None:
+        self._lexicon, self._prompt = lexicon, prompt
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (rows, vocabulary) after token ids (rows, length)."""
+        rows = input_ids.tolist()
+        return self._lexicon.restrict(
+            scores,
+            [row[self._prompt :] for row in rows],
+            [row[1 : self._prompt - 1] for row in rows],
+        )

@@ -1,0 +1,96 @@
+"""Tests of the lexicon that plots are written with."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from poster2plot.engine.lexicon import Lexicon, words
+
+TOKENS = [
+    "</s>",
+    "A",
+    "Ġa",
+    "Ġcat",
+    "Ġcats",
+    "Ġcatch",
+    "s",
+    "es",
+    "'s",
+    "-",
+    "like",
+    ".",
+    "Ġ",
+    "Ġ(",
+]
+TOKENS += ["Ġ(", "Ã", "Ġdog", "zo", "Ġzo", "Ġ2", "th", ",Ġcat", ",", "C", "AT", "at", "Ġc"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(TOKENS)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+
+
+@pytest.fixture(scope="module")
+def lexicon(tokenizer: PreTrainedTokenizerFast) -> Lexicon:
+    return Lexicon(["a", "cat", "catches", "cat-like", "th"], tokenizer, len(TOKENS))
+
+
+def following(lexicon: Lexicon, text: list[str], title: list[str] = []) -> set[str]:  # noqa: B006
+    """The tokens that may follow those of a text."""
+    ids, prompt = ([TOKENS.index(token) for token in each] for each in (text, title))
+    [scores] = lexicon.restrict(torch.randn(1, len(TOKENS)), [ids], [prompt])
+    return {TOKENS[id] for id in scores.isfinite().nonzero().flatten().tolist()}
+
+
+ANYWHERE = {",", "Ġc", "</s>", "Ġa", "Ġcat", "Ġcatch", ".", "Ġ", "Ġ(", "Ġ2", ",Ġcat"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ([], ANYWHERE | {"A", "C", "-", "th"}),
+        (["Ġa"], ANYWHERE - {"Ġa"} | {"'s"}),
+        (["Ġcat"], ANYWHERE | {"'s", "-"}),
+        (["Ġcat", "'s"], ANYWHERE),
+        (["Ġcat", "-"], {"like"}),
+        (["Ġcat", "-", "like"], ANYWHERE | {"'s"}),
+        (["Ġcatch"], {"es"}),
+        (["Ġcatch", "es"], ANYWHERE - {"Ġcatch"}),
+        (["Ġ2"], ANYWHERE | {"s", "'s", "th", "-"}),
+    ],
+)
+def test_words_go_on_and_end_as_the_lexicon_has_them(
+    lexicon: Lexicon, text: list[str], expected: set[str]
+):
+    assert following(lexicon, text) == expected
+
+
+def test_words_of_the_title_are_words(lexicon: Lexicon):
+    assert "zo" not in following(lexicon, [])
+    assert {"zo", "Ġzo"} <= following(lexicon, [], ["Ġzo", "zo"])
+    assert following(lexicon, ["Ġzo"], ["Ġzo", "zo"]) == {"zo"}
+    assert "Ġ(" in following(lexicon, ["Ġzo", "zo"], ["Ġzo", "zo"])
+
+
+def test_no_word_follows_itself(lexicon: Lexicon):
+    assert "Ġcatch" not in following(lexicon, ["Ġcatch", "es", ","])
+    assert "." not in following(lexicon, ["Ġcat", "Ġcat"])
+    assert "." in following(lexicon, ["Ġcat", "Ġa", "Ġcat"])
+
+
+def test_capitals_begin_words_or_make_the_whole_of_them(lexicon: Lexicon):
+    assert "AT" in following(lexicon, ["C"])
+    assert "AT" not in following(lexicon, ["Ġc"])
+
+
+def test_a_text_that_cannot_go_on_is_left_alone(lexicon: Lexicon):
+    assert following(lexicon, ["Ġdog"]) == set(TOKENS)
+
+
+def test_words_are_read_as_they_are_spelt():
+    assert words("The well-known cat's “Milk” – isn’t it?") == [
+        *("the", "well-known", "cat", "milk", "isn’t", "it")
+    ]
