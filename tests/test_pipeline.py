@@ -1,3 +1,5 @@
+import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +122,19 @@ def test_threads_do_not_mix_their_seeds(tiny: Poster2Plot):
         assert (
             list(pool.map(lambda each: tiny.generate([draw_poster()], each), settings)) == expected
         )
+
+
+def test_plots_have_the_words_of_the_lexicon(tiny_folder: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    known = {"a", "sea", "lost", "lighthouse", "island"}
+    (folder / "lexicon.txt").write_text("\n".join(known), encoding="utf-8")
+    p2p = Poster2Plot.from_pretrained(folder, "cpu")
+    settings = GenerationSettings(max_length=16, no_repeat_ngram_size=0)
+    for [plot] in p2p.generate(
+        [draw_poster(color) for color in ("navy", "white", "red")], settings
+    ):
+        written = re.findall(r"[a-z]+", plot.text.lower())
+        assert set(written[:-1]) <= known  # the last may be cut off
 
 
 def test_guidance_changes_the_plot(tiny: Poster2Plot):

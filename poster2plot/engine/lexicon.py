@@ -49,12 +49,12 @@ _POSSESSIVES = ("'s", "’s")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as a lexicon has them: in small letters, with inner hyphens.
+    """The words of a text as a lexicon has them: with inner hyphens, without a possessive.
 
     >>> words("The well-known cat's “milk”")
-    ['the', 'well-known', 'cat', 'milk']
+    ['The', 'well-known', 'cat', 'milk']
     """
-    return [_base(word.lower()) for word in _WORD.findall(text)]
+    return list(map(_base, _WORD.findall(text)))
 
 
 def _base(word: str) -> str:
@@ -199,7 +199,7 @@ class Lexicon:
         )
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
-        return _Words(words("".join(map(self._texts.__getitem__, prompt))))
+        return _Words(words("".join(map(self._texts.__getitem__, prompt)).lower()))
 
     def _state(self, row: _Writing) -> int:
         if row.word:

@@ -1,6 +1,7 @@
 """From a trained captioner to the bundled format: half the bytes, and a filled-in model card."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from string import Template
@@ -11,6 +12,7 @@ from huggingface_hub import HfApi
 from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
 from poster2plot.checkpoints.checksums import write_checksums
+from poster2plot.checkpoints.hub import LEXICON
 from poster2plot.errors import InputError
 from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.compose import Captioner
@@ -63,6 +65,8 @@ def export(
         model, AutoTokenizer.from_pretrained(trained), AutoImageProcessor.from_pretrained(trained)
     )
     captioner.save(out)
+    if (trained / LEXICON).is_file():
+        shutil.copy(trained / LEXICON, out)
     measured = figures.read_text(encoding="utf-8") if figures else "Not measured.\n"
     more = notes.read_text(encoding="utf-8") if notes else ""
     card = model_card(captioner, out.name, run["recipe"], data, measured, more, licence)

