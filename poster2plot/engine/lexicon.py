@@ -34,7 +34,6 @@ _JOINTS = "'’-"  # inside words, as in "don't" and "well-known"
 _CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
 _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
 _WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
-_LAST_WORD = re.compile(rf"{_CHARACTER}*\Z")
 _WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
 _ROOT = 5  # letters that words of one root share
 _FUNCTION_WORDS = {
@@ -65,6 +64,13 @@ def _base(word: str) -> str:
 def _root(word: str) -> str:
     """What a long word shares with those of its family; empty for others."""
     return "" if len(word) < _ROOT or word in _FUNCTION_WORDS else word[:_ROOT]
+
+
+@lru_cache(1024)  # what beams have in common, and for as long as a word is written
+def _words_before(text: str) -> tuple[str, frozenset[str]]:
+    """The last word, if the next one is in its sentence, and the roots of all."""
+    last = _WORD_BEFORE.search(text)
+    return last[1].rstrip(_JOINTS) if last else "", frozenset(map(_root, words(text))) - {""}
 
 
 class _Spelling(NamedTuple):
@@ -134,10 +140,12 @@ class Lexicon:
             for id, token in enumerate(tokens)
         ]
         self._spellings = list(map(_Spelling.of, self._texts))
-        self._of_root: dict[str, list[int]] = defaultdict(list)
-        for id, spelling in enumerate(self._spellings):
+        self._beginning: dict[str, list[int]] = defaultdict(list)  # tokens, by word and by root
+        for id, (text, spelling) in enumerate(zip(self._texts, self._spellings, strict=True)):
             if root := _root(spelling.trail):
-                self._of_root[root].append(id)
+                self._beginning[root].append(id)
+            elif spelling.trail and text == f" {spelling.trail}":
+                self._beginning[spelling.trail].append(id)
         self._of_title = lru_cache(256)(self._read_title)
         # Where no word has begun, and where a whole one may end, the same may come whatever it is.
         none = self._read([], [])
@@ -146,7 +154,8 @@ class Lexicon:
             may and not spelling.lead
             for may, spelling in zip(at_start, self._spellings, strict=True)
         ]
-        self._everywhere = torch.tensor([at_start, after_word, [False] * vocab_size])
+        self._everywhere = [at_start, after_word, [False] * vocab_size]  # by state
+        self._masks = torch.tensor(self._everywhere)
 
     def restrict(
         self, scores: Tensor, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]
@@ -157,11 +166,11 @@ class Lexicon:
         be empty. How a word goes on is looked up for the likeliest tokens, and for all only where
         none of those fits.
         """
-        if self._everywhere.device != scores.device:
-            self._everywhere = self._everywhere.to(scores.device)
+        if self._masks.device != scores.device:
+            self._masks = self._masks.to(scores.device)
         rows = [self._read(text, prompt) for text, prompt in zip(texts, prompts, strict=True)]
         states = list(map(self._state, rows))
-        allowed = self._everywhere[torch.tensor(states, device=scores.device)]
+        allowed = self._masks[torch.tensor(states, device=scores.device)]
         top, likeliest = largest(scores, min(_LIKELIEST, scores.shape[-1]))
         finite = [
             ids[:count]
@@ -170,33 +179,36 @@ class Lexicon:
         places: list[tuple[int, int]] = []
         values: list[bool] = []
         for index, (row, state, ids) in enumerate(zip(rows, states, finite, strict=True)):
+            everywhere = self._everywhere[state]
+            ids = [id for id in ids if not everywhere[id]]
             may = [self._may_follow(id, row) for id in ids]
             if state == _PART and not any(may):
                 ids = scores[index].isfinite().nonzero().flatten().tolist()
                 may = [self._may_follow(id, row) for id in ids]
-            again = self._begin_again(row)
-            places += [(index, id) for id in (*ids, *again)]
-            values += [*may, *[False] * len(again)]
-        at = torch.tensor(places, device=scores.device)
-        allowed[at[:, 0], at[:, 1]] = torch.tensor(values, device=scores.device)
-        restricted = scores.masked_fill(~allowed, -torch.inf)
+            places += [(index, id) for id in ids]
+            values += may
+            for word in (*row.roots, _root(row.word) or row.word):
+                again = self._beginning.get(word, ())
+                places += [(index, id) for id in again]
+                values += [False] * len(again)
+        at = torch.tensor(places, device=scores.device, dtype=torch.long).view(-1, 2)
+        allowed[at[:, 0], at[:, 1]] = torch.tensor(values, device=scores.device, dtype=torch.bool)
+        restricted = scores.where(allowed, -torch.inf)
+        stuck = restricted.amax(-1, keepdim=True) == -torch.inf
         # Better a word that is none than no plot.
-        return restricted.where(restricted.isfinite().any(-1, keepdim=True), scores)
+        return restricted.where(~stuck, scores) if stuck.any() else restricted
 
     def _read(self, text: Sequence[int], prompt: Sequence[int]) -> _Writing:
         written = "".join(map(self._texts.__getitem__, text))
-        last = _LAST_WORD.search(written)
-        word = last[0].lstrip(_JOINTS) if last else ""
+        start = len(written)
+        while start and (written[start - 1].isalpha() or written[start - 1] in _JOINTS):
+            start -= 1
+        word = written[start:].lstrip(_JOINTS)
         rest = written[: len(written) - len(word)].lower()
-        before = _WORD_BEFORE.search(rest)
-        return _Writing(
-            word=word.lower(),
-            shouted=word.isupper(),
-            behind_digit=rest[-1:].isdigit(),
-            before=before[1].rstrip(_JOINTS) if before else "",
-            roots=frozenset(map(_root, words(rest))) - {""},
-            title=self._of_title(tuple(prompt)),
-        )
+        before, roots = _words_before(rest)
+        behind_digit = rest[-1:].isdigit()
+        title = self._of_title(tuple(prompt))
+        return _Writing(word.lower(), word.isupper(), behind_digit, before, roots, title)
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
         return _Words(words("".join(map(self._texts.__getitem__, prompt)).lower()))
@@ -205,11 +217,6 @@ class Lexicon:
         if row.word:
             return _WHOLE if self._may_end(row.word, row) else _PART
         return _WHOLE if row.behind_digit else _NONE
-
-    def _begin_again(self, row: _Writing) -> list[int]:
-        """The tokens that begin a word of the family of one that was there."""
-        roots = row.roots | {_root(row.word)}
-        return [id for root in roots for id in self._of_root.get(root, ())]
 
     def _may_follow(self, id: int, row: _Writing) -> bool:
         """Whether a token may come next."""

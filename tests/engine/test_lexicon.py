@@ -53,7 +53,7 @@ ANYWHERE = {",", "Ġc", "</s>", "Ġa", "Ġcat", "Ġcatch", ".", "Ġ", "Ġ(", "Ġ
     [
         ([], ANYWHERE | {"A", "C", "-", "th"}),
         (["Ġa"], ANYWHERE - {"Ġa"} | {"'s"}),
-        (["Ġcat"], ANYWHERE | {"'s", "-"}),
+        (["Ġcat"], ANYWHERE - {"Ġcat"} | {"'s", "-"}),
         (["Ġcat", "'s"], ANYWHERE),
         (["Ġcat", "-"], {"like"}),
         (["Ġcat", "-", "like"], ANYWHERE | {"'s"}),
@@ -84,6 +84,12 @@ def test_no_word_follows_itself(lexicon: Lexicon):
 def test_capitals_begin_words_or_make_the_whole_of_them(lexicon: Lexicon):
     assert "AT" in following(lexicon, ["C"])
     assert "AT" not in following(lexicon, ["Ġc"])
+
+
+def test_what_is_forbidden_otherwise_stays_so(lexicon: Lexicon):
+    scores = torch.full((1, len(TOKENS)), -torch.inf)
+    scores[0, TOKENS.index("Ġ2")] = 0
+    assert lexicon.restrict(scores, [[]], [[]]).equal(scores)
 
 
 def test_a_text_that_cannot_go_on_is_left_alone(lexicon: Lexicon):
