@@ -35,6 +35,7 @@ from poster2plot.bundled_files import EXAMPLE_POSTERS
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
+from poster2plot.engine.lexicon import Lexicon, LexiconLogitsProcessor
 from poster2plot.engine.linear import Precision, precisions
 from poster2plot.engine.queue import DecodingQueue, DecodingRequest
 
@@ -56,6 +57,7 @@ class Case:
     pixels: torch.Tensor  # (B, 3, height, width)
     word_starts: torch.Tensor  # (vocabulary) which tokens may begin a word
     guidance: float = 1
+    lexicon: Lexicon | None = None
 
 
 def original_size() -> Case:
@@ -77,10 +79,13 @@ def bundled() -> Case:
     """The model of this repository, at the guidance that it recommends."""
     checkpoint = load_checkpoint(device="cpu")
     model = checkpoint.model
-    word_starts = word_start_mask(checkpoint.tokenizer, model.config.decoder.vocab_size)
+    vocab_size, words = model.config.decoder.vocab_size, checkpoint.lexicon
+    word_starts = word_start_mask(checkpoint.tokenizer, vocab_size)
+    lexicon = None if words is None else Lexicon(words, checkpoint.tokenizer, vocab_size)
     images = [read_image(path) for path in islice(cycle(POSTERS), PICTURES)]
     pixels = checkpoint.image_processor(images, return_tensors="pt")["pixel_values"]
-    return Case("bundled", model, pixels, word_starts, model.config.recommended_guidance)
+    guidance = model.config.recommended_guidance
+    return Case("bundled", model, pixels, word_starts, guidance, lexicon)
 
 
 def medians(runs: int, *sides: Callable[[], object]) -> list[float]:
@@ -106,15 +111,15 @@ def stock(case: Case) -> list[int]:
         eos_token_id=case.model.generation_config.eos_token_id,
         pad_token_id=case.model.generation_config.pad_token_id,
     )
-    guidance = (
-        []
-        if case.guidance == 1
-        else [GuidanceLogitsProcessor(case.model, case.guidance, case.word_starts)]
-    )
+    processors = LogitsProcessorList()
+    if case.lexicon is not None:
+        processors.append(LexiconLogitsProcessor(case.lexicon))
+    if case.guidance != 1:
+        processors.append(GuidanceLogitsProcessor(case.model, case.guidance, case.word_starts))
     output = case.model.generate(
         pixel_values=case.pixels[:1],
         generation_config=config,
-        logits_processor=LogitsProcessorList(guidance),
+        logits_processor=processors,
     )
     tokens: list[int] = output[0, 1:].tolist()
     return tokens
@@ -228,7 +233,7 @@ def memory_after(precision: Precision | None, name: str) -> int:
     if precision is None:
         stock(case)
     else:
-        engine_call(case, Engine(case.model, precision, case.word_starts))
+        engine_call(case, Engine(case.model, precision, case.word_starts, case.lexicon))
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
 
@@ -242,7 +247,8 @@ def peak_memory(precision: Precision | None, name: str) -> int:
 def figures(name: str, case: Case, runs: int) -> Iterator[tuple[str, str]]:
     """(what, figure) of each row of the table about a model."""
     engines = {
-        each: Engine(deepcopy(case.model), each, case.word_starts) for each in precisions(CPU)
+        each: Engine(deepcopy(case.model), each, case.word_starts, case.lexicon)
+        for each in precisions(CPU)
     }
     calls = {each: partial(engine_call, case, engine) for each, engine in engines.items()}
     slow, *fast = medians(runs, partial(stock, case), *calls.values())
