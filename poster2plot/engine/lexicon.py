@@ -29,11 +29,14 @@ from transformers import LogitsProcessor, PreTrainedTokenizerBase
 from poster2plot.engine.topk import largest
 
 _LIKELIEST = 32  # tokens of a row
-_NONE, _WHOLE, _PART = range(3)  # of a word is at the end of a text
+# What is at the end of a text: nothing of a word, at the start of a sentence or later; a word that
+# may be whole; part of one.
+_START, _LATER, _WHOLE, _PART = range(4)
 _JOINTS = "'’-"  # inside words, as in "don't" and "well-known"
 _CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
 _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
 _WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
+_SENTENCE_START = re.compile(r"(?:^|[.!?…:–—])[\s\"“‘'(]*\Z|[\"“‘(]\Z")
 _WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
 _ROOT = 5  # letters that words of one root share
 _FUNCTION_WORDS = {
@@ -48,7 +51,7 @@ _POSSESSIVES = ("'s", "’s")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as a lexicon has them: with inner hyphens, without a possessive.
+    """The words of a text, with inner hyphens, without a possessive.
 
     >>> words("The well-known cat's “milk”")
     ['The', 'well-known', 'cat', 'milk']
@@ -66,29 +69,23 @@ def _root(word: str) -> str:
     return "" if len(word) < _ROOT or word in _FUNCTION_WORDS else word[:_ROOT]
 
 
-@lru_cache(1024)  # what beams have in common, and for as long as a word is written
-def _words_before(text: str) -> tuple[str, frozenset[str]]:
-    """The last word, if the next one is in its sentence, and the roots of all."""
-    last = _WORD_BEFORE.search(text)
-    return last[1].rstrip(_JOINTS) if last else "", frozenset(map(_root, words(text))) - {""}
-
-
 class _Spelling(NamedTuple):
     """What a token does to words: it goes on with the last one, has whole ones, begins another."""
 
-    lead: str  # the word characters before all others, in small letters as the rest
-    capital: bool  # of the lead
+    lead: str  # the word characters before all others
     inner: tuple[str, ...]
     trail: str  # those behind all others
+    starts: bool  # the trail, a sentence
     goes_on: bool  # it has no others
 
     @classmethod
     def of(cls, text: str) -> _Spelling:
-        lead, *others = _OTHER_CHARACTERS.split(text.lower())
+        lead, *others = _OTHER_CHARACTERS.split(text)
         inner = tuple(filter(None, (_base(part.lstrip(_JOINTS)) for part in others[:-1])))
         trail = others[-1].lstrip(_JOINTS) if others else ""
-        capital = text[: len(lead)] != lead
-        return cls(lead, capital, inner, trail, not others)
+        before = text[: len(text) - len(trail)]
+        starts = bool(before.strip() and _SENTENCE_START.search(before))
+        return cls(lead, inner, trail, starts, not others)
 
 
 class _Words:
@@ -106,19 +103,27 @@ class _Words:
         return word in self._set
 
     def go_on(self, part: str, other: str) -> bool:
-        """Whether there are longer words than this one, beside another word."""
+        """Whether there are longer words than this one, beside another word in small letters."""
         place = bisect.bisect_right(self._sorted, part)
         longer = self._sorted[place : place + 2]
-        return any(word.startswith(part) and word != other for word in longer)
+        return any(word.startswith(part) and word.lower() != other for word in longer)
+
+
+@lru_cache(1024)  # what beams have in common, and for as long as a word is written
+def _context(text: str) -> tuple[bool, str, frozenset[str]]:
+    """Whether a sentence starts behind a text, else the last word of it; the roots of all words."""
+    last, starts = _WORD_BEFORE.search(text), _SENTENCE_START.search(text) is not None
+    before = last[1].rstrip(_JOINTS).lower() if last else ""
+    return starts, before, frozenset(map(_root, words(text.lower()))) - {""}
 
 
 class _Writing(NamedTuple):
     """What counts of a text so far."""
 
-    word: str  # at its end, in small letters, as far as it is written
-    shouted: bool  # all its letters are capitals
+    word: str  # at its end, as far as it is written
     behind_digit: bool  # it, or what comes next
-    before: str  # the word before it in the same sentence
+    starts: bool  # it, or what comes next, a sentence
+    before: str  # the word before it in the same sentence, in small letters
     roots: frozenset[str]  # of the words before it
     title: _Words
 
@@ -126,7 +131,8 @@ class _Writing(NamedTuple):
 class Lexicon:
     """Which tokens may come next, so that a text has `known` words and those of its title alone.
 
-    `known` are in small letters. `tokenizer` is a byte-level BPE, `vocab_size` that of the model.
+    `known` are spelt as inside a sentence. `tokenizer` is a byte-level BPE, `vocab_size` that of
+    the model.
     """
 
     def __init__(
@@ -142,19 +148,21 @@ class Lexicon:
         self._spellings = list(map(_Spelling.of, self._texts))
         self._beginning: dict[str, list[int]] = defaultdict(list)  # tokens, by word and by root
         for id, (text, spelling) in enumerate(zip(self._texts, self._spellings, strict=True)):
-            if root := _root(spelling.trail):
+            if root := _root(spelling.trail.lower()):
                 self._beginning[root].append(id)
             elif spelling.trail and text == f" {spelling.trail}":
-                self._beginning[spelling.trail].append(id)
+                self._beginning[spelling.trail.lower()].append(id)
         self._of_title = lru_cache(256)(self._read_title)
         # Where no word has begun, and where a whole one may end, the same may come whatever it is.
-        none = self._read([], [])
-        at_start = [self._may_follow(id, none) for id in range(vocab_size)]
+        start = self._read([], [])
+        at_start, later = (
+            [self._may_follow(id, start._replace(starts=starts)) for id in range(vocab_size)]
+            for starts in (True, False)
+        )
         after_word = [
-            may and not spelling.lead
-            for may, spelling in zip(at_start, self._spellings, strict=True)
+            may and not spelling.lead for may, spelling in zip(later, self._spellings, strict=True)
         ]
-        self._everywhere = [at_start, after_word, [False] * vocab_size]  # by state
+        self._everywhere = [at_start, later, after_word, [False] * vocab_size]  # by state
         self._masks = torch.tensor(self._everywhere)
 
     def restrict(
@@ -187,7 +195,8 @@ class Lexicon:
                 may = [self._may_follow(id, row) for id in ids]
             places += [(index, id) for id in ids]
             values += may
-            for word in (*row.roots, _root(row.word) or row.word):
+            last = row.word.lower()
+            for word in (*row.roots, _root(last) or last):
                 again = self._beginning.get(word, ())
                 places += [(index, id) for id in again]
                 values += [False] * len(again)
@@ -204,48 +213,59 @@ class Lexicon:
         while start and (written[start - 1].isalpha() or written[start - 1] in _JOINTS):
             start -= 1
         word = written[start:].lstrip(_JOINTS)
-        rest = written[: len(written) - len(word)].lower()
-        before, roots = _words_before(rest)
-        behind_digit = rest[-1:].isdigit()
+        rest = written[: len(written) - len(word)]
         title = self._of_title(tuple(prompt))
-        return _Writing(word.lower(), word.isupper(), behind_digit, before, roots, title)
+        return _Writing(word, rest[-1:].isdigit(), *_context(rest), title)
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
-        return _Words(words("".join(map(self._texts.__getitem__, prompt)).lower()))
+        title = "".join(map(self._texts.__getitem__, prompt))
+        return _Words(words(title) + words(title.lower()))
 
     def _state(self, row: _Writing) -> int:
         if row.word:
             return _WHOLE if self._may_end(row.word, row) else _PART
-        return _WHOLE if row.behind_digit else _NONE
+        if row.behind_digit:
+            return _WHOLE
+        return _START if row.starts else _LATER
 
     def _may_follow(self, id: int, row: _Writing) -> bool:
         """Whether a token may come next."""
         if "\ufffd" in self._texts[id]:  # part of a letter
             return False
-        lead, capital, inner, trail, goes_on = self._spellings[id]
-        if row.word and capital and not row.shouted:
-            return False
+        lead, inner, trail, starts, goes_on = self._spellings[id]
         word = row.word + lead if row.word else lead.lstrip(_JOINTS)
         if goes_on:
             return not word or self._may_stand(word, row)
         if (word and not self._may_end(word, row)) or not all(map(self._known.have, inner)):
             return False
-        before = word if self._texts[id] == f" {trail}" else ""
-        after = row._replace(before=before, behind_digit=False)
+        before = word.lower() if self._texts[id] == f" {trail}" else ""
+        starts = starts or (row.starts and not word)
+        after = row._replace(starts=starts, before=before, behind_digit=False)
         return not trail or self._may_stand(trail, after)
 
     def _may_stand(self, part: str, row: _Writing) -> bool:
         """Whether this may be the next word or the beginning of it."""
-        longer = any(known.go_on(part, row.before) for known in self._possible(row))
+        longer = any(
+            known.go_on(form, row.before)
+            for known in self._possible(row)
+            for form in self._forms(part, row)
+        )
         return longer or self._may_end(part, row)
 
     def _may_end(self, word: str, row: _Writing) -> bool:
         """Whether this may be the next whole word."""
-        known = any(known.have(word) for known in self._possible(row))
-        return known and word.rstrip(_QUOTES) != row.before
+        if word.rstrip(_QUOTES).lower() == row.before:
+            return False
+        return any(
+            known.have(form) for known in self._possible(row) for form in self._forms(word, row)
+        )
 
     def _possible(self, row: _Writing) -> tuple[_Words, ...]:
         return (self._after_digits,) if row.behind_digit else (self._known, row.title)
+
+    def _forms(self, word: str, row: _Writing) -> tuple[str, ...]:
+        """How a word may be spelt in the lexicon."""
+        return (word, word[0].lower() + word[1:]) if row.starts and word else (word,)
 
 
 class LexiconLogitsProcessor(LogitsProcessor):  # type: ignore[misc]

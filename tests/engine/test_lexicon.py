@@ -23,7 +23,23 @@ TOKENS = [
     "Ġ",
     "Ġ(",
 ]
-TOKENS += ["Ġ(", "Ã", "Ġdog", "zo", "Ġzo", "Ġ2", "th", ",Ġcat", ",", "C", "AT", "at", "Ġc"]
+TOKENS += [
+    "Ġ(",
+    "Ã",
+    "Ġdog",
+    "zo",
+    "Ġzo",
+    "Ġ2",
+    "th",
+    ",Ġcat",
+    ",",
+    "C",
+    "AT",
+    "at",
+    "Ġc",
+    "ĠC",
+    "ĠZoe",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +51,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def lexicon(tokenizer: PreTrainedTokenizerFast) -> Lexicon:
-    return Lexicon(["a", "cat", "catches", "cat-like", "th"], tokenizer, len(TOKENS))
+    return Lexicon(["Zoe", "a", "cat", "catches", "cat-like", "th"], tokenizer, len(TOKENS))
 
 
 def following(lexicon: Lexicon, text: list[str], title: list[str] = []) -> set[str]:  # noqa: B006
@@ -45,13 +61,13 @@ def following(lexicon: Lexicon, text: list[str], title: list[str] = []) -> set[s
     return {TOKENS[id] for id in scores.isfinite().nonzero().flatten().tolist()}
 
 
-ANYWHERE = {",", "Ġc", "</s>", "Ġa", "Ġcat", "Ġcatch", ".", "Ġ", "Ġ(", "Ġ2", ",Ġcat"}
+ANYWHERE = {",", "Ġc", "ĠZoe", "</s>", "Ġa", "Ġcat", "Ġcatch", ".", "Ġ", "Ġ(", "Ġ2", ",Ġcat"}
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ([], ANYWHERE | {"A", "C", "-", "th"}),
+        ([], ANYWHERE | {"A", "C", "ĠC", "-", "th"}),
         (["Ġa"], ANYWHERE - {"Ġa"} | {"'s"}),
         (["Ġcat"], ANYWHERE - {"Ġcat"} | {"'s", "-"}),
         (["Ġcat", "'s"], ANYWHERE),
@@ -81,9 +97,12 @@ def test_no_word_follows_itself(lexicon: Lexicon):
     assert "." in following(lexicon, ["Ġcat", "Ġa", "Ġcat"])
 
 
-def test_capitals_begin_words_or_make_the_whole_of_them(lexicon: Lexicon):
-    assert "AT" in following(lexicon, ["C"])
-    assert "AT" not in following(lexicon, ["Ġc"])
+def test_capitals_begin_sentences_and_names(lexicon: Lexicon):
+    assert {"C", "ĠZoe"} <= following(lexicon, [])
+    assert following(lexicon, ["C"]) & {"at", "AT"} == {"at"}
+    assert following(lexicon, ["Ġcat"]) & {"Ġc", "ĠC", "ĠZoe"} == {"Ġc", "ĠZoe"}
+    assert following(lexicon, ["Ġcat", ","]) & {"Ġc", "ĠC", "ĠZoe"} == {"Ġc", "ĠZoe"}
+    assert {"Ġc", "ĠC", "ĠZoe"} <= following(lexicon, ["Ġcat", "."])
 
 
 def test_what_is_forbidden_otherwise_stays_so(lexicon: Lexicon):

@@ -7,8 +7,8 @@ def test_words_of_several_texts_are_known_but_slips_names_and_slurs_are_not():
     texts = [f"The well-known kitten's tale of Zorro {i}, a slut from London." for i in range(5)]
     texts += ["A tpyo.", *["Paris is not London." for _ in range(100)]]
     found = known_words(texts * 100)
-    assert {"well-known", "kitten", "tale", "london", "paris", "tpyo", "a", "of"} <= set(found)
-    assert "slut" not in found
+    assert {"well-known", "kitten", "tale", "London", "tpyo", "a", "of"} <= set(found)
+    assert not {"slut", "london", "Paris"} & set(found)
     assert {"well-known", "kitten", "tale"} <= set(known_words(texts))
-    assert not {"tpyo", "zorro", "kitten's", "of"} & set(known_words(texts))
+    assert not {"tpyo", "Zorro", "kitten's", "of"} & set(known_words(texts))
     assert found == sorted(found)
