@@ -193,12 +193,14 @@ def evaluate(
         for pair in pairs
     ]
 
+    told = {name: named for name, (_, named) in conditions.items()}
+
     def compare(name: str, plots: Sequence[str], own: Sequence[Tensor]) -> Comparison:
         return Comparison(
             name,
             tuple(plots),
             similarity(embed(plots), own),
-            Wording.of(plots, texts, known),
+            Wording.of(plots, texts, known, told.get(name, ())),
             None if judge is None else judge(plots),
         )
 

@@ -27,7 +27,7 @@ class Wording:
 
     unique: float  # distinct plots
     whole: float  # end in a full sentence
-    broken: float  # have a word that is in no training text
+    broken: float  # have a word that is in no training text, nor in the title told
     doubled: float  # have a word twice in a row
     slips: float  # have either
     copied: float  # are training texts word for word
@@ -36,9 +36,24 @@ class Wording:
     two_words: tuple[str, float]
 
     @classmethod
-    def of(cls, plots: Sequence[str], texts: Collection[str], known: Collection[str]) -> "Wording":
-        """That of plots, where `texts` are the training texts and `known` their words."""
-        broken = [any(word not in known for word in words(plot)) for plot in plots]
+    def of(
+        cls,
+        plots: Sequence[str],
+        texts: Collection[str],
+        known: Collection[str],
+        titles: Sequence[str] = (),
+    ) -> "Wording":
+        """That of plots, where `texts` are the training texts and `known` their words.
+
+        `titles` are what the writer of each plot was told.
+        """
+        broken = [
+            any(
+                word not in known and word.removesuffix("'s") not in words(title)
+                for word in words(plot)
+            )
+            for plot, title in zip(plots, titles or [""] * len(plots), strict=True)
+        ]
         doubled = [any(a == b for a, b in pairwise(words(plot))) for plot in plots]
         count = len(plots)
         return cls(

@@ -28,6 +28,13 @@ def test_wording():
     )
 
 
+def test_words_of_the_title_are_not_broken():
+    plots = ["Zorro's back.", "Zorro back."]
+    titles = ["The Mask of Zorro", "A back"]
+    assert Wording.of(plots, set(), {"back"}, titles).broken == 0.5
+    assert Wording.of(plots, set(), {"back"}).broken == 1
+
+
 def test_picture_gain():
     assert Losses(right=4.0, shuffled=4.5, without=4.2).picture_gain == 0.5
 
