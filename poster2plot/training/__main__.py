@@ -173,6 +173,9 @@ def _add_evaluate(commands: typing.Any) -> None:
     command.add_argument(
         "--judge", help="language model that tells how fluent plots are: name, folder or GGUF file"
     )
+    command.add_argument(
+        "--read-titles", action="store_true", help="write from the titles printed on posters too"
+    )
     command.add_argument("--corpus", type=Path, help="CSV of further texts the model learnt from")
     command.add_argument("--guidance", type=float, help="without it the model's own")
     command.add_argument(
@@ -184,6 +187,7 @@ def _add_evaluate(commands: typing.Any) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from poster2plot.checkpoints.loading import load_checkpoint
     from poster2plot.settings import GenerationSettings
+    from poster2plot.title_reading.reader import TitleReader
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.evaluate import evaluate
     from poster2plot.training.evaluation.fluency import LanguageModelJudge
@@ -200,6 +204,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         settings=GenerationSettings(guidance=options.guidance),
         cache=options.out,
         judge=LanguageModelJudge(options.judge, checkpoint_device) if options.judge else None,
+        title_reader=TitleReader() if options.read_titles else None,
         corpus=[plot.text for plot in read_corpus(options.corpus)] if options.corpus else (),
         max_pairs=options.max_pairs,
     )

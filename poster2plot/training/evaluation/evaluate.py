@@ -16,6 +16,7 @@ from torch import Tensor
 from poster2plot.checkpoints.loading import Checkpoint
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
+from poster2plot.title_reading.reader import TitleReader
 from poster2plot.training.dataset import Dataset, Pair
 from poster2plot.training.evaluation.contact_sheet import Entry, contact_sheet
 from poster2plot.training.evaluation.copier import copied_plots
@@ -144,6 +145,7 @@ def evaluate(
     settings: GenerationSettings,
     cache: Path,
     judge: Judge | None = None,
+    title_reader: TitleReader | None = None,
     corpus: Sequence[str] = (),
     max_pairs: int | None = None,
 ) -> Evaluation:
@@ -152,7 +154,8 @@ def evaluate(
     A model that takes titles is measured with the right title, without, with another's, and with
     the right title and another's poster. The baselines copy training plots
     (`copier.copied_plots`, which keeps what it computes in `cache`). `judge` tells how fluent plots
-    are. `corpus` are the texts that the model learnt from besides the dataset's training plots;
+    are; with a `title_reader` a model that takes titles also gets those that are printed on its
+    posters. `corpus` are the texts that the model learnt from besides the dataset's training plots;
     words that are in none of them count as broken.
     """
     pairs = dataset.split(split)
@@ -172,6 +175,9 @@ def evaluate(
             "poster and another's title": (images, _others(titles)),
             "title and another's poster": (_others(images), titles),
         }
+        if title_reader is not None:
+            read = [found.title if found else "" for found in map(title_reader.read, images)]
+            conditions["poster and title read"] = (images, read)
         losses = {
             "poster and title": measure_losses(checkpoint, _texts(pairs), encoder_states, titles),
             **losses,

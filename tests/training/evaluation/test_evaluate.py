@@ -5,10 +5,16 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from poster2plot import GenerationSettings
+from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.title_reading.reader import TitleReader
+from poster2plot.training.dataset import Dataset
+from poster2plot.training.evaluation.evaluate import evaluate
 from poster2plot.training.evaluation.fluency import LanguageModelJudge
 from poster2plot.training.evaluation.losses import Losses
 from poster2plot.training.evaluation.retrieval import Embedder, similarity
 from poster2plot.training.evaluation.wording import Wording, vocabulary
+from support.toy_model import save_tiny_model
 from support.training_data import PLOTS
 
 
@@ -79,3 +85,23 @@ def test_embeddings_do_not_depend_on_the_texts_beside(embedder):
     alone = torch.cat([embed([plot]) for plot in PLOTS[:7]])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(together.norm(dim=-1), torch.ones(7))
+
+
+def test_a_model_that_takes_titles_is_measured_under_each_condition(
+    data: Path, embedder: Path, tmp_path: Path
+):
+    model = save_tiny_model(tmp_path / "model", titles=True, positions=128)
+    found = evaluate(
+        load_checkpoint(model, device="cpu"),
+        Dataset.read(data),
+        "train",
+        Embedder(embedder),
+        settings=GenerationSettings(max_length=16),
+        cache=tmp_path,
+        title_reader=TitleReader(),
+        max_pairs=4,
+    )
+    table = found.markdown()
+    names = ("poster and title", "poster", "poster and another's title")
+    for name in (*names, "title and another's poster", "poster and title read"):
+        assert f"| {name} |" in table
