@@ -85,7 +85,7 @@ SMALL = Recipe(
     keep_best=False,
     length_penalty=2.0,
     no_repeat_ngram_size=2,
-    guidance=3.0,
+    guidance=2.0,
 )
 
 # Of fields, where `training.json` has others.
