@@ -160,7 +160,8 @@ class Lexicon:
             for starts in (True, False)
         )
         after_word = [
-            may and not spelling.lead for may, spelling in zip(later, self._spellings, strict=True)
+            may and not spelling.lead and not text[:1].isdigit()
+            for may, spelling, text in zip(later, self._spellings, self._texts, strict=True)
         ]
         self._everywhere = [at_start, later, after_word, [False] * vocab_size]  # by state
         self._masks = torch.tensor(self._everywhere)
@@ -230,7 +231,9 @@ class Lexicon:
 
     def _may_follow(self, id: int, row: _Writing) -> bool:
         """Whether a token may come next."""
-        if "\ufffd" in self._texts[id]:  # part of a letter
+        text = self._texts[id]
+        # Part of a letter, or a digit at the end of a word.
+        if "\ufffd" in text or (row.word and text[:1].isdigit()):
             return False
         lead, inner, trail, starts, goes_on = self._spellings[id]
         word = row.word + lead if row.word else lead.lstrip(_JOINTS)
@@ -238,7 +241,7 @@ class Lexicon:
             return not word or self._may_stand(word, row)
         if (word and not self._may_end(word, row)) or not all(map(self._known.have, inner)):
             return False
-        before = word.lower() if self._texts[id] == f" {trail}" else ""
+        before = word.lower() if text == f" {trail}" else ""
         starts = starts or (row.starts and not word)
         after = row._replace(starts=starts, before=before, behind_digit=False)
         return not trail or self._may_stand(trail, after)
