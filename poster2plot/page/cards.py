@@ -139,7 +139,9 @@ class Card:
                 st.markdown(escape_markdown(about["synopsis"]))
                 st.caption(escape_markdown(about["attribution"]))
         with self._foot.container():
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(
+                horizontal=True, vertical_alignment="center", gap="small", key=f"actions-{self._id}"
+            ):
                 self._show_variants(variants)
                 _share_buttons(plots, key=f"{self._id} {hash(key)}")
                 ask_for_vote(key, key=f"vote {self._id}")
