@@ -18,7 +18,7 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
 def address_of_card(plots: WrittenPlots) -> str:
-    """Where the card of these plots is, seen from the page, while the visit keeps them.
+    """Where the card of these plots is, relative to the page, while the visit keeps them.
 
     Nobody can guess it.
     """

@@ -83,7 +83,7 @@ def copy_line(line: str, *, key: str) -> None:
 def picture_to_share(address: str, *, name: str, key: str) -> None:
     """Buttons that share a PNG as a file of this name, where the browser can, or copy it.
 
-    Its address is seen from the page.
+    Its address is relative to the page's.
     """
     _picture_to_share(key=key, data={"address": address, "name": name}, width="content")
 
