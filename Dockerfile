@@ -10,6 +10,11 @@ RUN uv venv /venv \
         --requirements=/requirements.txt
 
 FROM python:3.11.14-slim-trixie
+# Fonts for titles that are not Latin on the cards to share, and what finds and sets them.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends fontconfig fonts-dejavu-core libfribidi0 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid=1000 poster2plot
 COPY --from=packages /venv /venv
 ENV PATH="/venv/bin:$PATH"

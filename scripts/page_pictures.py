@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 import poster2plot
 from poster2plot.bundled_files import EXAMPLE_POSTERS
-from poster2plot.page.share_card import page_font
+from poster2plot.page.fonts import page_font
 
 OUT = Path(poster2plot.__file__).parent / "page" / "pictures"
 PAPER, INK, ACCENT, SUN = "#fbf8f3", "#231f1a", "#b3261e", "#e8b23a"

@@ -17,6 +17,7 @@ from poster2plot.page.contrasts import Contrast, choose_contrast
 from poster2plot.page.entries import Entry
 from poster2plot.page.escaping import escape_markdown, file_stem, growing_html
 from poster2plot.page.inputs import remove
+from poster2plot.page.served_cards import address_of_card
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
 from poster2plot.page.share_card import plot_card
 from poster2plot.page.thumbnails import small_jpeg
@@ -138,7 +139,9 @@ class Card:
                 st.markdown(escape_markdown(about["synopsis"]))
                 st.caption(escape_markdown(about["attribution"]))
         with self._foot.container():
-            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(
+                horizontal=True, vertical_alignment="center", gap="small", key=f"actions-{self._id}"
+            ):
                 self._show_variants(variants)
                 _share_buttons(plots, key=f"{self._id} {hash(key)}")
                 ask_for_vote(key, key=f"vote {self._id}")
@@ -209,11 +212,10 @@ def _how_it_came_about(plots: WrittenPlots) -> str:
 
 
 def _share_buttons(plots: WrittenPlots, *, key: str) -> None:
-    card = partial(plot_card, plots.picture, plots.record)
     name = f"{file_stem(plots.label)}.png"
     st.download_button(
         "Download card",
-        card,
+        partial(plot_card, plots.picture, plots.record),
         file_name=name,
         mime="image/png",
         icon=":material/download:",
@@ -222,4 +224,4 @@ def _share_buttons(plots: WrittenPlots, *, key: str) -> None:
         key=f"download {key}",
         help="A picture of the poster beside its plot.",
     )
-    picture_to_share(card, name=name, key=f"share {key}")
+    picture_to_share(address_of_card(plots), name=name, key=f"share {key}")

@@ -64,8 +64,9 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
         photo = st.camera_input("Show a poster", key=f"photo {cleared}") if photograph else None
     with st.container(key="strip"):
         st.caption("Try an example, drawn for this page:")
-        if chosen := example_posters(_thumbnails()):
-            links.choose_example(chosen, EXAMPLES[chosen].stem)
+        example_posters(
+            _thumbnails(), on_choice=lambda name: links.choose_example(name, EXAMPLES[name].stem)
+        )
 
     entries = [_picture(file.name, file.file_id, file.getvalue, visitor) for file in uploads]
     if photo is not None:

@@ -1,12 +1,14 @@
 """What one visitor keeps while the page is open, in the memory of the process and nowhere else."""
 
 import hashlib
+import secrets
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -29,7 +31,8 @@ PlotKey = tuple[Any, ...]  # a picture, its title, settings and a model
 class WrittenPlots:
     """What was written for a poster; `picture` is a small JPEG of it.
 
-    `view` is what the browser shows, made once, as the page is sent anew at every click.
+    `view` is what the browser shows, made once, as the page is sent anew at every click. `token` is
+    in the address of their card.
     """
 
     label: str
@@ -38,6 +41,7 @@ class WrittenPlots:
     attention: list[list[WordAttention]]
     record: dict[str, Any]
     view: dict[str, Any]
+    token: str = field(default_factory=partial(secrets.token_urlsafe, 16))
 
 
 class LiveText:

@@ -16,6 +16,7 @@ from poster2plot.page.share_card import SIZE
 from support.browser import PATIENCE, drop, example, picture, transfer_of, try_example
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
+from tests.page.conftest import SLOW_ID
 
 LONG = "?beams=12&candidates=8&max_length=256"  # settings that take a while
 
@@ -234,6 +235,49 @@ def test_who_wants_no_motion_sees_none(page: Page):
         }"""
     )
     assert moving == []
+
+
+def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
+    # Chromium on Linux has no share sheet.
+    page.evaluate(
+        """() => {
+            navigator.canShare = ({ files }) => files[0].type === "image/png"
+            navigator.share = async (what) => (window.shared = what)
+        }"""
+    )
+    try_example(page)
+    page.get_by_role("radio", name="Without the poster").click()
+    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
+    page.route("**/cards/*.png", lambda route: route.abort())
+    page.get_by_role("button", name="Copy as picture").click()
+    expect(page.get_by_role("button", name="Not there, try again")).to_be_visible()
+    page.unroute("**/cards/*.png")
+    page.get_by_role("button", name="Copy as picture").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible(timeout=PATIENCE)
+    size_of = "createImageBitmap(picture).then(({ width, height }) => [width, height])"
+    copied = page.evaluate(
+        f"""async () => {{
+            const [item] = await navigator.clipboard.read()
+            const picture = await item.getType("image/png")
+            return {size_of}
+        }}"""
+    )
+    page.get_by_role("button", name="Share card").click()
+    page.wait_for_function("window.shared")
+    shared = page.evaluate(f"(({{ files: [picture] }}) => {size_of})(window.shared)")
+    assert copied == shared == [*SIZE]
+    assert page.evaluate("window.shared.files[0].name") == "The-House-On-Harrow-Hill.png"
+
+
+@pytest.mark.parametrize("page", [{"query": f"?titles={SLOW_ID}"}], indirect=True)
+def test_a_card_is_copied_while_the_page_is_busy(page: Page):
+    try_example(page)
+    busy = page.locator('[data-test-script-state="running"]')
+    expect(busy).to_be_visible()
+    page.get_by_role("button", name="Copy as picture").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("button", name="Share card")).to_have_count(0)
+    expect(busy).to_be_visible()
 
 
 def test_the_api_answers_beside_the_page(address: str):

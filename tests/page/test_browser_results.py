@@ -11,7 +11,9 @@ from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
 from tests.page.conftest import SLOW_ID
 
+LONG = "?beams=12&candidates=8&max_length=128"
 PHONE = {"viewport": {"width": 390, "height": 844}}
+SMALL_PHONE = {"viewport": {"width": 390, "height": 664}}
 CARD = '[class*="st-key-card-"]'
 GONE_AFTER = 2_000  # milliseconds, while the page is still busy with something else
 
@@ -59,6 +61,15 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
     page.get_by_text("Give it a poster").click()
     expect(page.locator(DROPZONE)).to_be_visible()
     expect(example(page, "Undertow Bay")).to_be_visible()
+
+
+@pytest.mark.parametrize("page", [{**SMALL_PHONE, "query": LONG}], indirect=True)
+def test_on_a_phone_what_takes_a_while_stays_in_view(page: Page):
+    example(page, "Undertow Bay").click()
+    expect(page.locator(".growing")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Invented by")).to_be_attached(timeout=PATIENCE)
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    wait_until_in_view(page, page.locator(".view img"), page.locator(".plot").first)
 
 
 def test_on_a_desktop_the_newest_result_is_on_top(page: Page):

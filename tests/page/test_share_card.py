@@ -1,10 +1,13 @@
 """The card to share."""
 
 import io
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, features
 
 from poster2plot import Candidate, GenerationSettings
 from poster2plot.inputs import Title
@@ -52,9 +55,79 @@ def test_poster_plot_and_title_are_on_the_card():
     assert len({each.tobytes() for each in cards}) == len(cards)
 
 
+@pytest.fixture
+def fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with all that fontconfig finds on the machine: nothing yet."""
+    folder = tmp_path / "fonts"
+    folder.mkdir()
+    folders = f"<dir>{folder}</dir><cachedir>{tmp_path / 'cache'}</cachedir>"
+    config = tmp_path / "fonts.conf"
+    config.write_text(f"<fontconfig>{folders}</fontconfig>", encoding="utf-8")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(config))
+    return folder
+
+
+@pytest.fixture
+def dejavu(fonts: Path) -> None:
+    """One font, with Hebrew and Arabic letters."""
+    matplotlib = find_spec("matplotlib")
+    if shutil.which("fc-match") is None or matplotlib is None or matplotlib.origin is None:
+        pytest.skip("fc-match or matplotlib, which has a font, is missing")
+    if not features.check("fribidi"):
+        pytest.skip("FriBiDi is missing")
+    font = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
+    shutil.copy(font, fonts)
+
+
+def ink_of_title(title: str) -> tuple[int, int]:
+    """Where the first line of a title begins and ends, in px from the left of its column."""
+    found = card("A man.", title, used=False)
+    line = found.crop((457, 56, SIZE[0], 96))
+    paper = Image.new("RGB", line.size, found.getpixel((SIZE[0] - 1, SIZE[1] - 1)))
+    box = ImageChops.difference(line, paper).getbbox()
+    assert box
+    return box[0], box[2]
+
+
+def is_left_out(title: str) -> bool:
+    return card("A man.", title, used=False).tobytes() == card("A man.").tobytes()
+
+
+@pytest.mark.usefixtures("fonts")
 @pytest.mark.parametrize("title", ["千と千尋", "ואלס עם באשיר", "باب الحديد"])
-def test_a_title_that_the_font_cannot_write_is_left_out(title: str):
-    assert card("A man.", title, used=False).tobytes() == card("A man.").tobytes()
+def test_a_title_that_no_font_can_write_is_left_out(title: str):
+    assert is_left_out(title)
+
+
+@pytest.mark.usefixtures("dejavu")
+def test_a_title_is_written_with_a_font_of_the_machine():
+    assert not is_left_out("ואלס עם באשיר")
+    assert not is_left_out("Ωδή, ода, باب 8½")
+    assert is_left_out("千と千尋")
+
+
+@pytest.mark.usefixtures("dejavu")
+@pytest.mark.parametrize("title", ["ואלס", "باب", "(2008) ואלס", "باب Bab"])
+def test_a_title_from_right_to_left_begins_on_the_right(title: str):
+    column = SIZE[0] - 457 - 56
+    left, right = ink_of_title(title)
+    assert left > column / 2
+    assert column - 5 < right <= column
+    assert ink_of_title("The Sea")[0] < 5
+
+
+@pytest.mark.usefixtures("dejavu")
+def test_letters_that_join_are_joined():
+    left, right = ink_of_title("ببب")
+    apart = ink_of_title("ب\u200cب\u200cب")
+    assert right - left < (apart[1] - apart[0]) * 0.8
+
+
+@pytest.mark.usefixtures("dejavu")
+def test_what_would_come_out_backwards_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(features, "check", lambda name: name != "fribidi")
+    assert is_left_out("ואלס עם באשיר")
+    assert is_left_out("باب الحديد")
 
 
 @pytest.mark.parametrize("title", ["", "The sea and the sky " * 10, "W" * 200])

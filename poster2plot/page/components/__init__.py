@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +49,10 @@ def page_manners() -> None:
     _page_manners(key="page_manners")
 
 
-def example_posters(thumbnails: Mapping[str, bytes]) -> str | None:
-    """The name of the example poster, of these JPEGs, that was just clicked."""
+def example_posters(thumbnails: Mapping[str, bytes], *, on_choice: Callable[[str], None]) -> None:
+    """Example posters, as JPEGs; `on_choice` is told the name of the one that is clicked."""
     posters = [_poster(name, f"Example poster: {name}", jpeg) for name, jpeg in thumbnails.items()]
-    data = {"posters": posters}
-    chosen = _examples(key="examples", data=data, on_chosen_change=lambda: None).chosen
-    return None if chosen is None else str(chosen)
+    _choice({"posters": posters}, on_choice, key="examples")
 
 
 def posters_to_choose(
@@ -70,17 +67,12 @@ def posters_to_choose(
 
     With an `answer` it is shown beside what was chosen, and nothing more can be.
     """
-
-    def tell() -> None:
-        if name := st.session_state[key].chosen:
-            on_choice(str(name))
-
     posters = [
         _poster(name, f"Poster {number}: {name}", jpeg)
         for number, (name, jpeg) in enumerate(pictures.items(), 1)
     ]
     data = {"posters": posters, "large": True, "chosen": chosen, "answer": answer}
-    _examples(key=key, data=data, on_chosen_change=tell)
+    _choice(data, on_choice, key=key)
 
 
 def copy_line(line: str, *, key: str) -> None:
@@ -88,19 +80,12 @@ def copy_line(line: str, *, key: str) -> None:
     _copy_line(key=key, data=line, width="content")
 
 
-def picture_to_share(picture: Callable[[], bytes], *, name: str, key: str) -> None:
+def picture_to_share(address: str, *, name: str, key: str) -> None:
     """Buttons that share a PNG as a file of this name, where the browser can, or copy it.
 
-    It is made when it is asked for.
+    Its address is relative to the page's.
     """
-    asked = f"asked for {key}"
-    is_asked = st.session_state.pop(asked, False)
-    _picture_to_share(
-        key=key,
-        data={"name": name, "picture": _data_url(picture(), "png") if is_asked else None},
-        on_asked_change=partial(st.session_state.update, {asked: True}),
-        width="content",
-    )
+    _picture_to_share(key=key, data={"address": address, "name": name}, width="content")
 
 
 def plot_view(data: Mapping[str, Any], *, link: Mapping[str, str] | None = None, key: str) -> None:
@@ -133,9 +118,18 @@ def plot_view_data(
     return {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
 
 
+def _choice(data: Mapping[str, Any], on_choice: Callable[[str], None], *, key: str) -> None:
+    # By callback: a run of the page that ends before it comes here would lose what the click says.
+    def tell() -> None:
+        if name := st.session_state[key].chosen:
+            on_choice(str(name))
+
+    _examples(key=key, data=dict(data), on_chosen_change=tell)
+
+
 def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:
     return {"name": name, "label": label, "image": _data_url(jpeg)}
 
 
-def _data_url(picture: bytes, kind: str = "jpeg") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+def _data_url(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

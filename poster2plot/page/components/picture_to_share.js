@@ -1,51 +1,57 @@
-// Buttons that share a picture as a file, or copy it; the page makes it when it is asked for.
+// Buttons that share a picture as a file, or copy it. It is fetched when it is first asked for.
 
-const pictures = new WeakMap() // of each place, the picture that comes
+const pictures = new Map() // by address, for all of these buttons
 
-function coming() {
-  const picture = { blob: null }
-  picture.promise = new Promise((resolve) => {
-    picture.take = (blob) => resolve((picture.blob = blob))
-  })
-  return picture
+function fetched(address) {
+  if (!pictures.has(address)) {
+    const picture = fetch(address).then((answer) => {
+      if (!answer.ok) throw new Error(answer.statusText)
+      return answer.blob()
+    })
+    pictures.set(address, picture)
+    picture.catch(() => pictures.delete(address)) // the next tap asks again
+  }
+  return pictures.get(address)
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+function say(button, word) {
+  const label = button.querySelector("span")
+  const usual = label.dataset.usual ?? (label.dataset.usual = label.textContent)
+  label.textContent = word
+  setTimeout(() => (label.textContent = usual), 2000)
+}
+
+export default function ({ data: { address, name }, parentElement }) {
   const [share, copy] = parentElement.querySelectorAll("button")
-  if (!pictures.has(parentElement)) pictures.set(parentElement, coming())
-  const picture = pictures.get(parentElement)
-  if (data.picture) fetch(data.picture).then((answer) => answer.blob()).then(picture.take)
+  const files = (blob) => [new File([blob], name, { type: "image/png" })]
 
-  function asked() {
-    if (!picture.blob) setTriggerValue("asked", true)
-    return picture.promise
-  }
-
-  function say(button, word) {
-    const label = button.querySelector("span")
-    const usual = label.dataset.usual ?? (label.dataset.usual = label.textContent)
-    label.textContent = word
-    setTimeout(() => (label.textContent = usual), 2000)
-  }
-
-  const files = (blob) => [new File([blob], data.name, { type: "image/png" })]
-  share.hidden = !navigator.canShare?.({ files: files("") })
   share.onclick = async () => {
+    let blob
     try {
-      await navigator.share({ files: files(await asked()) })
-    } catch ({ name }) {
+      blob = await fetched(address)
+    } catch {
+      return say(share, "Not there, try again")
+    }
+    try {
+      await navigator.share({ files: files(blob) })
+    } catch (error) {
       // A picture that came late finds the tap forgotten; the next one has it at once.
-      if (name === "NotAllowedError") say(share, "Tap again")
+      if (error.name === "NotAllowedError") say(share, "Tap again")
     }
   }
-  copy.hidden = !(navigator.clipboard?.write && window.ClipboardItem)
+
   copy.onclick = async () => {
+    const picture = fetched(address)
     try {
       // With a promise, as Safari wants it in the same moment as the tap.
-      await navigator.clipboard.write([new ClipboardItem({ "image/png": asked() })])
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })])
       say(copy, "Copied")
     } catch {
-      say(copy, "Not allowed")
+      say(copy, await picture.then(() => "Not allowed", () => "Not there, try again"))
     }
   }
+
+  // Until now they are hidden: a tap would have gone nowhere.
+  share.hidden = !navigator.canShare?.({ files: files("") })
+  copy.hidden = !(navigator.clipboard?.write && window.ClipboardItem)
 }
