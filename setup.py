@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-FILES = ("models/poster2plot-small", "assets/posters", "streamlit_app.py", ".streamlit/config.toml")
+FILES = ("models/poster2plot-title", "assets/posters", "streamlit_app.py", ".streamlit/config.toml")
 
 
 class BuildWithFiles(build_py):

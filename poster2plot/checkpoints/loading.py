@@ -46,7 +46,7 @@ _transformers_globals = threading.Lock()
 class Checkpoint:
     """A model in float32 and evaluation mode, with its tokenizer and image processor.
 
-    `name` is what the user asked for, or "poster2plot-small" for the bundled model. `lexicon` are
+    `name` is what the user asked for, or "poster2plot-title" for the bundled model. `lexicon` are
     the words that it writes with, in small letters; None where the checkpoint does not say.
     """
 

@@ -19,6 +19,7 @@ from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
 from poster2plot.engine.lexicon import Lexicon, LexiconLogitsProcessor, words
 from poster2plot.engine.linear import precisions
 from poster2plot.engine.search import Hypothesis
+from poster2plot.title_prompts import TitlePrompt
 from support.toy_model import POSITIONS, SENTENCES, tiny_model, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -322,16 +323,24 @@ def test_prompts_of_any_length_give_the_tokens_of_stock_generate(case: int):
     assert_same(engine.decode(engine.encode(pixels), settings, prompts), expected)
 
 
+@pytest.mark.parametrize("title", ["", "The House on Harrow Hill"])
 @pytest.mark.parametrize("poster", POSTERS, ids=lambda path: path.stem)
-def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path):
-    """At its own guidance."""
+def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path, title: str):
+    """At its own guidance, with its lexicon."""
     checkpoint = load_checkpoint(device="cpu")
-    settings = GenerationSettings(guidance=checkpoint.model.config.recommended_guidance)
+    model, tokenizer, config = checkpoint.model, checkpoint.tokenizer, checkpoint.model.config
+    settings = GenerationSettings(guidance=config.recommended_guidance)
     pixels = checkpoint.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
-    word_starts = word_start_mask(checkpoint.tokenizer, checkpoint.model.config.decoder.vocab_size)
-    expected = stock(checkpoint.model, pixels, settings, word_starts)
-    engine = Engine(checkpoint.model, "fp32", word_starts)
-    assert_same(engine.decode(engine.encode(pixels), settings), expected)
+    word_starts = word_start_mask(tokenizer, config.decoder.vocab_size)
+    assert checkpoint.lexicon is not None
+    lexicon = Lexicon(checkpoint.lexicon, tokenizer, config.decoder.vocab_size)
+    start = model.generation_config.decoder_start_token_id
+    prompt = TitlePrompt(**config.title_prompt).token_ids(
+        tokenizer, title, start=start, max_length=settings.max_length
+    )
+    expected = stock(model, pixels, settings, word_starts, [prompt], lexicon)
+    engine = Engine(model, "fp32", word_starts, lexicon)
+    assert_same(engine.decode(engine.encode(pixels), settings, [prompt]), expected)
 
 
 @pytest.mark.skipif("int8" not in precisions(torch.device("cpu")), reason="needs int8 kernels")

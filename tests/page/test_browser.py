@@ -283,7 +283,7 @@ def test_a_card_is_copied_while_the_page_is_busy(page: Page):
 def test_the_api_answers_beside_the_page(address: str):
     files = {"image": ("poster.png", encode(draw_poster()))}
     record = requests.post(f"{address}/api/plot", files=files, timeout=60).json()
-    assert record["model"] == "poster2plot-small"
+    assert record["model"] == "poster2plot-title"
     assert len(record["plot"].split()) >= 4
 
 

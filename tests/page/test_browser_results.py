@@ -196,13 +196,13 @@ def test_a_link_leads_to_the_same_plot(page: Page):
     assert parse_qs(urlsplit(link).query) == {
         "example": ["the-last-water"],
         "another": ["1"],
-        "model": ["poster2plot-small"],
+        "model": ["poster2plot-title"],
     }
     page.goto("about:blank")
     page.goto(link)
     expect(page.locator(".plot")).to_have_text(plot, timeout=PATIENCE)
     page.goto("about:blank")
-    page.goto(link.replace("poster2plot-small", "another"))
+    page.goto(link.replace("poster2plot-title", "another"))
     expect(page.get_by_text("made with another model")).to_be_visible(timeout=PATIENCE)
 
 
