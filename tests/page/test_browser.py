@@ -29,7 +29,7 @@ def download(page: Page, name: str) -> Download:
 
 def test_an_example_gives_a_plot_with_one_click(page: Page):
     assert len(try_example(page).split()) >= 4
-    expect(picture(page, "The House On Harrow Hill")).to_be_visible()
+    expect(picture(page, "The House on Harrow Hill")).to_be_visible()
     expect(page.get_by_text("It is not the title’s real plot")).to_be_visible()
 
 
@@ -71,12 +71,12 @@ def test_a_photo_gets_a_plot(page: Page):
 
 def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
     titles = page.get_by_role("textbox", name="or name films or series")
+    expect(titles).to_have_css("unicode-bidi", "plaintext")  # as dir="auto"
     titles.fill(f"{ID}, nm0000138")
     titles.press("Control+Enter")
     expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("What Cinemeta says it is about")).to_be_visible()
     expect(page.get_by_text("is a person on IMDb")).to_be_visible()
-    expect(titles).to_have_css("unicode-bidi", "plaintext")  # as dir="auto"
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
     assert ID in page.url
     page.reload()
@@ -144,7 +144,7 @@ def test_words_show_where_the_model_looked(page: Page):
 def test_plots_can_be_taken_along(page: Page):
     plot = try_example(page)
     card = download(page, "Download card")
-    assert card.suggested_filename == "The-House-On-Harrow-Hill.png"
+    assert card.suggested_filename == "The-House-on-Harrow-Hill.png"
     with Image.open(card.path()) as image:
         assert (image.format, image.size) == ("PNG", SIZE)
     [row] = csv.DictReader(io.StringIO(download(page, "CSV").path().read_text(encoding="utf-8")))
@@ -215,7 +215,7 @@ def test_nothing_is_wider_than_the_window(page: Page):
 def test_on_paper_are_posters_and_plots_alone(page: Page):
     try_example(page)
     page.emulate_media(media="print")
-    expect(picture(page, "The House On Harrow Hill")).to_be_visible()
+    expect(picture(page, "The House on Harrow Hill")).to_be_visible()
     expect(page.locator(".plot")).to_be_visible()
     for hidden in ("button", "tab", "textbox", "slider"):
         expect(page.get_by_role(hidden)).to_have_count(0)
@@ -266,7 +266,7 @@ def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
     page.wait_for_function("window.shared")
     shared = page.evaluate(f"(({{ files: [picture] }}) => {size_of})(window.shared)")
     assert copied == shared == [*SIZE]
-    assert page.evaluate("window.shared.files[0].name") == "The-House-On-Harrow-Hill.png"
+    assert page.evaluate("window.shared.files[0].name") == "The-House-on-Harrow-Hill.png"
 
 
 @pytest.mark.parametrize("page", [{"query": f"?titles={SLOW_ID}"}], indirect=True)
