@@ -41,8 +41,10 @@ class LanguageModelJudge:
     def _nats(self, texts: Sequence[str], *, batch: int = 16) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood in nats, and number of tokens, of each of N texts, both (N,)."""
         start = self._tokenizer.bos_token_id
+        # The last token is only predicted, so that it needs no position.
+        longest = min(MAX_LENGTH, self._model.config.max_position_embeddings)
         ids = [
-            torch.tensor([start, *row[:MAX_LENGTH]])
+            torch.tensor([start, *row[:longest]])
             for row in self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         ]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))

@@ -87,6 +87,12 @@ def test_embeddings_do_not_depend_on_the_texts_beside(embedder):
     torch.testing.assert_close(together.norm(dim=-1), torch.ones(7))
 
 
+def test_a_text_that_is_longer_than_the_judge_reads_is_cut(decoder: Path):
+    plot, longer = " ".join(PLOTS), " ".join(PLOTS * 2)
+    judge = LanguageModelJudge(decoder)
+    assert judge([plot]) == judge([longer])
+
+
 def test_a_model_that_takes_titles_is_measured_under_each_condition(
     data: Path, embedder: Path, tmp_path: Path
 ):
