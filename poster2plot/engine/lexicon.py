@@ -155,10 +155,10 @@ class Lexicon:
         self._of_title = lru_cache(256)(self._read_title)
         # Where no word has begun, and where a whole one may end, the same may come whatever it is.
         start = self._read([], [])
-        at_start, later = (
-            [self._may_follow(id, start._replace(starts=starts)) for id in range(vocab_size)]
-            for starts in (True, False)
-        )
+        inside = start._replace(starts=False)
+        later = [self._may_follow(id, inside) for id in range(vocab_size)]
+        # A sentence may start with whatever may come later, and with capitals.
+        at_start = [may or self._may_follow(id, start) for id, may in enumerate(later)]
         after_word = [
             may and not spelling.lead and not text[:1].isdigit()
             for may, spelling, text in zip(later, self._spellings, self._texts, strict=True)

@@ -51,11 +51,11 @@ def process_logits(
             conditional[row] = own(written, conditional[row])
     prompts = tokens[..., : tokens.shape[-1] - text.shape[-1] + 1]
     if lexicon is not None:
-        given = [[id for id in row if id != PAD] for row in prompts.flatten(0, 1).tolist()]
+        given = [[id for id in row if id != PAD] for row in prompts[:, 0].tolist()]
         conditional = lexicon.restrict(
             conditional.flatten(0, 1),
             text[..., 1:].flatten(0, 1).tolist(),
-            [row[1:-1] for row in given],
+            [row[1:-1] for row in given for _ in range(prompts.shape[1])],
         ).view_as(conditional)
     if logits.shape[1] == 1:
         if rules.config.renormalize_logits:

@@ -9,7 +9,7 @@ arXiv:2304.06767); here the reward comes from sentence embeddings and a language
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import torch
@@ -125,13 +125,11 @@ def preferences(
     for index in rewards.argsort(descending=True).tolist():
         by_poster[written[index].row].append(index)
     if nats is not None and written:
-        judged = set[int]()
         for row, found in by_poster.items():
             nearest = [index for index in found if written[index].plain][:_NEAREST]
             by_poster[row] = sorted({*nearest, *found[-_FARTHEST:]})
-            judged.update(by_poster[row])
-        ordered = sorted(judged)
-        rewards[ordered] -= _NAT * nats([written[index].text for index in ordered])
+        judged = sorted(chain.from_iterable(by_poster.values()))
+        rewards[judged] -= _NAT * nats([written[index].text for index in judged])
     ranked: list[tuple[float, Preference]] = []
     for row, found in by_poster.items():
         plain = [index for index in found if written[index].plain]
