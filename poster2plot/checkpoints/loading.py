@@ -47,7 +47,8 @@ class Checkpoint:
     """A model in float32 and evaluation mode, with its tokenizer and image processor.
 
     `name` is what the user asked for, or "poster2plot-title" for the bundled model. `lexicon` are
-    the words that it writes with, in small letters; None where the checkpoint does not say.
+    the words that it writes with, spelt as inside a sentence; None where the checkpoint does not
+    say.
     """
 
     name: str

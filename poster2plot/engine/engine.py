@@ -29,8 +29,8 @@ class Engine:
     It takes the model over, which is of no use afterwards: nothing is in memory twice. `precision`
     is one of `precisions(device)`; the default is the first of them. `word_starts` (vocabulary),
     boolean, tells guidance which tokens may begin a word; without it all may. A `lexicon` has
-    the words to write with. `rules` are those of
-    the model's generation config, and raise `ValueError` where it cannot be followed.
+    the words to write with; without it there is no limit. `rules` are those of the model's
+    generation config, and raise `ValueError` where it cannot be followed.
     """
 
     def __init__(

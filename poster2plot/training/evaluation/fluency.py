@@ -1,4 +1,4 @@
-"""How fluent plots are: what a language model that had no part in training makes of them."""
+"""How fluent plots are: what another language model makes of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
