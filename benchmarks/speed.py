@@ -36,7 +36,7 @@ from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
 from poster2plot.engine.lexicon import Lexicon, LexiconLogitsProcessor
-from poster2plot.engine.linear import Precision, precisions
+from poster2plot.engine.linear import DTYPES, Precision, precisions
 from poster2plot.engine.queue import DecodingQueue, DecodingRequest
 
 CPU = torch.device("cpu")
@@ -286,17 +286,54 @@ def figures(name: str, case: Case, runs: int) -> Iterator[tuple[str, str]]:
         yield f"{precision}, peak memory against stock", f"{ratio:.2f} × |"
 
 
+def cuda_figures(case: Case, runs: int) -> Iterator[tuple[str, str]]:
+    """The same on a CUDA device, where stock `generate` computes in each precision, too."""
+    device = torch.device("cuda")
+    for precision in precisions(device):
+        model = deepcopy(case.model).to(device, DTYPES[precision])
+        there = replace(
+            case,
+            model=model,
+            pixels=case.pixels.to(device, DTYPES[precision]),
+            word_starts=case.word_starts.to(device),
+        )
+        engine = Engine(deepcopy(model), precision, there.word_starts, case.lexicon)
+        slow, fast = medians(runs, partial(stock, there), partial(engine_call, there, engine))
+        expected = stock(there)
+        same = sum(
+            ours == stocks
+            for ours, stocks in zip(engine_call(there, engine), expected, strict=True)
+        )
+        yield (
+            f"{precision} against stock `generate` in {precision}",
+            f"{slow / fast:.1f} × | {same} of {len(expected)} tokens the same",
+        )
+        if precision == precisions(device)[0]:
+            alone, together = medians(
+                runs, partial(engine_call, there, engine), partial(posters_at_once, there, engine)
+            )
+            count = len(case.pixels)
+            yield (
+                f"{count} posters at once against {count} calls",
+                f"{count * alone / together:.1f} × |",
+            )
+
+
 CASES = {"original size": original_size, "bundled": bundled}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="of which the median counts")
-    runs = parser.parse_args().runs
-    print(f"{torch.get_num_threads()} threads\n")
-    print("| model | what | figure | |\n|---|---|---|---|")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    options = parser.parse_args()
+    cuda = options.device == "cuda"
+    where = torch.cuda.get_device_name() if cuda else f"{torch.get_num_threads()} threads"
+    print(f"{where}\n\n| model | what | figure | |\n|---|---|---|---|")
     for name, make in CASES.items():
-        for what, figure in figures(name, make(), runs):
+        case = make()
+        rows = cuda_figures(case, options.runs) if cuda else figures(name, case, options.runs)
+        for what, figure in rows:
             print(f"| {name} | {what} | {figure} |", flush=True)
 
 

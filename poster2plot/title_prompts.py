@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transformers import PreTrainedTokenizerBase
 
 LONGEST_TITLE = 200  # characters
@@ -29,15 +31,16 @@ def clean_title(title: str) -> str:
 
 
 def title_token_ids(
-    tokenizer: PreTrainedTokenizerBase, title: str, *, max_tokens: int
-) -> list[int]:
-    """The first token ids of a title; a special token that it spells is plain text."""
-    if not (title := clean_title(title)):
+    tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], *, max_tokens: int
+) -> list[list[int]]:
+    """The first token ids of each title; a special token that it spells is plain text."""
+    if not titles:
         return []
-    ids: list[int] = tokenizer(f" {title}", add_special_tokens=False, split_special_tokens=True)[
+    texts = [title and f" {title}" for title in map(clean_title, titles)]
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)[
         "input_ids"
     ]
-    return ids[:max_tokens]
+    return [row[:max_tokens] for row in ids]
 
 
 @dataclass(frozen=True)
@@ -61,5 +64,5 @@ class TitlePrompt:
         It is the start token alone where nothing of the title is left.
         """
         room = min(self.max_tokens, max_length // 2 - 2)
-        ids = title_token_ids(tokenizer, title, max_tokens=max(0, room))
+        [ids] = title_token_ids(tokenizer, [title], max_tokens=max(0, room))
         return [start, *ids, self.separator_token_id] if ids else [start]

@@ -42,7 +42,7 @@ def test_a_title_has_an_end():
 
 
 def test_a_special_token_in_a_title_is_plain_text(tokenizer: GPT2Tokenizer):
-    ids = title_token_ids(tokenizer, f"A {SEPARATOR} and {END} B", max_tokens=99)
+    [ids] = title_token_ids(tokenizer, [f"A {SEPARATOR} and {END} B"], max_tokens=99)
     assert not set(ids) & set(tokenizer.all_special_ids)
     assert tokenizer.decode(ids) == f" A {SEPARATOR} and {END} B"
 

@@ -37,12 +37,13 @@ class Example:
     worse: str = ""  # a plot that suits them less, where there is one
 
 
-def target_ids(tokenizer: PreTrainedTokenizerBase, text: str, recipe: Recipe) -> list[int]:
-    """Token ids of a plot, cut to the recipe's length, closed by the end token if that has room."""
-    ids: list[int] = tokenizer(text)["input_ids"]
-    if recipe.append_eos:
-        ids = [*ids, tokenizer.eos_token_id]
-    return ids[: recipe.max_target_length]
+def target_ids(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], recipe: Recipe
+) -> list[list[int]]:
+    """Token ids of plots, cut to the recipe's length, closed by the end token if that has room."""
+    end = [tokenizer.eos_token_id] if recipe.append_eos else []
+    rows = tokenizer([*texts])["input_ids"] if texts else []
+    return [[*ids, *end][: recipe.max_target_length] for ids in rows]
 
 
 def _without_names(
@@ -81,16 +82,15 @@ class Captions(Dataset[dict[str, Any]]):
         encoder_states: EncoderStates | None = None,
     ) -> None:
         self._examples, self._encoder_states = examples, encoder_states
-        self._ids = [target_ids(tokenizer, example.text, recipe) for example in examples]
+        self._ids = target_ids(tokenizer, [example.text for example in examples], recipe)
         self._labels = self._ids
         if recipe.mask_names:
             self._labels = [
                 _without_names(tokenizer, ids, example)
                 for ids, example in zip(self._ids, examples, strict=True)
             ]
-        self._prompts = [
-            prompt_ids(tokenizer, example.title if recipe.titles else "") for example in examples
-        ]
+        titles = [example.title if recipe.titles else "" for example in examples]
+        self._prompts = prompt_ids(tokenizer, titles)
         self.lengths = [
             len(prompt) + len(labels)
             for prompt, labels in zip(self._prompts, self._labels, strict=True)

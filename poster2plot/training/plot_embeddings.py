@@ -95,3 +95,13 @@ def cross_predicted(
 def with_title(clues: Clues, predicted: Tensor, titles: Tensor) -> Tensor:
     """Unit predictions (N, E) moved towards the embeddings of the titles, where these are known."""
     return F.normalize(predicted + TITLE_WEIGHT[clues] * centred(titles), dim=-1)
+
+
+def predicted_by_title(titles: Tensor, plots: Tensor, others: Tensor) -> Tensor:
+    """Unit predictions (M, E) of what the plots of other titles mean, by their embeddings (M, E).
+
+    `titles` and `plots` are the embeddings (N, E) of those whose plots are known.
+    """
+    scale = titles.std()
+    weights, bias = fit_ridge(titles / scale, centred(plots))
+    return with_title("title", centred(others / scale @ weights + bias), others)

@@ -93,41 +93,68 @@ def read_corpus(path: Path) -> list[Plot]:
     return [Plot(titles[text], text) for text in dict.fromkeys(text for _, text in rows if text)]
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, title: str) -> list[int]:
-    """Start, and where there is a title that and the separator: what a plot follows."""
-    start: int = tokenizer.eos_token_id
-    ids = title_token_ids(tokenizer, title, max_tokens=TITLE_TOKENS)
-    return [start, *ids, tokenizer.sep_token_id] if ids else [start]
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str]) -> list[list[int]]:
+    """Start, and where there is a title that and the separator: what each plot follows."""
+    start, separator = tokenizer.eos_token_id, tokenizer.sep_token_id
+    return [
+        [start, *ids, separator] if ids else [start]
+        for ids in title_token_ids(tokenizer, titles, max_tokens=TITLE_TOKENS)
+    ]
 
 
-def packed_blocks(
+PackedBlocks = dict[str, Tensor]  # input_ids, labels and position_ids, all (N, block size)
+
+
+class Lesson(NamedTuple):
+    """What a language model learns to write after a prompt, both as token ids."""
+
+    prompt: list[int]
+    target: list[int]
+
+
+def lessons(
     tokenizer: PreTrainedTokenizerBase,
     plots: Sequence[Plot],
     *,
-    block_size: int,
     max_length: int,
     seed: int,
     title_dropout: float = 0.0,
-) -> dict[str, Tensor]:
-    """Plots packed in random order: input_ids, labels and position_ids, all (N, block_size).
+) -> list[Lesson]:
+    """Plots in random order, each to be written after its title.
 
     A plot is start · title · separator · text · end, or start · text · end where it has no title,
     where its title is dropped, and where the tokenizer has no separator. Start and end are one
-    token. Positions count from each start, by which transformers keeps the plots of a block from
-    seeing each other; only text and end are targets. A plot of more than `max_length` tokens is
-    left out. Constant shapes keep the CPU's matrix kernels from being prepared anew at each step.
+    token. A plot of more than `max_length` tokens is left out.
     """
+    if not plots:
+        return []
     random = Random(seed)
     order = random.sample(range(len(plots)), len(plots))
     end, separator = tokenizer.eos_token_id, tokenizer.sep_token_id
+    texts = tokenizer([plots[i].text for i in order], add_special_tokens=False)["input_ids"]
+    titles = [
+        plots[i].title if separator is not None and random.random() >= title_dropout else ""
+        for i in order
+    ]
+    return [
+        Lesson(prompt, [*text, end])
+        for prompt, text in zip(prompt_ids(tokenizer, titles), texts, strict=True)
+        if len(prompt) + len(text) + 1 <= max_length
+    ]
+
+
+def packed_blocks(taught: Sequence[Lesson], *, block_size: int, padding: int) -> PackedBlocks:
+    """Lessons packed into blocks of `block_size` tokens.
+
+    Positions count from each start, by which transformers keeps the lessons of a block from
+    seeing each other; only targets are labels. A lesson of more than `block_size` tokens is left
+    out. Constant shapes keep the CPU's matrix kernels from being prepared anew at each step.
+    """
     open_blocks: list[_Block] = []
     full: list[_Block] = []
-    texts = tokenizer([plots[i].text for i in order], add_special_tokens=False)["input_ids"]
-    for i, text in zip(order, texts, strict=True):
-        titled = plots[i].title and separator is not None and random.random() >= title_dropout
-        prompt = prompt_ids(tokenizer, plots[i].title if titled else "")
-        size = len(prompt) + len(text) + 1
-        if size > min(max_length, block_size):
+    for prompt, target in taught:
+        size = len(prompt) + len(target)
+        if size > block_size:
             continue
         fitting = [block for block in open_blocks if len(block.ids) + size <= block_size]
         if fitting:
@@ -135,8 +162,8 @@ def packed_blocks(
         else:
             block = _Block([], [], [])
             open_blocks.append(block)
-        block.ids.extend([*prompt, *text, end])
-        block.labels.extend([*[IGNORE_INDEX] * len(prompt), *text, end])
+        block.ids.extend([*prompt, *target])
+        block.labels.extend([*[IGNORE_INDEX] * len(prompt), *target])
         block.positions.extend(range(size))
         if len(open_blocks) > _OPEN_BLOCKS:
             fullest = max(open_blocks, key=lambda block: len(block.ids))
@@ -145,7 +172,7 @@ def packed_blocks(
     blocks = [*full, *open_blocks]
     for block in blocks:
         missing = block_size - len(block.ids)
-        block.ids.extend([end] * missing)
+        block.ids.extend([padding] * missing)
         block.labels.extend([IGNORE_INDEX] * missing)
         block.positions.extend([0] * missing)
     return {

@@ -80,7 +80,7 @@ def stock(
             torch.manual_seed(settings.seed)
             output = model.generate(
                 pixel_values=picture[None],
-                decoder_input_ids=torch.tensor([prompt]),
+                decoder_input_ids=torch.tensor([prompt], device=pixels.device),
                 generation_config=config,
                 logits_processor=processors,
             )

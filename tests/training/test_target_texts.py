@@ -10,6 +10,7 @@ from transformers import GPT2Tokenizer
 from poster2plot.training.target_texts import (
     IGNORE_INDEX,
     Plot,
+    lessons,
     name_spans,
     packed_blocks,
     premise,
@@ -51,6 +52,13 @@ def separated() -> GPT2Tokenizer:
     return tokenizer
 
 
+def packed(
+    tokenizer: GPT2Tokenizer, plots: list[Plot], *, block_size: int, title_dropout: float = 0
+) -> dict[str, Tensor]:
+    taught = lessons(tokenizer, plots, max_length=96, seed=0, title_dropout=title_dropout)
+    return packed_blocks(taught, block_size=block_size, padding=tokenizer.eos_token_id)
+
+
 def each(blocks: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     """The blocks one by one."""
     columns = zip(*blocks.values(), strict=True)
@@ -74,7 +82,7 @@ def in_block(tokenizer: GPT2Tokenizer, block: dict[str, Tensor]) -> list[tuple[s
 @pytest.mark.parametrize("length", [96, 200])
 def test_blocks_hold_each_plot_once_after_its_title(length: int):
     tokenizer = separated()
-    blocks = packed_blocks(tokenizer, PLOTS, block_size=length, max_length=96, seed=0)
+    blocks = packed(tokenizer, PLOTS, block_size=length)
     assert all(column.shape[1] == length for column in blocks.values())
     found = [pair for block in each(blocks) for pair in in_block(tokenizer, block)]
     assert sorted(found) == [
@@ -88,9 +96,7 @@ def test_a_dropped_title_a_missing_one_and_one_without_separator_leave_the_start
         ([Plot("", text) for _, text in PLOTS], separated(), 0.0),
         (PLOTS, tiny_tokenizer(), 0.0),
     ):
-        blocks = packed_blocks(
-            tokenizer, plots, block_size=200, max_length=96, seed=0, title_dropout=dropout
-        )
+        blocks = packed(tokenizer, plots, block_size=200, title_dropout=dropout)
         prompts = {prompt for block in each(blocks) for prompt, _ in in_block(tokenizer, block)}
         assert prompts == {END}
 
@@ -99,7 +105,7 @@ def test_plots_of_a_block_do_not_see_each_other():
     """The loss of a block is that of its plots one by one."""
     model, tokenizer = tiny_model().decoder, separated()
     model.resize_token_embeddings(len(tokenizer))
-    blocks = packed_blocks(tokenizer, PLOTS[:2], block_size=128, max_length=64, seed=0)
+    blocks = packed(tokenizer, PLOTS[:2], block_size=128)
     assert len(blocks["labels"]) == 1
     [ids], [positions] = blocks["input_ids"], blocks["position_ids"]
     second = int((positions == 0).nonzero()[1])

@@ -124,14 +124,14 @@ def test_a_captioner_is_trained_further_with_its_projection(decoder: Path, tmp_p
 def test_the_end_is_a_target_unless_the_letter_is_asked_for():
     tokenizer = tiny_tokenizer()
     end = tokenizer.eos_token_id
-    kept = target_ids(tokenizer, PLOTS[0], ORIGINAL)
+    kept = target_ids(tokenizer, [PLOTS[0]], ORIGINAL)[0]
     assert kept[-1] == end
     assert tokenizer.decode(kept[:-1]) == PLOTS[0]
     letter = Recipe(encoder="", decoder="", append_eos=False)
-    assert end not in target_ids(tokenizer, PLOTS[0], letter)
+    assert end not in target_ids(tokenizer, [PLOTS[0]], letter)[0]
     # Too long a plot is cut, and its end is not taught.
-    assert end not in target_ids(tokenizer, PLOTS[0] * 9, ORIGINAL)
-    assert len(target_ids(tokenizer, PLOTS[0] * 9, ORIGINAL)) == 64
+    assert end not in target_ids(tokenizer, [PLOTS[0] * 9], ORIGINAL)[0]
+    assert len(target_ids(tokenizer, [PLOTS[0] * 9], ORIGINAL)[0]) == 64
     batch = Collator(tokenizer, tiny_image_processor(), ORIGINAL)(
         [
             {"prompt": [end], "labels": ids, "pictured": True, "image": draw_poster()}
@@ -149,7 +149,7 @@ def test_the_loss_is_the_stock_models(encoder: Path, decoder: Path):
     rows = [
         {
             "prompt": [captioner.tokenizer.eos_token_id],
-            "labels": target_ids(captioner.tokenizer, plot, ORIGINAL),
+            "labels": target_ids(captioner.tokenizer, [plot], ORIGINAL)[0],
             "pictured": True,
             "image": draw_poster(),
         }

@@ -134,10 +134,11 @@ def align_encoder(
     image_processor.save_pretrained(out)
     torch.save(aligner.head.state_dict(), out / HEAD)
     aligner.eval()
+    device = aligner.head.weight.device
     save_encoder_states(
         out / "states.npy",
         pairs,
-        lambda some: aligner.encode(torch.stack([hidden[pair.id] for pair in some])),
+        lambda some: aligner.encode(torch.stack([hidden[pair.id] for pair in some]).to(device)),
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from random import Random
+
     from torch import Tensor
 
     from poster2plot.training.dataset import Dataset, Pair
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
 BLOCK_SIZE = 256  # tokens; some five plots with their titles
-SHARES = {"both": 0.66, "picture": 0.26, "title": 0.08}  # what a pseudo-label is learnt from
+SHARES: "dict[Clues, float]" = {
+    "both": 0.66,
+    "picture": 0.26,
+    "title": 0.08,
+}  # what a pseudo-label is learnt from
+FLUENCY = 0.12  # of cosine, that a nat a token weighs
+BEST_OF_TEACHER = 3  # plots of a poster
 COMMONEST_OPENING = 0.02  # share of the pseudo-labels that may begin with the same two words
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -47,6 +55,7 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument(
         "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
+    pretrain.add_argument("--learning-rate", type=float, default=5e-4, help="default: %(default)s")
     _add_precision(pretrain)
     pretrain.add_argument("--out", type=Path, required=True, help="folder of the language model")
     pretrain.set_defaults(run=_pretrain)
@@ -80,8 +89,32 @@ def add_commands(commands: Any) -> None:
     match.add_argument("--out", type=Path, required=True, help="CSV to write")
     match.set_defaults(run=_match_texts)
 
+    distill = commands.add_parser(
+        "distill",
+        help="bundled model, step 5: what a larger language model writes as pseudo-labels",
+    )
+    distill.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    distill.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    distill.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
+    distill.add_argument("--embedder", required=True, help="sentence embedding model")
+    distill.add_argument(
+        "--teacher", required=True, help="language model to fine-tune: name, folder or GGUF file"
+    )
+    _add_precision(distill)
+    distill.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
+    distill.add_argument(
+        "--batch", type=int, default=32, help="blocks of 512 tokens (default: %(default)s)"
+    )
+    distill.add_argument(
+        "--samples", type=int, default=6, help="plots for each poster (default: %(default)s)"
+    )
+    distill.add_argument("--posters", type=int, help="without it all")
+    distill.add_argument("--seed", type=int, default=0, help="another one, other plots")
+    distill.add_argument("--out", type=Path, required=True, help="folder of teacher and CSV")
+    distill.set_defaults(run=_distill)
+
     self_train = commands.add_parser(
-        "self-train", help="bundled model, step 6: the captioner's own best plots as pseudo-labels"
+        "self-train", help="bundled model, step 7: the captioner's own best plots as pseudo-labels"
     )
     self_train.add_argument("--captioner", required=True, help="what `train` wrote")
     self_train.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
@@ -92,13 +125,24 @@ def add_commands(commands: Any) -> None:
         "--judge", help="language model that tells how fluent plots are: name, folder or GGUF file"
     )
     _add_precision(self_train)
-    self_train.add_argument("--posters", type=int, default=2000, help="default: %(default)s")
+    self_train.add_argument(
+        "--posters", type=int, default=2000, help="with their titles (default: %(default)s)"
+    )
+    self_train.add_argument(
+        "--untitled", type=int, default=1000, help="those without, too (default: %(default)s)"
+    )
+    self_train.add_argument(
+        "--fluency",
+        type=float,
+        default=FLUENCY,
+        help="cosine that a nat a token of the judge weighs (default: %(default)s)",
+    )
     self_train.add_argument("--seed", type=int, default=0, help="another one, other posters")
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
 
     lexicon = commands.add_parser(
-        "lexicon", help="bundled model, step 7: the words that its plots may have"
+        "lexicon", help="bundled model, step 8: the words that its plots may have"
     )
     lexicon.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     lexicon.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
@@ -113,6 +157,12 @@ def _add_precision(command: argparse.ArgumentParser) -> None:
         default="fp32",
         help="bf16 where the processor has it (default: %(default)s)",
     )
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -156,14 +206,16 @@ def _pretrain(options: argparse.Namespace) -> None:
     )
     pretrain_decoder(
         # Fused attention's backward pass is slower on a CPU at these lengths.
-        GPT2LMHeadModel.from_pretrained(options.decoder, attn_implementation="eager"),
+        GPT2LMHeadModel.from_pretrained(
+            options.decoder, attn_implementation="eager" if _device() == "cpu" else "sdpa"
+        ),
         AutoTokenizer.from_pretrained(options.decoder),
         list({plot.text: plot for plot in [*read_corpus(options.corpus), *train]}.values()),
         valid,
         options.out,
         epochs=options.epochs,
         block_size=BLOCK_SIZE,
-        learning_rate=5e-4,
+        learning_rate=options.learning_rate,
         batch=options.batch,
         bf16=options.precision == "bf16",
     )
@@ -182,7 +234,7 @@ def _align(options: argparse.Namespace) -> None:
         AutoImageProcessor.from_pretrained(options.encoder),
         dataset.split("train"),
         dataset.split("valid"),
-        Embedder(options.embedder),
+        Embedder(options.embedder, _device()),
         options.out,
         frozen=options.frozen,
         epochs=options.epochs,
@@ -195,24 +247,49 @@ def _match_texts(options: argparse.Namespace) -> None:
 
     from poster2plot.training.bundled.text_matching import (
         PseudoLabel,
-        has_stock_opening,
         match,
-        names_somebody_first,
-        plain_words,
+        misread,
         thin_openings,
         write_pseudo_labels,
     )
     from poster2plot.training.dataset import Dataset
     from poster2plot.training.evaluation.retrieval import Embedder
-    from poster2plot.training.harmful_texts import is_harmful
     from poster2plot.training.plot_embeddings import cached_embeddings, centred
 
-    dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
+    dataset, embed = Dataset.read(options.data), Embedder(options.embedder, _device())
     pairs, chance = dataset.split("train"), random.Random(options.seed)
-    plots = _training_plots(dataset, options.corpus)
-    plain = plain_words([plot.text for plot in plots])
+    plots = _target_plots(dataset, options.corpus)
     chance.shuffle(plots)
-    plots = [
+    plots = thin_openings(plots, COMMONEST_OPENING)
+    texts = centred(cached_embeddings(options.aligned, [plot.text for plot in plots], embed))
+    posters = _predictor(options.aligned, pairs, embed)("picture")
+    shown = match(texts, posters, nearest=options.nearest, seed=options.seed)
+    labels = []
+    for plot, poster in zip(plots, shown, strict=True):
+        clues = _some_clues(chance)
+        title = "" if clues == "picture" else misread(plot.title, chance)
+        labels.append(PseudoLabel(pairs[poster].id, clues != "title", title, plot.text))
+    write_pseudo_labels(options.out, labels)
+    print(f"{len(labels)} texts with {len({label.id for label in labels})} posters")
+
+
+def _some_clues(chance: "Random") -> "Clues":
+    [clues] = chance.choices([*SHARES], [*SHARES.values()])
+    return clues
+
+
+def _target_plots(dataset: "Dataset", corpus: Path) -> "list[Plot]":
+    """The training plots that a captioner is to write like."""
+    from poster2plot.training.bundled.text_matching import (
+        has_stock_opening,
+        names_somebody_first,
+        plain_words,
+    )
+    from poster2plot.training.harmful_texts import is_harmful
+
+    plots = _training_plots(dataset, corpus)
+    plain = plain_words([plot.text for plot in plots])
+    return [
         plot
         for plot in plots
         if not names_somebody_first(plot, plain)
@@ -220,17 +297,6 @@ def _match_texts(options: argparse.Namespace) -> None:
         and not has_stock_opening(plot.text)
         and not is_harmful(plot.text)
     ]
-    plots = thin_openings(plots, COMMONEST_OPENING)
-    texts = centred(cached_embeddings(options.aligned, [plot.text for plot in plots], embed))
-    posters = _predictor(options.aligned, pairs, embed)("picture")
-    shown = match(texts, posters, nearest=options.nearest, seed=options.seed)
-    labels = []
-    for plot, poster in zip(plots, shown, strict=True):
-        [clues] = chance.choices(list(SHARES), list(SHARES.values()))
-        title = "" if clues == "picture" else plot.title
-        labels.append(PseudoLabel(pairs[poster].id, clues != "title", title, plot.text))
-    write_pseudo_labels(options.out, labels)
-    print(f"{len(labels)} texts with {len({label.id for label in labels})} posters")
 
 
 def _training_plots(dataset: "Dataset", corpus: Path) -> "list[Plot]":
@@ -266,6 +332,103 @@ def _predictor(
     )
 
 
+def _distill(options: argparse.Namespace) -> None:
+    import random
+
+    import torch
+    from torch.nn import functional as F
+
+    from poster2plot.training.bundled.self_training import Written, best_plots, is_plain
+    from poster2plot.training.bundled.teacher import Teacher, nearest_others, request, some
+    from poster2plot.training.bundled.text_matching import (
+        PseudoLabel,
+        match,
+        misread,
+        plain_words,
+        thin_openings,
+        write_pseudo_labels,
+    )
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.evaluation.fluency import LanguageModelJudge
+    from poster2plot.training.evaluation.retrieval import Embedder
+    from poster2plot.training.plot_embeddings import cached_embeddings, centred, predicted_by_title
+    from poster2plot.training.target_texts import premise
+
+    device, chance = _device(), random.Random(options.seed)
+    dataset, embed = Dataset.read(options.data), Embedder(options.embedder, device)
+    pairs = dataset.split("train")
+    known = {plot.text for plot in _training_plots(dataset, options.corpus)}
+    plain = plain_words([*known])
+    plots = [
+        plot
+        for plot in _target_plots(dataset, options.corpus)
+        if is_plain(plot.text, plain, plot.title)
+    ]
+    own_plots = cached_embeddings(options.aligned, [pair.text for pair in pairs], embed)
+    titles = cached_embeddings(options.aligned, [pair.title for pair in pairs], embed)
+    predicted = _predictor(options.aligned, pairs, embed)
+    texts = centred(cached_embeddings(options.aligned, [plot.text for plot in plots], embed))
+
+    # Of the corpus little is known but the titles; of the pairs, posters and titles.
+    rows = {plot.text: row for row, plot in enumerate(plots)}
+    own = [rows.get(premise(pair.text) or "", -1) for pair in pairs]
+    wanted = predicted_by_title(
+        titles, own_plots, cached_embeddings(options.aligned, [plot.title for plot in plots], embed)
+    )
+    near_plots = nearest_others(wanted, texts, range(len(plots)))
+    near_pairs = nearest_others(predicted("both"), texts, own)
+    for row, near in zip(own, near_pairs, strict=True):
+        if row >= 0:
+            near_plots[row] = near
+    teacher = Teacher(options.teacher, device)
+    teacher.learn(
+        plots,
+        [[plots[other].text for other in near] for near in near_plots.tolist()],
+        options.out,
+        epochs=options.epochs,
+        batch=options.batch,
+        learning_rate=4e-4,
+        bf16=options.precision == "bf16",
+        seed=options.seed,
+    )
+
+    chosen = chance.sample(range(len(pairs)), min(options.posters or len(pairs), len(pairs)))
+    asked = [(row, pairs[row].title) for row in chosen for _ in range(options.samples)]
+    requests = [
+        request(title, some([plots[other].text for other in near_pairs[row].tolist()], chance))
+        for row, title in asked
+    ]
+    written = {}
+    for index, text in teacher.write(requests, seed=options.seed):
+        row, title = asked[index]
+        if text not in known:
+            written[row, text] = Written(row, text, is_plain(text, plain, title))
+    plots_written = [*written.values()]
+    embeddings = embed([plot.text for plot in plots_written])
+    nats = LanguageModelJudge(options.teacher, device).nats_per_token
+    with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16"):
+        best = best_plots(
+            plots_written,
+            F.normalize(embeddings - own_plots.mean(0), dim=-1),
+            predicted("both"),
+            nats,
+            fluency=FLUENCY,
+            best=BEST_OF_TEACHER,
+        )
+    chance.shuffle(best)
+    best = thin_openings(best, COMMONEST_OPENING)
+    means = centred(embed([plot.text for plot in best]))
+    alike = match(means, predicted("picture"), nearest=10, seed=options.seed)
+    labels = []
+    for plot, other in zip(best, alike, strict=True):
+        clues = _some_clues(chance)
+        pair = pairs[other if clues == "picture" else plot.row]
+        title = "" if clues == "picture" else misread(pair.title, chance)
+        labels.append(PseudoLabel(pair.id, clues != "title", title, plot.text))
+    write_pseudo_labels(options.out / "plots.csv", labels)
+    print(f"{len(labels)} plots for {len({label.id for label in labels})} posters")
+
+
 def _self_train(options: argparse.Namespace) -> None:
     import random
 
@@ -281,26 +444,28 @@ def _self_train(options: argparse.Namespace) -> None:
         write_pseudo_labels,
     )
     from poster2plot.training.dataset import Dataset
+    from poster2plot.training.encoder_states import EncoderStates
     from poster2plot.training.evaluation.fluency import LanguageModelJudge
     from poster2plot.training.evaluation.retrieval import Embedder
     from poster2plot.training.plot_embeddings import cached_embeddings
 
-    dataset, embed = Dataset.read(options.data), Embedder(options.embedder)
+    dataset, embed = Dataset.read(options.data), Embedder(options.embedder, _device())
     pairs = dataset.split("train")
     texts = [plot.text for plot in _training_plots(dataset, options.corpus)]
     mean = cached_embeddings(options.aligned, [pair.text for pair in pairs], embed).mean(0)
     predicted = _predictor(options.aligned, pairs, embed)
     plain, known = plain_words(texts), frozenset(texts)
     captioner = Poster2Plot.from_pretrained(options.captioner)
-    device = captioner.device.type
+    states, device = EncoderStates(options.aligned / "states.npy"), captioner.device.type
     nats = LanguageModelJudge(options.judge, device).nats_per_token if options.judge else None
     chosen = random.Random(options.seed).sample(range(len(pairs)), min(options.posters, len(pairs)))
     labels: list[PseudoLabel] = []
-    shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[::2]}
+    shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[: options.untitled]}
     for clues, share in shares.items():
         targets = predicted(clues)[share]
         written = sample_plots(
             captioner,
+            states,
             [pairs[row] for row in share],
             plain,
             known,
@@ -309,7 +474,7 @@ def _self_train(options: argparse.Namespace) -> None:
         )
         plots = F.normalize(embed([plot.text for plot in written]) - mean, dim=-1)
         with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16"):
-            found = preferences(written, plots, targets, nats)
+            found = preferences(written, plots, targets, nats, fluency=options.fluency)
         for row, best, worst in found:
             pair = pairs[share[row]]
             title = pair.title if clues == "both" else ""

@@ -1,7 +1,6 @@
 """The decoder learns the language of plots, as a plain language model without pictures."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,29 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from transformers import (
     GPT2LMHeadModel,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainingArguments,
     default_data_collator,
 )
 
-from poster2plot.training.target_texts import IGNORE_INDEX, Plot, packed_blocks
+from poster2plot.training.target_texts import (
+    IGNORE_INDEX,
+    PackedBlocks,
+    Plot,
+    lessons,
+    packed_blocks,
+)
 from poster2plot.training.train import last_checkpoint
+
+DROPOUT = 0.1
 
 
 class Blocks(Dataset[dict[str, Tensor]]):
     """What `packed_blocks` made, one block an item."""
 
-    def __init__(self, *epochs: dict[str, Tensor]) -> None:
+    def __init__(self, *epochs: PackedBlocks) -> None:
         self._columns = {name: torch.cat([blocks[name] for blocks in epochs]) for name in epochs[0]}
 
     def __len__(self) -> int:
@@ -45,7 +53,7 @@ class BlockTrainer(Trainer):  # type: ignore[misc]
         wanted = targets != IGNORE_INDEX
         with self.accelerator.autocast():  # wraps the model's own `forward` alone otherwise
             # Without a cache transformers tells the plots of a block apart by their positions.
-            hidden = model.transformer(
+            hidden = model.base_model(
                 input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
             ).last_hidden_state[:, :-1]
             loss = F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
@@ -65,50 +73,81 @@ def pretrain_decoder(
     batch: int,
     bf16: bool,
     title_dropout: float = 0.3,
-    evaluate_every: int = 250,
 ) -> None:
     """Train for `epochs` on the plots and leave decoder and tokenizer in `out`.
 
-    `batch` counts blocks of `block_size` tokens. The learning rate stays constant after its
-    warm-up: the fine-tune that follows lowers it. The cross-attention is not run and stays as it
+    `batch` counts blocks of `block_size` tokens. The cross-attention is not run and stays as it
     is. A run that finds its own checkpoints in `out` goes on from the last complete one.
     """
-    blocks = partial(
-        packed_blocks, tokenizer, block_size=block_size, max_length=decoder.config.n_positions
-    )
+
+    def blocks(plots: Sequence[Plot], *, seed: int, title_dropout: float = 0.0) -> PackedBlocks:
+        length = decoder.config.n_positions
+        taught = lessons(
+            tokenizer, plots, max_length=length, seed=seed, title_dropout=title_dropout
+        )
+        return packed_blocks(taught, block_size=block_size, padding=tokenizer.eos_token_id)
+
+    for module in decoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = DROPOUT  # not in the config: what follows sees each text once
     held_out = [plot for plot in held_out if plot.title]
+    train_on_blocks(
+        decoder,
+        # All epochs in one, each of which drops other titles.
+        Blocks(*(blocks(plots, seed=seed, title_dropout=title_dropout) for seed in range(epochs))),
+        {
+            "titled": Blocks(blocks(held_out, seed=0)),
+            "untitled": Blocks(blocks(held_out, seed=0, title_dropout=1)),
+        },
+        out,
+        learning_rate=learning_rate,
+        batch=batch,
+        bf16=bf16,
+    )
+    tokenizer.save_pretrained(out)
+
+
+def train_on_blocks(
+    model: PreTrainedModel,
+    train: Blocks,
+    held_out: dict[str, Blocks],
+    out: Path,
+    *,
+    learning_rate: float,
+    batch: int,
+    bf16: bool,
+    evaluate_every: int = 250,
+) -> None:
+    """Train a language model on each block once and leave it in `out`.
+
+    `batch` counts blocks. A run that finds its own checkpoints goes on from the last complete one.
+    """
     trainer = BlockTrainer(
-        model=decoder,
+        model=model,
         args=TrainingArguments(
             output_dir=str(out),
             use_cpu=not torch.cuda.is_available(),
             bf16=bf16,
-            num_train_epochs=1,  # all epochs in one, each of which drops other titles
+            num_train_epochs=1,
             per_device_train_batch_size=batch,
             per_device_eval_batch_size=batch,
             learning_rate=learning_rate,
-            lr_scheduler_type="constant_with_warmup",
+            lr_scheduler_type="cosine",
             optim="adamw_torch_fused",
-            warmup_steps=200,
+            warmup_steps=0.05,  # share of all
             weight_decay=0.01,
             eval_strategy="steps",
             save_strategy="steps",
             eval_steps=evaluate_every,
             save_steps=evaluate_every,
-            save_total_limit=2,
+            save_total_limit=1,
             prediction_loss_only=True,
             logging_steps=50,
             report_to="none",
         ),
         data_collator=default_data_collator,
-        train_dataset=Blocks(
-            *(blocks(plots, seed=seed, title_dropout=title_dropout) for seed in range(epochs))
-        ),
-        eval_dataset={
-            "titled": Blocks(blocks(held_out, seed=0)),
-            "untitled": Blocks(blocks(held_out, seed=0, title_dropout=1)),
-        },
+        train_dataset=train,
+        eval_dataset=held_out,
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    decoder.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    model.save_pretrained(out)

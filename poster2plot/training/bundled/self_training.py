@@ -16,19 +16,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poster2plot.engine.decoder import Decoder
+from poster2plot.engine.search import Prompts
 from poster2plot.pipeline import Poster2Plot
-from poster2plot.settings import GenerationSettings
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
     names,
     rare_words,
 )
 from poster2plot.training.dataset import Pair
+from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.harmful_texts import is_harmful
-from poster2plot.training.target_texts import title_words
+from poster2plot.training.target_texts import prompt_ids, title_words
+
+POSTERS_AT_ONCE = {"cpu": 64, "cuda": 512}
+TEMPERATURE = 0.8
+LONGEST = 56  # tokens of a plot
 
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
-_NAT = 0.12  # of cosine, that a nat a token weighs
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
@@ -74,6 +79,7 @@ class Preference(NamedTuple):
 
 def sample_plots(
     p2p: Poster2Plot,
+    encoder_states: EncoderStates,
     pairs: Sequence[Pair],
     plain: set[str],
     texts: Collection[str],
@@ -86,22 +92,105 @@ def sample_plots(
 
     Plain are those of `plain` words that are none of the training `texts`.
     """
-    settings = GenerationSettings(
-        sample=True, temperature=0.8, top_p=1, num_candidates=samples, max_length=56, seed=seed
-    )
+    engine, tokenizer, at_once = p2p.engine, p2p.tokenizer, POSTERS_AT_ONCE[p2p.device.type]
+    generator = torch.Generator(p2p.device).manual_seed(seed)
     written: list[Written] = []
-    for start in range(0, len(pairs), 64):
-        some = pairs[start : start + 64]
+    for start in range(0, len(pairs), at_once):
+        some = pairs[start : start + at_once]
         titles = [pair.title if with_titles else "" for pair in some]
-        found = p2p.generate([pair.picture.read() for pair in some], settings, titles)
-        for row, (candidates, title) in enumerate(zip(found, titles, strict=True), start):
+        prompts = Prompts.of(prompt_ids(tokenizer, titles), p2p.device)
+        room = p2p.config.decoder.n_positions - prompts.tokens.shape[1]
+        with engine.threads(exclusive=False):
+            sampled = _sample(
+                engine.decoder,
+                torch.stack([encoder_states[pair.id] for pair in some]),
+                prompts,
+                samples=samples,
+                longest=min(LONGEST, room),
+                end=tokenizer.eos_token_id,
+                generator=generator,
+            )
+        for row, (found, title) in enumerate(zip(sampled.tolist(), titles, strict=True), start):
+            ended = [
+                ids[: ids.index(end)] for ids in found if (end := tokenizer.eos_token_id) in ids
+            ]
             written += [
                 Written(row, text, is_plain(text, plain, title) and text not in texts)
-                for text in dict.fromkeys(candidate.text for candidate in candidates)
+                for text in dict.fromkeys(map(str.strip, tokenizer.batch_decode(ended)))
+                if text
             ]
-        share = sum(plot.plain for plot in written) / len(written)
+        share = sum(plot.plain for plot in written) / max(1, len(written))
         print(f"{start + len(some)} of {len(pairs)} posters, {share:.0%} plain", flush=True)
     return written
+
+
+@torch.inference_mode()
+def _sample(
+    decoder: Decoder,
+    encoder_states: Tensor,
+    prompts: Prompts,
+    *,
+    samples: int,
+    longest: int,
+    end: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """At most `longest` token ids (B, samples, T) after each prompt, by states (B, S, width)."""
+    encoder_states = encoder_states.to(decoder.device, decoder.dtype)
+    cross_attention = decoder.cross_attention_cache(encoder_states)
+    cache = decoder.prefill(prompts.tokens[:, :-1], cross_attention, beams=samples, guided=False)
+    last = prompts.tokens[:, None, -1:].expand(-1, 1, samples)  # (B, 1, samples)
+    steps: list[Tensor] = []
+    ended = torch.zeros_like(last, dtype=torch.bool)
+    while len(steps) < longest and not ended.all():
+        logits = decoder.next_token_logits(last, cross_attention, cache).float()
+        chances = (logits / TEMPERATURE).softmax(-1)  # (B, 1, samples, vocabulary)
+        last = chances.flatten(0, 2).multinomial(1, generator=generator).view_as(last)
+        ended = ended | (last == end)
+        steps.append(last[:, 0])
+    return torch.stack(steps, dim=-1)
+
+
+def _rewards(written: Sequence[Written], embeddings: Tensor, targets: Tensor) -> Tensor:
+    """How near the plots are to what is wanted of their posters, and how plain, (N,)."""
+    # What is near to the targets of all posters earns half.
+    wanted = targets - F.normalize(targets.mean(0), dim=-1) / 2
+    rewards: Tensor = (embeddings * wanted[[plot.row for plot in written]]).sum(-1)
+    return rewards - _NOT_PLAIN * torch.tensor([not plot.plain for plot in written])
+
+
+def _by_poster(written: Sequence[Written], rewards: Tensor) -> dict[int, list[int]]:
+    """The plots of each poster, by its row, those of most reward first."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for index in rewards.argsort(descending=True).tolist():
+        found[written[index].row].append(index)
+    return found
+
+
+def best_plots(
+    written: Sequence[Written],
+    embeddings: Tensor,
+    targets: Tensor,
+    nats: Callable[[Sequence[str]], Tensor],
+    *,
+    fluency: float,
+    best: int,
+) -> list[Written]:
+    """The `best` plain plots of each poster, less the quarter of them that earns least.
+
+    The arguments are as in `preferences`.
+    """
+    rewards = _rewards(written, embeddings, targets)
+    plain = [index for index, plot in enumerate(written) if plot.plain]
+    if plain:
+        rewards[plain] -= fluency * nats([written[index].text for index in plain])
+    ranked = [
+        index
+        for found in _by_poster(written, rewards).values()
+        for index in [index for index in found if written[index].plain][:best]
+    ]
+    ranked.sort(key=rewards.__getitem__, reverse=True)
+    return [written[index] for index in ranked[: -(-len(ranked) * 3 // 4)]]
 
 
 def preferences(
@@ -109,27 +198,25 @@ def preferences(
     embeddings: Tensor,
     targets: Tensor,
     nats: Callable[[Sequence[str]], Tensor] | None = None,
+    *,
+    fluency: float = 0.0,
 ) -> list[Preference]:
     """The best and the worst plot of each poster, less the quarter whose best are worst.
 
     `embeddings` (N, E) are those of the plots, `targets` (M, E) those wanted of the posters, all
     of unit length and without their common mean. Good is what has a large cosine to its target, is
-    plain, and is found fluent by `nats`: nats a token of texts, (N,). Of each poster it judges
-    those plain plots that are nearest, and those that are farthest or not plain.
+    plain, and is found fluent by `nats`: nats a token of texts, (N,), each of which weighs as much
+    as `fluency` of cosine. Of each poster it judges those plain plots that are nearest, and those
+    that are farthest or not plain.
     """
-    # What is near to the targets of all posters earns half.
-    wanted = targets - F.normalize(targets.mean(0), dim=-1) / 2
-    rewards = (embeddings * wanted[[plot.row for plot in written]]).sum(-1)
-    rewards -= _NOT_PLAIN * torch.tensor([not plot.plain for plot in written])
-    by_poster: dict[int, list[int]] = defaultdict(list)
-    for index in rewards.argsort(descending=True).tolist():
-        by_poster[written[index].row].append(index)
+    rewards = _rewards(written, embeddings, targets)
+    by_poster = _by_poster(written, rewards)
     if nats is not None and written:
         for row, found in by_poster.items():
             nearest = [index for index in found if written[index].plain][:_NEAREST]
             by_poster[row] = sorted({*nearest, *found[-_FARTHEST:]})
         judged = sorted(chain.from_iterable(by_poster.values()))
-        rewards[judged] -= _NAT * nats([written[index].text for index in judged])
+        rewards[judged] -= fluency * nats([written[index].text for index in judged])
     ranked: list[tuple[float, Preference]] = []
     for row, found in by_poster.items():
         plain = [index for index in found if written[index].plain]

@@ -11,7 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from random import Random
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from poster2plot.training.batches import Example
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
 
+MISREAD = 0.1  # share of the titles told that are in capitals, and of those without a word
 CHUNK = 2048  # rows compared at once
 _CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub something is
 _MIN_TEXTS = 3  # a word that fewer texts use is taken for a name or a slip
@@ -44,7 +46,24 @@ class PseudoLabel(NamedTuple):
     worse: str = ""  # a text that suits them less
 
 
-_Text = TypeVar("_Text", Plot, PseudoLabel)
+def misread(title: str, chance: Random) -> str:
+    """The title, or what a reader of posters may make of it: in capitals, without a word."""
+    words = title.split()
+    if chance.random() < MISREAD:
+        title = title.upper()
+    if len(words) > 2 and chance.random() < MISREAD:
+        words = title.split()
+        del words[chance.randrange(len(words))]
+        title = " ".join(words)
+    return title
+
+
+class _HasText(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+_Text = TypeVar("_Text", bound=_HasText)
 
 
 def has_stock_opening(text: str) -> bool:

@@ -6,23 +6,39 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from poster2plot.training.target_texts import IGNORE_INDEX
 
 MAX_LENGTH = 128  # tokens of a plot that count
+BATCH = {"cpu": 16, "cuda": 256}
+
+
+def load_language_model(
+    name_or_path: str | Path,
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The tokenizer and the model, in fp32, of a name, a path, or a GGUF file."""
+    source, file, how = str(name_or_path), {}, {}
+    if source.endswith(".gguf"):
+        source, file = str(Path(source).parent), {"gguf_file": Path(source).name}
+        how = {"quantization_config": GgufConfig(dequantize=True)}  # else it cannot be trained
+    tokenizer = AutoTokenizer.from_pretrained(source, **file)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **file, **how)
+    return tokenizer, model.eval()
 
 
 class LanguageModelJudge:
     """A causal language model, by name, path, or a GGUF file."""
 
     def __init__(self, name_or_path: str | Path, device: str = "cpu") -> None:
-        source, options = str(name_or_path), {}
-        if source.endswith(".gguf"):
-            source, options = str(Path(source).parent), {"gguf_file": Path(source).name}
-        self._tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **options)
-        self._model = model.eval().to(device)
+        self._tokenizer, model = load_language_model(name_or_path)
+        self._model = model.to(device)
 
     def __call__(self, texts: Sequence[str]) -> float:
         """Mean negative log-likelihood in nats a token of the judge, over all tokens of the texts.
@@ -38,7 +54,7 @@ class LanguageModelJudge:
         return nats / tokens
 
     @torch.inference_mode()
-    def _nats(self, texts: Sequence[str], *, batch: int = 16) -> tuple[Tensor, Tensor]:
+    def _nats(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood in nats, and number of tokens, of each of N texts, both (N,)."""
         start = self._tokenizer.bos_token_id
         # The last token is only predicted, so that it needs no position.
@@ -49,6 +65,7 @@ class LanguageModelJudge:
         ]
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         nats = torch.zeros(len(ids))
+        batch = BATCH[self._model.device.type]
         for i in range(0, len(ids), batch):
             rows = order[i : i + batch]
             padded: Tensor = torch.nn.utils.rnn.pad_sequence(

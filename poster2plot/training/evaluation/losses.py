@@ -54,8 +54,8 @@ def measure_losses(
             encoder_states[shuffled[rows]],
             torch.zeros_like(encoder_states[rows, :1]),
         )
-        labels = [target_ids(tokenizer, texts[i], recipe) for i in rows.tolist()]
-        prompts = [prompt_ids(tokenizer, titles[i]) for i in rows.tolist()]
+        labels = target_ids(tokenizer, [texts[i] for i in rows.tolist()], recipe)
+        prompts = prompt_ids(tokenizer, [titles[i] for i in rows.tolist()])
         inputs = collate(
             [
                 {"prompt": prompt, "labels": ids, "pictured": True, "encoder_states": states}

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
 
 POOL_SIZE = 100  # titles among which the true one is retrieved
+BATCH = {"cpu": 64, "cuda": 1024}
 RECALL_AT = 10  # k of recall at k
 
 
@@ -22,8 +23,9 @@ class Embedder:
         self._model = AutoModel.from_pretrained(name_or_path).eval().to(device)
 
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[str], *, batch: int = 64, max_length: int = 128) -> Tensor:
+    def __call__(self, texts: Sequence[str], *, max_length: int = 128) -> Tensor:
         """Unit vectors (texts, width); `max_length` is in tokens."""
+        batch = BATCH[self._model.device.type]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         embeddings: Tensor = torch.zeros(len(texts), self._model.config.hidden_size)
         for start in range(0, len(order), batch):

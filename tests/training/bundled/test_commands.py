@@ -3,15 +3,23 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
 
-from poster2plot.training.bundled.self_training import Written, is_plain, preferences
+from poster2plot.training.bundled.self_training import (
+    Written,
+    best_plots,
+    is_plain,
+    preferences,
+)
+from poster2plot.training.bundled.teacher import nearest_others, request, some
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,
     match,
+    misread,
     names,
     names_somebody_first,
     plain_words,
@@ -31,7 +39,13 @@ EXTRA = "A nurse is told this: two bakers share one oven when a river floods the
 
 
 def test_the_parts_learn_and_fit_together(
-    data: Path, encoder: Path, decoder: Path, embedder: Path, training: Command, tmp_path: Path
+    data: Path,
+    encoder: Path,
+    decoder: Path,
+    embedder: Path,
+    teacher: Path,
+    training: Command,
+    tmp_path: Path,
 ):
     texts = (EXTRA, "The story of a town and the two bakers who share its oven.", *PLOTS)
     corpus = write_csv(tmp_path / "corpus.csv", [{"text": text} for text in texts])
@@ -42,10 +56,13 @@ def test_the_parts_learn_and_fit_together(
          "--out", tmp_path / "aligned", "--epochs", "2", "--frozen", "1", "--batch", "5"),
         ("match-texts", "--corpus", corpus, "--data", data, "--embedder", embedder,
          "--aligned", tmp_path / "aligned", "--out", tmp_path / "matched.csv"),
+        ("distill", "--corpus", corpus, "--data", data, "--embedder", embedder,
+         "--aligned", tmp_path / "aligned", "--teacher", teacher, "--posters", "3",
+         "--samples", "2", "--batch", "2", "--out", tmp_path / "distilled"),
         ("train", *SMALL, "--encoder", tmp_path / "aligned", "--batch", "5",
          "--decoder", tmp_path / "language-model", "--data", data, "--samples", "1",
          "--encoder-states", tmp_path / "aligned" / "states.npy", "--out", tmp_path / "captioner",
-         "--pseudo-labels", tmp_path / "matched.csv"),
+         "--pseudo-labels", tmp_path / "matched.csv", tmp_path / "distilled" / "plots.csv"),
         ("self-train", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
          "--aligned", tmp_path / "aligned", "--embedder", embedder, "--posters", "3",
          "--judge", decoder, "--out", tmp_path / "self-trained.csv"),
@@ -79,10 +96,13 @@ def test_the_parts_learn_and_fit_together(
     examples = read_pseudo_labels(tmp_path / "matched.csv", dataset)
     own = {pair.text: pair.title for pair in dataset.split("train")}
     assert {example.text for example in examples} <= {EXTRA, *own}
-    assert {example.title for example in examples} <= {"", *own.values()}
+    told = {example.title.casefold() for example in examples}
+    assert told <= {"", *(title.casefold() for title in own.values())}
     matched = [example.text for example in examples]
     assert len(set(matched)) == len(matched)
-    assert all(example.title in ("", own.get(example.text)) for example in examples)
+    for example in examples:
+        title = own.get(example.text, "")
+        assert example.title in ("", title, title.upper())
     assert {example.id for example in examples} <= {pair.id for pair in dataset.split("train")}
     assert any(not example.title for example in examples)
     # The last stage went on from the captioner.
@@ -163,7 +183,39 @@ def test_fluency_is_weighed_against_nearness_for_the_best_and_for_the_worst():
         return torch.tensor([nats[text] for text in texts])
 
     assert preferences(written, plots, targets) == [(0, "nearest", "far")]
-    assert preferences(written, plots, targets, judge) == [(0, "near", "farther")]
+    judged = preferences(written, plots, targets, judge, fluency=0.12)
+    assert judged == [(0, "near", "farther")]
+    best = best_plots(written, plots, targets, judge, fluency=0.12, best=2)
+    assert [plot.text for plot in best] == ["near", "nearer"]
+
+
+def test_of_plots_that_are_not_plain_none_is_best():
+    def judge(texts: Sequence[str]) -> torch.Tensor:
+        return torch.zeros(len(texts))
+
+    targets, plots = torch.eye(3)[:1], torch.eye(3)[:2]
+    written = [Written(0, "names", False), Written(0, "plain", True)]
+    assert best_plots(written, plots, targets, judge, fluency=1, best=2) == written[1:]
+    assert best_plots(written[:1], plots[:1], targets, judge, fluency=1, best=2) == []
+
+
+def test_a_teacher_is_told_of_other_plots_than_the_one_it_is_to_write():
+    texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [0.9, 0.1], [0, 1]]), dim=-1)
+    assert nearest_others(texts[:2], texts, [0, -1]).tolist() == [[1, 2, 0], [1, 0, 2]]
+    assert request("Heat", ["A cop.", "A thief."]) == (
+        "Title: Heat\nAlike: A cop.\nAlike: A thief.\nPlot:"
+    )
+    assert request("", []) == "Plot:"
+    assert len(set(some(["a", "b", "c"], Random(0)))) == 2
+    assert some([], Random(0)) == []
+
+
+def test_a_title_is_told_as_a_reader_of_posters_may_have_it():
+    chance = Random(0)
+    told = {misread("The Mask of Zorro", chance) for _ in range(500)}
+    assert {"The Mask of Zorro", "THE MASK OF ZORRO", "The Mask of", "THE OF ZORRO"} <= told
+    assert {misread("Heat", chance) for _ in range(500)} == {"Heat", "HEAT"}
+    assert misread("", chance) == ""
 
 
 @pytest.mark.parametrize(

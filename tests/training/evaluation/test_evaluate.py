@@ -9,6 +9,7 @@ from poster2plot import GenerationSettings
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.title_reading.reader import TitleReader
 from poster2plot.training.dataset import Dataset
+from poster2plot.training.evaluation import retrieval
 from poster2plot.training.evaluation.evaluate import evaluate
 from poster2plot.training.evaluation.fluency import LanguageModelJudge
 from poster2plot.training.evaluation.losses import Losses
@@ -79,9 +80,12 @@ def test_recall_of_plots_that_know_their_title_and_of_plots_that_do_not():
     assert 0.05 < similarity(strangers, list(titles[:, None])).hits.mean() < 0.15
 
 
-def test_embeddings_do_not_depend_on_the_texts_beside(embedder):
+def test_embeddings_do_not_depend_on_the_texts_beside(
+    embedder: Path, monkeypatch: pytest.MonkeyPatch
+):
     embed = Embedder(embedder)
-    together = embed(PLOTS[:7], batch=3)
+    monkeypatch.setitem(retrieval.BATCH, "cpu", 3)
+    together = embed(PLOTS[:7])
     alone = torch.cat([embed([plot]) for plot in PLOTS[:7]])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(together.norm(dim=-1), torch.ones(7))
