@@ -36,14 +36,15 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
 log_to_stderr()
 keep_visitors_out()
-base_path = st.get_option("server.baseUrlPath")
+base_path = st.get_option("server.baseUrlPath").strip("/")
+root_path = f"/{base_path}" if base_path else ""
 try:
-    routes = http_api.routes(cached_resources.desk, cached_resources.finder, base_path=base_path)
+    routes = http_api.routes(cached_resources.desk, cached_resources.finder, root_path=root_path)
 except Poster2PlotError as error:
     sys.exit(f"error: {error}")
 app = st.App(
     Path(page.__file__).with_name("main.py"),
-    routes=[*routes, *served_cards.routes(base_path)],
-    middleware=[Middleware(FirstLoad, base_path=base_path), Middleware(UploadQuota)],
+    routes=[*routes, *served_cards.routes(root_path)],
+    middleware=[Middleware(FirstLoad, root_path=root_path), Middleware(UploadQuota)],
     lifespan=lifespan,
 )

@@ -54,12 +54,12 @@ _WITHOUT_SCRIPTS = (
 class FirstLoad:
     """ASGI middleware before Streamlit's application, which answers everything else.
 
-    `base_path` is that of Streamlit's option `server.baseUrlPath`.
+    `root_path` is where the page is: empty, or as "/posters".
     """
 
-    def __init__(self, app: ASGIApp, base_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, root_path: str = "") -> None:
         self._app = app
-        self._base = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
+        self._base = root_path
         static = Path(get_static_dir())
         self._index = Template(_with_head((static / "index.html").read_text(encoding="utf-8")))
         self._scripts = {

@@ -26,11 +26,9 @@ def address_of_card(plots: WrittenPlots) -> str:
     return f"cards/{plots.token}.png"
 
 
-def routes(base_path: str = "") -> list[BaseRoute]:
-    """`GET /cards/{token}.png` under a base path: a PNG, or 404 for plots that no visit keeps."""
-    base_path = base_path.strip("/")
-    prefix = f"/{base_path}" if base_path else ""
-    return [Route(f"{prefix}/cards/{{token}}.png", _answer, methods=["GET"])]
+def routes(root_path: str = "") -> list[BaseRoute]:
+    """`GET /cards/{token}.png` under a path as "/posters": a PNG, or 404 for plots not kept."""
+    return [Route(f"{root_path}/cards/{{token}}.png", _answer, methods=["GET"])]
 
 
 def _answer(request: Request) -> Response:

@@ -95,13 +95,13 @@ def routes(
     service: Callable[[], PlotService],
     finder: Callable[[], PosterFinder],
     *,
-    base_path: str = "",
+    root_path: str = "",
     access: Access | None = None,
     limits: Limits | None = None,
 ) -> list[BaseRoute]:
     """The API of a service and a finder, which are called for when they are needed.
 
-    Each path answers both at the root and under `base_path`. An error is `{"error": …}`, one
+    Each path answers both at the root and under `root_path`, as "/posters". An error is `{"error": …}`, one
     sentence that repeats nothing of the request.
 
     - `POST /api/v1/plot`: a form or JSON with one poster and settings. It answers the JSON object
@@ -122,10 +122,8 @@ def routes(
     metrics: ASGIApp = Gate(request_response(api.metrics), limiter)
     if access.origins:
         app = with_cors(app, access.origins)
-    base_path = base_path.strip("/")
-    prefixes = ["", f"/{base_path}"] if base_path else [""]
     found: list[BaseRoute] = []
-    for prefix in prefixes:
+    for prefix in dict.fromkeys(["", root_path]):
         # Without the second, /api alone would be the page.
         found += [Mount(f"{prefix}/api", app), Route(f"{prefix}/api", app)]
         found.append(Route(f"{prefix}/metrics", metrics, methods=["GET"]))

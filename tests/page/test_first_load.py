@@ -19,9 +19,9 @@ from support.browser import PATIENCE, example
 MOST_BYTES = 1_500_000  # of a first load, as they come over the network
 
 
-def client(base_path: str = "") -> TestClient:
+def client(root_path: str = "") -> TestClient:
     return TestClient(
-        FirstLoad(PlainTextResponse("passed on"), base_path), "https://posters.example"
+        FirstLoad(PlainTextResponse("passed on"), root_path), "https://posters.example"
     )
 
 
@@ -46,7 +46,7 @@ def test_the_page_has_its_own_head():
 
 
 def test_everything_that_the_head_names_is_there():
-    head = client("posters").get("/posters/").text
+    head = client("/posters").get("/posters/").text
     named = [
         *re.findall(r'(?:href|src)="\./([^"]+)"', head),
         "pictures/icon-512.png",
@@ -54,7 +54,7 @@ def test_everything_that_the_head_names_is_there():
     ]
     assert "manifest.webmanifest" in named
     for name in named:
-        answer = client("posters").get(f"/posters/{name}")
+        answer = client("/posters").get(f"/posters/{name}")
         ours = name.startswith(("pictures/", "static/js/", "static/css/", "manifest", "favicon"))
         assert (answer.text == "passed on") is not ours, name
         assert answer.status_code == 200, name
@@ -62,7 +62,7 @@ def test_everything_that_the_head_names_is_there():
         with Image.open(io.BytesIO(client().get(f"/{icon['src']}").content)) as picture:
             assert f"{picture.width}x{picture.height}" == icon["sizes"]
     preview = tags(head)["og:image"].removeprefix("https://posters.example")
-    with Image.open(io.BytesIO(client("posters").get(preview).content)) as picture:
+    with Image.open(io.BytesIO(client("/posters").get(preview).content)) as picture:
         assert picture.size == (1200, 630)
 
 
@@ -106,9 +106,9 @@ def test_an_unchanged_page_is_not_sent_again():
 
 
 def test_outside_of_the_base_path_nothing_is_answered():
-    assert client("posters").get("/").text == "passed on"
-    assert client("posters").get("/postersabc/").text == "passed on"
-    assert "<title>" in client("/posters/").get("/posters/").text
+    assert client("/posters").get("/").text == "passed on"
+    assert client("/posters").get("/postersabc/").text == "passed on"
+    assert "<title>" in client("/posters").get("/posters/").text
 
 
 @pytest.mark.parametrize("path", ["/static/js/../../secrets", "/pictures/../page.css", "/nothing"])

@@ -250,7 +250,7 @@ def test_a_model_that_cannot_be_loaded_is_not_tried_again_for_each(
 
 def test_under_a_base_path_and_at_the_root(tiny: Poster2Plot, services: PosterServer):
     service = PlotService(tiny)
-    with serve_routes(routes(lambda: service, services.finder, base_path="/posters/films/")) as url:
+    with serve_routes(routes(lambda: service, services.finder, root_path="/posters/films")) as url:
         for base in (f"{url}/posters/films", url):
             assert post(f"{base}/api/v1/plot", POSTER).status_code == 200
             assert requests.get(f"{base}/api", timeout=60).status_code == 404

@@ -100,7 +100,7 @@ def sample_plots(
         titles = [pair.title if with_titles else "" for pair in some]
         prompts = Prompts.of(prompt_ids(tokenizer, titles), p2p.device)
         room = p2p.config.decoder.n_positions - prompts.tokens.shape[1]
-        with engine.threads(exclusive=False):
+        with engine.threads(exclusive=True):
             sampled = _sample(
                 engine.decoder,
                 torch.stack([encoder_states[pair.id] for pair in some]),
