@@ -101,8 +101,8 @@ def routes(
 ) -> list[BaseRoute]:
     """The API of a service and a finder, which are called for when they are needed.
 
-    Each path answers both at the root and under `root_path`, as "/posters". An error is `{"error": …}`, one
-    sentence that repeats nothing of the request.
+    Each path answers both at the root and under `root_path`, as "/posters". An error is
+    `{"error": …}`, one sentence that repeats nothing of the request.
 
     - `POST /api/v1/plot`: a form or JSON with one poster and settings. It answers the JSON object
       of the command line's `--json`, or the plot as it grows as server-sent events.

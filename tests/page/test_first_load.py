@@ -66,9 +66,9 @@ def test_everything_that_the_head_names_is_there():
         assert picture.size == (1200, 630)
 
 
-@pytest.mark.parametrize("base", ["/", "/posters/"])
-def test_a_link_to_an_example_previews_its_poster_and_leads_to_it(base: str):
-    app = client(base)
+@pytest.mark.parametrize("root_path", ["", "/posters"])
+def test_a_link_to_an_example_previews_its_poster_and_leads_to_it(root_path: str):
+    app, base = client(root_path), f"{root_path}/"
     query = "?example=undertow-bay&another=2"
     found = tags(app.get(f"{base}{query}").text)
     assert "Undertow Bay" in found["og:title"]
