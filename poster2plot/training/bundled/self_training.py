@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain, pairwise
+from random import Random
 from typing import NamedTuple
 
 import torch
@@ -19,14 +20,20 @@ from torch.nn import functional as F
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.search import Prompts
 from poster2plot.pipeline import Poster2Plot
+from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import (
+    COMMONEST_OPENING,
+    PseudoLabel,
     has_stock_opening,
     names,
+    plain_words,
     rare_words,
+    thin_openings,
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.harmful_texts import is_harmful
+from poster2plot.training.plot_embeddings import Clues
 from poster2plot.training.target_texts import prompt_ids, title_words
 
 POSTERS_AT_ONCE = {"cpu": 64, "cuda": 512}
@@ -227,3 +234,47 @@ def preferences(
     ranked.sort(reverse=True)
     kept = ranked[: -(-len(ranked) * 3 // 4)]
     return [each for _, each in kept if each.best != each.worst]
+
+
+def preferred_plots(
+    sources: Sources,
+    captioner: Poster2Plot,
+    nats: Callable[[Sequence[str]], Tensor] | None,
+    *,
+    posters: int,
+    untitled: int,
+    fluency: float,
+    bf16: bool,
+    seed: int,
+) -> list[PseudoLabel]:
+    """Of the captioner's plots for so many posters the best, each with a worse one.
+
+    For `untitled` of them it also writes without the title. `nats` and `fluency` are as in
+    `preferences`.
+    """
+    chance, pairs = Random(seed), sources.pairs
+    texts = frozenset(plot.text for plot in sources.plots)
+    plain, mean = plain_words([*texts]), sources.plot_embeddings.mean(0)
+    chosen = chance.sample(range(len(pairs)), min(posters, len(pairs)))
+    shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[:untitled]}
+    labels: list[PseudoLabel] = []
+    for clues, rows in shares.items():
+        written = sample_plots(
+            captioner,
+            sources.encoder_states,
+            [pairs[row] for row in rows],
+            plain,
+            texts,
+            with_titles=clues == "both",
+            seed=seed,
+        )
+        embeddings = F.normalize(sources.embedder([plot.text for plot in written]) - mean, dim=-1)
+        targets = sources.predicted(clues)[rows]
+        with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
+            found = preferences(written, embeddings, targets, nats, fluency=fluency)
+        for row, best, worst in found:
+            pair = pairs[rows[row]]
+            title = pair.title if clues == "both" else ""
+            labels.append(PseudoLabel(pair.id, True, title, best, worst))
+    Random(seed).shuffle(labels)
+    return thin_openings(labels, COMMONEST_OPENING)

@@ -1,45 +1,22 @@
-"""A larger language model writes plots for the training posters, from which the captioner learns.
-
-Sequence-level knowledge distillation (Kim and Rush 2016, arXiv:1606.07947): what a teacher writes
-is plainer than what people do, and easier to learn. This one cannot see; it is told the title, and
-plots of others that are near to what poster and title predict (retrieval-augmented generation,
-Lewis et al. 2020, arXiv:2005.11401). It learns from true plots how far those are to be trusted.
-"""
+"""A larger language model that learns to write plots after titles and plots of others."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
 import torch
-from torch import Tensor
 
 from poster2plot.title_prompts import clean_title
 from poster2plot.training.bundled.pretrain import Blocks, train_on_blocks
 from poster2plot.training.evaluation.fluency import load_language_model
-from poster2plot.training.target_texts import Lesson, Plot, packed_blocks
+from poster2plot.training.target_texts import Lesson, PackedBlocks, Plot, packed_blocks
 
 HINTS = 2  # plots of others that the teacher is told at once
-NEAREST = 8  # among which they are drawn
 BLOCK_SIZE = 512  # tokens
 HELD_OUT = 500  # plots on which the loss is measured
 REQUESTS_AT_ONCE = {"cpu": 64, "cuda": 4096}
 LONGEST = 64  # tokens of a plot
 TEMPERATURE, TOP_K = 0.8, 50
-
-
-def nearest_others(wanted: Tensor, texts: Tensor, own: Sequence[int]) -> Tensor:
-    """For each of M unit embeddings (M, E) the `NEAREST` rows of `texts` (N, E), (M, NEAREST).
-
-    `own` are the rows that are theirs and do not count, -1 where there is none.
-    """
-    rows = []
-    for start in range(0, len(wanted), 2048):
-        cosine = wanted[start : start + 2048] @ texts.T
-        for row, column in enumerate(own[start : start + 2048]):
-            if column >= 0:
-                cosine[row, column] = -1
-        rows.append(cosine.topk(min(NEAREST, len(texts))).indices)
-    return torch.cat(rows)
 
 
 def some(hints: Sequence[str], chance: Random) -> list[str]:
@@ -75,14 +52,16 @@ class Teacher:
         """Fine-tune on plots after their titles, and after two of the `hints` that each has.
 
         A title is left out of a few. `batch` counts blocks of `BLOCK_SIZE` tokens. The model stays
-        in `out`, where an interrupted run goes on.
+        in `out`, where an interrupted run goes on. Raises `ValueError` for fewer than two plots.
         """
         chance = Random(seed)
         order = chance.sample(range(len(plots)), len(plots))
-        split = min(HELD_OUT, len(order) // 10)
+        if len(plots) < 2:
+            raise ValueError("Too few plain plots to learn from.")
+        split = min(HELD_OUT, -(-len(order) // 10))
         held_out, learnt = order[:split], order[split:]
 
-        def packed(rows: Sequence[int]) -> dict[str, Tensor]:
+        def packed(rows: Sequence[int]) -> PackedBlocks:
             rows = chance.sample(rows, len(rows))
             asked = [
                 request(plots[row].title if chance.random() > 0.1 else "", some(hints[row], chance))

@@ -18,9 +18,15 @@ import torch
 from torch import Tensor
 
 from poster2plot.training.batches import Example
+from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.dataset import Dataset
+from poster2plot.training.harmful_texts import is_harmful
+from poster2plot.training.plot_embeddings import Clues, centred
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
 
+# What a pseudo-label is learnt from.
+SHARES: dict[Clues, float] = {"both": 0.66, "picture": 0.26, "title": 0.08}
+COMMONEST_OPENING = 0.02  # share of the pseudo-labels that may begin with the same two words
 MISREAD = 0.1  # share of the titles told that are in capitals, and of those without a word
 CHUNK = 2048  # rows compared at once
 _CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub something is
@@ -44,6 +50,25 @@ class PseudoLabel(NamedTuple):
     title: str  # empty where there is none
     text: str
     worse: str = ""  # a text that suits them less
+
+
+def target_plots(plots: Sequence[Plot]) -> list[Plot]:
+    """Those plots that a captioner is to write like."""
+    plain = plain_words([plot.text for plot in plots])
+    return [
+        plot
+        for plot in plots
+        if not names_somebody_first(plot, plain)
+        and " named " not in plot.text
+        and not has_stock_opening(plot.text)
+        and not is_harmful(plot.text)
+    ]
+
+
+def some_clues(chance: Random) -> Clues:
+    """What a pseudo-label is to be learnt from."""
+    [clues] = chance.choices([*SHARES], [*SHARES.values()])
+    return clues
 
 
 def misread(title: str, chance: Random) -> str:
@@ -137,6 +162,21 @@ def match(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[in
         choice = torch.randint(best.shape[1], (len(best), 1), generator=generator)
         found += best.gather(1, choice)[:, 0].tolist()
     return found
+
+
+def matched_texts(sources: Sources, *, nearest: int, seed: int) -> list[PseudoLabel]:
+    """Each good training plot with one of the posters that look like it, as `match` finds them."""
+    chance, plots = Random(seed), target_plots(sources.plots)
+    chance.shuffle(plots)
+    plots = thin_openings(plots, COMMONEST_OPENING)
+    texts = centred(sources.embeddings([plot.text for plot in plots]))
+    shown = match(texts, sources.predicted("picture"), nearest=nearest, seed=seed)
+    labels = []
+    for plot, poster in zip(plots, shown, strict=True):
+        clues = some_clues(chance)
+        title = "" if clues == "picture" else misread(plot.title, chance)
+        labels.append(PseudoLabel(sources.pairs[poster].id, clues != "title", title, plot.text))
+    return labels
 
 
 def write_pseudo_labels(path: Path, labels: Sequence[PseudoLabel]) -> None:

@@ -19,6 +19,7 @@ class Embedder:
     """Sentence embeddings by mean pooling (Reimers and Gurevych 2019, arXiv:1908.10084)."""
 
     def __init__(self, name_or_path: str | Path, device: str = "cpu") -> None:
+        self.device = device
         self._tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         self._model = AutoModel.from_pretrained(name_or_path).eval().to(device)
 
