@@ -15,7 +15,7 @@ IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def add_commands(commands: Any) -> None:
-    """Add convert, pretrain, align, match-texts, self-train and lexicon to a parser's commands."""
+    """Add the steps from `convert` to `lexicon` to a parser's commands."""
     convert = commands.add_parser(
         "convert", help="bundled model, step 1: encoder and decoder from public packages"
     )
@@ -125,8 +125,15 @@ def add_commands(commands: Any) -> None:
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
 
+    average = commands.add_parser(
+        "average", help="bundled model, step 8: the mean of the weights of two captioners"
+    )
+    average.add_argument("captioners", nargs=2, type=Path, help="folders that `train` wrote")
+    average.add_argument("--out", type=Path, required=True, help="folder of the mean")
+    average.set_defaults(run=_average)
+
     lexicon = commands.add_parser(
-        "lexicon", help="bundled model, step 8: the words that its plots may have"
+        "lexicon", help="bundled model, step 9: the words that its plots may have"
     )
     lexicon.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     lexicon.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
@@ -284,6 +291,13 @@ def _sources(options: argparse.Namespace) -> "Sources":
 
     embedder = Embedder(options.embedder, _device())
     return Sources(Dataset.read(options.data), options.corpus, options.aligned, embedder)
+
+
+def _average(options: argparse.Namespace) -> None:
+    from poster2plot.training.bundled.averaging import average
+
+    first, second = options.captioners
+    average(first, second, options.out)
 
 
 def _lexicon(options: argparse.Namespace) -> None:

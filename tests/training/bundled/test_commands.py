@@ -72,6 +72,7 @@ def test_the_parts_learn_and_fit_together(
          "--encoder-states", tmp_path / "aligned" / "states.npy",
          "--out", tmp_path / "self-trained", "--only-pseudo-labels", "--epochs", "2",
          "--pseudo-labels", tmp_path / "matched.csv", tmp_path / "self-trained.csv"),
+        ("average", tmp_path / "captioner", tmp_path / "self-trained", "--out", tmp_path / "mean"),
     ]  # fmt: skip
     for step in steps:
         done = training(*step)
@@ -111,6 +112,9 @@ def test_the_parts_learn_and_fit_together(
     last = VisionEncoderDecoderModel.from_pretrained(tmp_path / "self-trained")
     change = last.decoder.lm_head.weight - first.decoder.lm_head.weight
     assert 0 < change.abs().max() < 0.05
+    mean = VisionEncoderDecoderModel.from_pretrained(tmp_path / "mean").decoder.lm_head.weight
+    torch.testing.assert_close(mean, first.decoder.lm_head.weight + change / 2)
+    assert (tmp_path / "mean" / "training.json").is_file()
 
 
 def test_texts_join_the_posters_that_look_like_them():

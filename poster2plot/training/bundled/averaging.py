@@ -1,0 +1,29 @@
+"""The mean of two captioners' weights.
+
+The mean of a model before and after a fine-tune is often better than either (model soups, Wortsman
+et al. 2022, arXiv:2203.05482). Here it keeps the fluency of the first and most of what the second
+gained in meaning.
+"""
+
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
+
+from poster2plot.training.compose import Captioner
+
+
+def average(first: Path, second: Path, out: Path) -> None:
+    """Write the mean of two checkpoints that `train` wrote, with the second one's recipe."""
+    model, other = (
+        VisionEncoderDecoderModel.from_pretrained(folder, dtype=torch.float32)
+        for folder in (first, second)
+    )
+    weights = other.state_dict()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.lerp_(weights[name], 0.5)
+    tokenizer = AutoTokenizer.from_pretrained(second)
+    Captioner(model, tokenizer, AutoImageProcessor.from_pretrained(second)).save(out)
+    shutil.copy(second / "training.json", out)
