@@ -244,6 +244,15 @@ def peak_memory(precision: Precision | None, name: str) -> int:
         return process.submit(memory_after, precision, name).result()
 
 
+def at_once_against_calls(case: Case, engine: Engine, runs: int) -> tuple[str, str]:
+    """The row (what, figure) of all pictures in one batch against one after the other."""
+    count = len(case.pixels)
+    alone, together = medians(
+        runs, partial(engine_call, case, engine), partial(posters_at_once, case, engine)
+    )
+    return f"{count} posters at once against {count} calls", f"{count * alone / together:.1f} × |"
+
+
 def figures(name: str, case: Case, runs: int) -> Iterator[tuple[str, str]]:
     """(what, figure) of each row of the table about a model."""
     engines = {
@@ -271,11 +280,8 @@ def figures(name: str, case: Case, runs: int) -> Iterator[tuple[str, str]]:
         "fp32, share of the memory-bandwidth limit",
         f"{reached / possible:.0%} | {reached / 1e9:.1f} of {possible / 1e9:.1f} GB/s",
     )
-    default, count = engines[precisions(CPU)[0]], len(case.pixels)
-    alone, together = medians(
-        runs, partial(engine_call, case, default), partial(posters_at_once, case, default)
-    )
-    yield f"{count} posters at once against {count} calls", f"{count * alone / together:.1f} × |"
+    default = engines[precisions(CPU)[0]]
+    yield at_once_against_calls(case, default, runs)
     locked, queued = medians(
         runs, *(partial(visitors, case, default, queued=queued) for queued in (False, True))
     )
@@ -309,14 +315,7 @@ def cuda_figures(case: Case, runs: int) -> Iterator[tuple[str, str]]:
             f"{slow / fast:.1f} × | {same} of {len(expected)} tokens the same",
         )
         if precision == precisions(device)[0]:
-            alone, together = medians(
-                runs, partial(engine_call, there, engine), partial(posters_at_once, there, engine)
-            )
-            count = len(case.pixels)
-            yield (
-                f"{count} posters at once against {count} calls",
-                f"{count * alone / together:.1f} × |",
-            )
+            yield at_once_against_calls(there, engine, runs)
 
 
 CASES = {"original size": original_size, "bundled": bundled}

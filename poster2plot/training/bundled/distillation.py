@@ -22,9 +22,8 @@ from poster2plot.training.bundled.text_matching import (
     COMMONEST_OPENING,
     PseudoLabel,
     match,
-    misread,
     plain_words,
-    some_clues,
+    pseudo_label,
     target_plots,
     thin_openings,
 )
@@ -60,7 +59,8 @@ def distilled_plots(
     known = {plot.text for plot in sources.plots}
     plain = plain_words([*known])
     plots = [plot for plot in target_plots(sources.plots) if is_plain(plot.text, plain, plot.title)]
-    near_plots, near_pairs = _others_alike(sources, plots)
+    wanted = sources.predicted("both")
+    near_plots, near_pairs = _others_alike(sources, plots, wanted)
     writer = Teacher(teacher, device)
     writer.learn(
         plots,
@@ -88,7 +88,7 @@ def distilled_plots(
         best = best_plots(
             [*written.values()],
             F.normalize(embeddings - mean, dim=-1),
-            sources.predicted("both"),
+            wanted,
             nats,
             fluency=fluency,
             best=BEST,
@@ -97,21 +97,20 @@ def distilled_plots(
     best = thin_openings(best, COMMONEST_OPENING)
     texts = centred(sources.embedder([plot.text for plot in best]))
     alike = match(texts, sources.predicted("picture"), nearest=POSTERS, seed=seed)
-    labels = []
-    for plot, other in zip(best, alike, strict=True):
-        clues = some_clues(chance)
-        pair = pairs[other if clues == "picture" else plot.row]
-        title = "" if clues == "picture" else misread(pair.title, chance)
-        labels.append(PseudoLabel(pair.id, clues != "title", title, plot.text))
-    return labels
+    return [
+        pseudo_label(
+            plot.text, pairs[plot.row].title, chance, own=pairs[plot.row].id, alike=pairs[other].id
+        )
+        for plot, other in zip(best, alike, strict=True)
+    ]
 
 
 def _others_alike(
-    sources: Sources, plots: Sequence[Plot]
+    sources: Sources, plots: Sequence[Plot], wanted: Tensor
 ) -> tuple[list[list[str]], list[list[str]]]:
     """For each of the plots, and for each of the training pairs, plots of others that are near.
 
-    Near is to what is predicted, by the title, and for pairs by the poster, too.
+    Near is to what is predicted, by the title, and for pairs by the poster, too: `wanted` (N, E).
     """
     texts = centred(sources.embeddings([plot.text for plot in plots]))
     rows = {plot.text: row for row, plot in enumerate(plots)}
@@ -119,7 +118,7 @@ def _others_alike(
     titles = sources.embeddings([plot.title for plot in plots])
     by_title = predicted_by_title(sources.title_embeddings, sources.plot_embeddings, titles)
     near_plots = nearest_others(by_title, texts, range(len(plots)))
-    near_pairs = nearest_others(sources.predicted("both"), texts, own)
+    near_pairs = nearest_others(wanted, texts, own)
     for row, near in zip(own, near_pairs, strict=True):
         if row >= 0:
             near_plots[row] = near

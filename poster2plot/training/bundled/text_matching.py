@@ -65,22 +65,26 @@ def target_plots(plots: Sequence[Plot]) -> list[Plot]:
     ]
 
 
-def some_clues(chance: Random) -> Clues:
-    """What a pseudo-label is to be learnt from."""
-    [clues] = chance.choices([*SHARES], [*SHARES.values()])
-    return clues
-
-
 def misread(title: str, chance: Random) -> str:
     """The title, or what a reader of posters may make of it: in capitals, without a word."""
-    words = title.split()
     if chance.random() < MISREAD:
         title = title.upper()
+    words = title.split()
     if len(words) > 2 and chance.random() < MISREAD:
-        words = title.split()
         del words[chance.randrange(len(words))]
         title = " ".join(words)
     return title
+
+
+def pseudo_label(text: str, title: str, chance: Random, *, own: str, alike: str) -> PseudoLabel:
+    """A text to be learnt from clues at random, by `SHARES`.
+
+    The picture alone is that of the poster `alike`, by its id, else it is that of `own`.
+    """
+    [clues] = chance.choices([*SHARES], [*SHARES.values()])
+    if clues == "picture":
+        return PseudoLabel(alike, True, "", text)
+    return PseudoLabel(own, clues != "title", misread(title, chance), text)
 
 
 class _HasText(Protocol):
@@ -171,12 +175,11 @@ def matched_texts(sources: Sources, *, nearest: int, seed: int) -> list[PseudoLa
     plots = thin_openings(plots, COMMONEST_OPENING)
     texts = centred(sources.embeddings([plot.text for plot in plots]))
     shown = match(texts, sources.predicted("picture"), nearest=nearest, seed=seed)
-    labels = []
-    for plot, poster in zip(plots, shown, strict=True):
-        clues = some_clues(chance)
-        title = "" if clues == "picture" else misread(plot.title, chance)
-        labels.append(PseudoLabel(sources.pairs[poster].id, clues != "title", title, plot.text))
-    return labels
+    posters = [sources.pairs[row].id for row in shown]
+    return [
+        pseudo_label(plot.text, plot.title, chance, own=poster, alike=poster)
+        for plot, poster in zip(plots, posters, strict=True)
+    ]
 
 
 def write_pseudo_labels(path: Path, labels: Sequence[PseudoLabel]) -> None:
