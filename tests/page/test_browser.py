@@ -123,6 +123,23 @@ def test_candidates_stand_side_by_side_and_can_be_copied(page: Page):
     assert copied == page.locator(".plot").nth(1).inner_text()
 
 
+def test_a_plot_that_comes_to_lie_under_the_pointer_does_not_cover_its_poster(page: Page):
+    try_example(page)
+    page.mouse.move(600, 40)
+    page.locator(".word").first.evaluate(
+        """(word) => {
+            const { x, y } = word.getBoundingClientRect()
+            word.style.position = "relative"
+            word.style.left = `${598 - x}px`
+            word.style.top = `${38 - y}px`
+        }"""
+    )
+    expect(page.locator(".word:hover")).to_have_count(1)
+    expect(page.locator(".view.looking")).to_have_count(0)
+    page.mouse.move(602, 42)
+    expect(page.locator(".view.looking")).to_have_count(1)
+
+
 def test_words_show_where_the_model_looked(page: Page):
     try_example(page)
     heat = page.locator(".view canvas")

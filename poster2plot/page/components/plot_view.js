@@ -69,7 +69,8 @@ function plotItem(candidate, show, link) {
     const span = document.createElement("span")
     span.className = "word"
     span.textContent = word
-    span.onpointerenter = () => show(span, weights)
+    // A plot that comes to lie under a pointer at rest must not cover its poster.
+    span.onpointermove = () => span.classList.contains("shown") || show(span, weights)
     span.onclick = () => show(span, weights, true)
     return { span, weights }
   })
