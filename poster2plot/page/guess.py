@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import streamlit as st
@@ -41,7 +41,7 @@ class Round:
 
 @dataclass
 class Score:
-    """How the visitor has guessed so far."""
+    """The visitor's guesses so far."""
 
     right: int = 0
     played: int = 0
@@ -54,6 +54,19 @@ class Score:
         self.streak = self.streak + 1 if right else 0
 
 
+@dataclass
+class Game:
+    """That of one visitor."""
+
+    score: Score = field(default_factory=Score)
+    round: Round | None = None
+    asked: bool = False  # for the next plot; a tap elsewhere ends the run that should write it
+
+    def ask(self) -> None:
+        """Want the next plot."""
+        self.asked = True
+
+
 @st.fragment
 def play(desk: PlotService, settings: GenerationSettings) -> None:
     """The game, which runs by itself while the rest of the page writes."""
@@ -63,24 +76,24 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
         st.segmented_control("Posters", SOURCES, default=SOURCES[0], required=True, key="guess of")
         == SOURCES[1]
     )
-    score: Score = st.session_state.setdefault("guess score", Score())
-    current: Round | None = st.session_state.get("guess round")
+    game: Game = st.session_state.setdefault("guess game", Game())
     place, below = st.empty(), st.empty()
-    is_open = current is not None and current.guess is None
-    if not is_open and below.button("Next plot" if current else "Start", key="guess next"):
-        below.empty()
+    if game.asked:
         try:
             with place, st.spinner("Writing a plot …"):
                 pictures = mine if of_mine else dict.fromkeys(EXAMPLES, b"")
-                current = _new_round(pictures, desk, settings)
+                game.round = _new_round(pictures, game.round, desk, settings)
+                game.asked = False
         except Poster2PlotError as error:
+            game.asked, game.round = False, None
             with place:
                 say_why(error)
-            return
-        st.session_state["guess round"] = current
-    if current is not None:
+    if game.round is None or game.round.guess is not None:
+        label = "Next plot" if game.round else "Start"
+        below.button(label, key="guess next", on_click=game.ask)
+    if game.round is not None:
         with place.container():
-            _show(current, score)
+            _show(game.round, game.score)
 
 
 def _show(current: Round, score: Score) -> None:
@@ -116,13 +129,15 @@ def _guess(current: Round, score: Score, name: str) -> None:
 
 
 def _new_round(
-    pictures: dict[str, bytes], desk: PlotService, settings: GenerationSettings
+    pictures: dict[str, bytes],
+    before: Round | None,
+    desk: PlotService,
+    settings: GenerationSettings,
 ) -> Round:
     """Write the plot of one of the posters, which is not that of the round before.
 
     Raises `BusyError` where the service has too much to do, or `Poster2PlotError`.
     """
-    before: Round | None = st.session_state.get("guess round")
     chance = random.SystemRandom()
     answer = chance.choice([name for name in pictures if not before or name != before.answer])
     others = chance.sample([name for name in pictures if name != answer], CHOICES - 1)

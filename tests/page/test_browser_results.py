@@ -247,3 +247,14 @@ def test_a_plot_can_be_guessed(page: Page):
     page.get_by_role("button", name="Next plot").click()
     expect(page.locator("button.answer")).to_have_count(0, timeout=PATIENCE)
     expect(posters.first).to_be_enabled()
+
+
+def test_a_tap_while_the_next_plot_is_written_does_not_lose_it(page: Page):
+    page.get_by_role("tab", name="Guess").click()
+    preset = page.get_by_role("button", name="Varied").element_handle()
+    page.get_by_role("button", name="Start").evaluate(
+        "(start, preset) => { start.click(); setTimeout(() => preset.click(), 150) }", preset
+    )
+    expect(page).to_have_url(re.compile("search=Sampling"), timeout=PATIENCE)
+    posters = page.get_by_role("button", name=re.compile("^Poster [1-4]: "))
+    expect(posters).to_have_count(4, timeout=PATIENCE)

@@ -18,7 +18,7 @@ from support.drawn_posters import draw_poster, encode
 def next_round(page: AppTest) -> Round:
     page.button("guess next").click().run()
     assert not page.exception
-    current: Round = page.session_state["guess round"]
+    current: Round = page.session_state["guess game"].round
     return current
 
 
@@ -33,7 +33,7 @@ def test_a_round_has_a_plot_and_four_posters(app: AppTest):
 
 def test_a_guess_is_counted_and_the_next_poster_is_another(app: AppTest):
     current = next_round(app)
-    _guess(current, app.session_state["guess score"], current.answer)
+    _guess(current, app.session_state["guess game"].score, current.answer)
     app.run()
     assert app.tabs[2].success[0].value == "Right!"
     assert any("1 of 1 right" in each.value for each in app.tabs[2].caption)
@@ -60,8 +60,9 @@ def test_a_busy_model_is_one_sentence(
     strict = PlotService(tiny, Limits(plots=1))
     monkeypatch.setattr(cached_resources, "desk", lambda: strict)
     next_round(app)
-    app.session_state["guess round"].guess = "something"
+    app.session_state["guess game"].round.guess = "something"
     app.run()
     app.button("guess next").click().run()
     assert not app.exception
     assert "more than 1 plots" in app.tabs[2].warning[0].value
+    assert "guess next" in {button.key for button in app.button}  # to try again
