@@ -7,7 +7,7 @@ arXiv:2304.06767); here the reward comes from sentence embeddings and a language
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain, pairwise
 from random import Random
@@ -43,14 +43,21 @@ LONGEST = 56  # tokens of a plot
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
+# A phrase of the captioner's that so large a share of its posters get, and which it writes so many
+# times as often as people do, says nothing of a poster.
+_PHRASE = 4  # words
+_OFTEN, _TIMES = 0.004, 3
+
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
+_DEFINITION = re.compile(r"(?:the |an? )?((?:[\w'’-]+ ){1,3}?)(?:is|are|was|were) ")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
 
 
 def is_plain(text: str, plain: set[str], title: str = "") -> bool:
     """Whether a plot has one or two sentences of plain words, no long one of them twice.
 
-    Names and rare words may come from the title.
+    Names and rare words may come from the title, unless it becomes somebody or something that is
+    there at once, as in "The Exorcist is a priest ...".
     """
     words = _WORD.findall(text.lower())
     long = [word for word in words if len(word) >= 5 and word not in _COMMON]
@@ -64,8 +71,37 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
+        and not opens_with_title(text, title)
         and not is_harmful(text)
     )
+
+
+def opens_with_title(text: str, title: str) -> bool:
+    """Whether a plot begins with words of the title and says what those are."""
+    opening = _DEFINITION.match(text.lower())
+    return opening is not None and bool({*opening[1].split()} & title_words(title))
+
+
+def phrases(text: str) -> set[str]:
+    """Each `_PHRASE` words of a text in a row, in small letters."""
+    words = _WORD.findall(text.lower())
+    return {" ".join(words[i : i + _PHRASE]) for i in range(len(words) - _PHRASE + 1)}
+
+
+def stock_phrases(written: Sequence["Written"], texts: Collection[str]) -> set[str]:
+    """The phrases that plots for many posters have, and people's `texts` seldom."""
+    posters: dict[str, set[int]] = defaultdict(set)
+    for plot in written:
+        for phrase in phrases(plot.text):
+            posters[phrase].add(plot.row)
+    count = len({plot.row for plot in written})
+    often = {
+        phrase: len(rows) / count
+        for phrase, rows in posters.items()
+        if len(rows) > max(1, _OFTEN * count)
+    }
+    used = Counter(phrase for text in texts for phrase in phrases(text) & often.keys())
+    return {phrase for phrase, share in often.items() if share > _TIMES * used[phrase] / len(texts)}
 
 
 class Written(NamedTuple):
@@ -268,6 +304,11 @@ def preferred_plots(
             with_titles=clues == "both",
             seed=seed,
         )
+        stock = stock_phrases(written, texts)
+        written = [
+            plot._replace(plain=plot.plain and phrases(plot.text).isdisjoint(stock))
+            for plot in written
+        ]
         embeddings = F.normalize(sources.embedder([plot.text for plot in written]) - mean, dim=-1)
         targets = sources.predicted(clues)[rows]
         with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
