@@ -187,8 +187,11 @@ def _sample(
     ended = torch.zeros_like(last, dtype=torch.bool)
     while len(steps) < longest and not ended.all():
         logits = decoder.next_token_logits(last, cross_attention, cache).float()
-        chances = (logits / TEMPERATURE).softmax(-1)  # (B, 1, samples, vocabulary)
-        last = chances.flatten(0, 2).multinomial(1, generator=generator).view_as(last)
+        chances = (logits / TEMPERATURE).softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
+        # Inverse transform sampling: `multinomial` draws a number for each token of the vocabulary.
+        drawn = torch.rand(*last.shape, 1, device=chances.device, generator=generator)
+        last = torch.searchsorted(chances, drawn * chances[..., -1:], right=True)[..., 0]
+        last = last.clamp(max=logits.shape[-1] - 1)
         ended = ended | (last == end)
         steps.append(last[:, 0])
     return torch.stack(steps, dim=-1)
@@ -309,9 +312,10 @@ def preferred_plots(
             plot._replace(plain=plot.plain and phrases(plot.text).isdisjoint(stock))
             for plot in written
         ]
-        embeddings = F.normalize(sources.embedder([plot.text for plot in written]) - mean, dim=-1)
         targets = sources.predicted(clues)[rows]
         with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
+            embeddings = sources.embedder([plot.text for plot in written])
+            embeddings = F.normalize(embeddings - mean, dim=-1)
             found = preferences(written, embeddings, targets, nats, fluency=fluency)
         for row, best, worst in found:
             pair = pairs[rows[row]]
