@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,10 +59,12 @@ class Posters:
 
 
 class ApiVisitor:
-    """A program at an address of its own, such as 127.0.0.7."""
+    """A program at an address of its own, such as 127.0.0.7, that sends `fields` along."""
 
-    def __init__(self, url: str, address: str, seed: int) -> None:
-        self._url, self._posters = url, Posters(seed)
+    def __init__(
+        self, url: str, address: str, seed: int, fields: Mapping[str, str] | None = None
+    ) -> None:
+        self._url, self._posters, self._fields = url, Posters(seed), fields
         self._session = requests.Session()
         self._session.mount("http://", _From(address))
 
@@ -71,7 +73,9 @@ class ApiVisitor:
         files = {"image": self._posters.next()}
         started = time.perf_counter()
         try:
-            response = self._session.post(f"{self._url}/api/plot", files=files, timeout=PATIENCE)
+            response = self._session.post(
+                f"{self._url}/api/plot", files=files, data=self._fields, timeout=PATIENCE
+            )
             answer = response.json()
         except (requests.RequestException, ValueError) as error:
             return Answer(0, error=type(error).__name__)

@@ -43,10 +43,10 @@ LONGEST = 56  # tokens of a plot
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
-# A phrase of the captioner's that so large a share of its posters get, and which it writes so many
-# times as often as people do, says nothing of a poster.
+# A phrase in a plot of so large a share of the posters, so many times as large as that of people's
+# texts, says nothing of a poster.
 _PHRASE = 4  # words
-_OFTEN, _TIMES = 0.004, 3
+_OFTEN, _TIMES = 0.05, 8
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _DEFINITION = re.compile(r"(?:the |an? )?((?:[\w'’-]+ ){1,3}?)(?:is|are|was|were) ")
@@ -90,15 +90,15 @@ def phrases(text: str) -> set[str]:
 
 def stock_phrases(written: Sequence["Written"], texts: Collection[str]) -> set[str]:
     """The phrases that plots for many posters have, and people's `texts` seldom."""
-    posters: dict[str, set[int]] = defaultdict(set)
+    rows: dict[str, set[int]] = defaultdict(set)
     for plot in written:
         for phrase in phrases(plot.text):
-            posters[phrase].add(plot.row)
+            rows[phrase].add(plot.row)
     count = len({plot.row for plot in written})
     often = {
-        phrase: len(rows) / count
-        for phrase, rows in posters.items()
-        if len(rows) > max(1, _OFTEN * count)
+        phrase: len(found) / count
+        for phrase, found in rows.items()
+        if len(found) > max(1, _OFTEN * count)
     }
     used = Counter(phrase for text in texts for phrase in phrases(text) & often.keys())
     return {phrase for phrase, share in often.items() if share > _TIMES * used[phrase] / len(texts)}
