@@ -32,6 +32,7 @@ from poster2plot.training.bundled.text_matching import (
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates
+from poster2plot.training.evaluation.wording import phrases
 from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.plot_embeddings import Clues
 from poster2plot.training.target_texts import prompt_ids, title_words
@@ -45,7 +46,6 @@ _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
 # A phrase in a plot of so large a share of the posters, so many times as large as that of people's
 # texts, says nothing of a poster.
-_PHRASE = 4  # words
 _OFTEN, _TIMES = 0.05, 8
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
@@ -80,12 +80,6 @@ def opens_with_title(text: str, title: str) -> bool:
     """Whether a plot begins with words of the title and says what those are."""
     opening = _DEFINITION.match(text.lower())
     return opening is not None and bool({*opening[1].split()} & title_words(title))
-
-
-def phrases(text: str) -> set[str]:
-    """Each `_PHRASE` words of a text in a row, in small letters."""
-    words = _WORD.findall(text.lower())
-    return {" ".join(words[i : i + _PHRASE]) for i in range(len(words) - _PHRASE + 1)}
 
 
 def stock_phrases(written: Sequence["Written"], texts: Collection[str]) -> set[str]:

@@ -69,21 +69,22 @@ class Evaluation:
             ),
             "",
             "| plots from | titles | cosine | margin | R@10 | fluency | broken or doubled "
-            "| copied | harmful | unique | whole | commonest opening: four words | two |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "| copied | harmful | unique | whole | commonest opening: four words | two "
+            "| commonest four words |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for source in self.sources:
             found, wording = source.similarity, source.wording
             fluency = "–" if source.fluency is None else f"{source.fluency:.2f}"
-            openings = " | ".join(
-                f"{share:.1%} “{opening}”"
-                for opening, share in (wording.four_words, wording.two_words)
+            commonest = " | ".join(
+                f"{share:.1%} “{phrase}”"
+                for phrase, share in (wording.four_words, wording.two_words, wording.phrase)
             )
             lines.append(
                 f"| {source.name} | {len(found.cosine)} | {found.cosine.mean():.3f} "
                 f"| {found.margin.mean():.3f} | {found.hits.mean():.3f} | {fluency} "
                 f"| {wording.slips:.1%} | {wording.copied:.1%} | {wording.harmful:.1%} "
-                f"| {wording.unique:.1%} | {wording.whole:.1%} | {openings} |"
+                f"| {wording.unique:.1%} | {wording.whole:.1%} | {commonest} |"
             )
         if self.human_fluency is not None:
             lines += ["", f"Fluency of the true plots of all titles: {self.human_fluency:.2f}."]

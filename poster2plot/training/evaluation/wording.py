@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from poster2plot.training.harmful_texts import is_harmful
 
+PHRASE = 4  # words
+
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -19,6 +21,12 @@ def words(text: str) -> list[str]:
 def vocabulary(texts: Collection[str]) -> frozenset[str]:
     """Every word of the texts."""
     return frozenset(word for text in texts for word in words(text))
+
+
+def phrases(text: str) -> set[str]:
+    """Each `PHRASE` words of a text in a row, in small letters."""
+    found = words(text)
+    return {" ".join(found[i : i + PHRASE]) for i in range(len(found) - PHRASE + 1)}
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Wording:
     harmful: float  # `harmful_texts.is_harmful`
     four_words: tuple[str, float]  # the commonest opening of four words, and its share
     two_words: tuple[str, float]
+    phrase: tuple[str, float]  # the commonest `PHRASE` words anywhere, and the share that has them
 
     @classmethod
     def of(
@@ -66,6 +75,7 @@ class Wording:
             sum(map(is_harmful, plots)) / count,
             _commonest_opening(plots, 4),
             _commonest_opening(plots, 2),
+            _commonest_phrase(plots),
         )
 
 
@@ -73,3 +83,9 @@ def _commonest_opening(plots: Sequence[str], length: int) -> tuple[str, float]:
     openings = Counter(" ".join(plot.split()[:length]) for plot in plots)
     [(opening, count)] = openings.most_common(1)
     return opening, count / len(plots)
+
+
+def _commonest_phrase(plots: Sequence[str]) -> tuple[str, float]:
+    used = Counter(phrase for plot in plots for phrase in phrases(plot))
+    phrase, count = used.most_common(1)[0] if used else ("", 0)
+    return phrase, count / len(plots)

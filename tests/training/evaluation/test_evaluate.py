@@ -32,6 +32,7 @@ def test_wording():
         harmful=0.0,
         four_words=("A man in a", 0.5),
         two_words=("A man", 0.5),
+        phrase=("a man in a", 0.5),
     )
 
 
