@@ -87,5 +87,6 @@ def _commonest_opening(plots: Sequence[str], length: int) -> tuple[str, float]:
 
 def _commonest_phrase(plots: Sequence[str]) -> tuple[str, float]:
     used = Counter(phrase for plot in plots for phrase in phrases(plot))
-    phrase, count = used.most_common(1)[0] if used else ("", 0)
+    # Of several, always the same one.
+    phrase, count = min(used.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
     return phrase, count / len(plots)
