@@ -7,7 +7,7 @@ arXiv:2304.06767); here the reward comes from sentence embeddings and a language
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain, pairwise
 from random import Random
@@ -32,7 +32,6 @@ from poster2plot.training.bundled.text_matching import (
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates
-from poster2plot.training.evaluation.wording import phrases
 from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.plot_embeddings import Clues
 from poster2plot.training.target_texts import prompt_ids, title_words
@@ -44,20 +43,14 @@ LONGEST = 56  # tokens of a plot
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
 
-# A phrase in a plot of so large a share of the posters, so many times as large as that of people's
-# texts, says nothing of a poster.
-_OFTEN, _TIMES = 0.05, 8
-
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
-_DEFINITION = re.compile(r"(?:the |an? )?((?:[\w'’-]+ ){1,3}?)(?:is|are|was|were) ")
 _COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
 
 
 def is_plain(text: str, plain: set[str], title: str = "") -> bool:
     """Whether a plot has one or two sentences of plain words, no long one of them twice.
 
-    Names and rare words may come from the title, unless it becomes somebody or something that is
-    there at once, as in "The Exorcist is a priest ...".
+    Names and rare words may come from the title.
     """
     words = _WORD.findall(text.lower())
     long = [word for word in words if len(word) >= 5 and word not in _COMMON]
@@ -71,31 +64,8 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
-        and not opens_with_title(text, title)
         and not is_harmful(text)
     )
-
-
-def opens_with_title(text: str, title: str) -> bool:
-    """Whether a plot begins with words of the title and says what those are."""
-    opening = _DEFINITION.match(text.lower())
-    return opening is not None and bool({*opening[1].split()} & title_words(title))
-
-
-def stock_phrases(written: Sequence["Written"], texts: Collection[str]) -> set[str]:
-    """The phrases that plots for many posters have, and people's `texts` seldom."""
-    rows: dict[str, set[int]] = defaultdict(set)
-    for plot in written:
-        for phrase in phrases(plot.text):
-            rows[phrase].add(plot.row)
-    count = len({plot.row for plot in written})
-    often = {
-        phrase: len(found) / count
-        for phrase, found in rows.items()
-        if len(found) > max(1, _OFTEN * count)
-    }
-    used = Counter(phrase for text in texts for phrase in phrases(text) & often.keys())
-    return {phrase for phrase, share in often.items() if share > _TIMES * used[phrase] / len(texts)}
 
 
 class Written(NamedTuple):
@@ -301,11 +271,6 @@ def preferred_plots(
             with_titles=clues == "both",
             seed=seed,
         )
-        stock = stock_phrases(written, texts)
-        written = [
-            plot._replace(plain=plot.plain and phrases(plot.text).isdisjoint(stock))
-            for plot in written
-        ]
         targets = sources.predicted(clues)[rows]
         with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
             embeddings = sources.embedder([plot.text for plot in written])

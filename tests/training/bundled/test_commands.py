@@ -14,9 +14,7 @@ from poster2plot.training.bundled.self_training import (
     Written,
     best_plots,
     is_plain,
-    opens_with_title,
     preferences,
-    stock_phrases,
 )
 from poster2plot.training.bundled.teacher import request, some
 from poster2plot.training.bundled.text_matching import (
@@ -244,31 +242,6 @@ def test_plain_plots_are_short_and_of_known_words(text: str, plain: bool):
     words = "a nurse must find the town before river stranger does so again story of who"
     known = set(re.findall("[a-z]+", words))
     assert is_plain(text, known) == plain
-
-
-@pytest.mark.parametrize(
-    ("text", "opens"),
-    [
-        ("The Camino is a boy who walks.", True),
-        ("Gunpowder is a war zone.", True),
-        ("The last gunpowder is gone.", True),
-        ("A town is out of gunpowder.", False),
-        ("A walker of the Camino is lost.", False),
-        ("A gunpowder maker must flee.", False),
-    ],
-)
-def test_a_title_is_not_what_a_plot_says_something_is(text: str, opens: bool):
-    assert opens_with_title(text, "Gunpowder on the Camino") == opens
-
-
-def test_stock_phrases_are_those_that_many_posters_get_and_people_seldom_write():
-    own = [f"A {who} finds the love of her life." for who in ("nurse", "thief", "queen")]
-    written = [Written(row, text, True) for row, text in enumerate(own)]
-    texts = ["She finds the love she lost."] + ["A river runs."] * 9
-    stock = stock_phrases(written, texts)
-    assert "love of her life" in stock
-    assert "a nurse finds the" not in stock  # of one poster
-    assert stock_phrases(written, [*texts, *own * 9]) == set()
 
 
 def test_plain_words_are_those_of_several_texts_in_small_letters():
