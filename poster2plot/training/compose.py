@@ -54,18 +54,21 @@ def compose(recipe: Recipe) -> Captioner:
     """
     set_seed(recipe.seed)  # for the new weights, alike in every process and every run
     config = AutoConfig.from_pretrained(recipe.encoder)
-    options = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
-    encoder = AutoModel.from_pretrained(recipe.encoder, **options)
-    # On a CPU the fused attention's backward pass is slower at such lengths.
-    attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
+    pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
+    # Else a checkpoint in half precision, as `export` writes it, would be trained in that.
+    options: dict[str, Any] = {"dtype": torch.float32}
+    encoder = AutoModel.from_pretrained(recipe.encoder, **options, **pooler)
+    if not torch.cuda.is_available():
+        # There the fused attention's backward pass is slower at such lengths.
+        options["attn_implementation"] = "eager"
     config = AutoConfig.from_pretrained(recipe.decoder)
     captioner = None
     if config.model_type == "vision-encoder-decoder":
-        captioner = VisionEncoderDecoderModel.from_pretrained(recipe.decoder, **attention)
+        captioner = VisionEncoderDecoderModel.from_pretrained(recipe.decoder, **options)
         decoder = captioner.decoder
     else:
         config.is_decoder = config.add_cross_attention = True
-        decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config, **attention)
+        decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config, **options)
     model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
     projection = getattr(captioner, "enc_to_dec_proj", None)  # from the encoder's width
     if projection is not None and projection.in_features == encoder.config.hidden_size:

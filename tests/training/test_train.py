@@ -38,7 +38,7 @@ from poster2plot.training.recipe import ORIGINAL, Recipe
 from poster2plot.training.target_texts import IGNORE_INDEX
 from poster2plot.training.train import last_checkpoint, token_loss
 from support.drawn_posters import draw_poster
-from support.toy_model import tiny_image_processor, tiny_tokenizer
+from support.toy_model import save_tiny_model, tiny_image_processor, tiny_tokenizer
 from support.training_data import PLOTS
 from tests.training.conftest import Command
 
@@ -119,6 +119,16 @@ def test_a_captioner_is_trained_further_with_its_projection(decoder: Path, tmp_p
         Recipe(encoder=str(tmp_path / "encoder"), decoder=str(tmp_path / "captioner"))
     )
     assert torch.equal(further.model.enc_to_dec_proj.weight, first.model.enc_to_dec_proj.weight)
+
+
+def test_a_checkpoint_in_half_precision_is_trained_in_full(tmp_path: Path):
+    folder = save_tiny_model(tmp_path / "model")
+    half = VisionEncoderDecoderModel.from_pretrained(folder, dtype=torch.float16)
+    half.save_pretrained(folder)
+    half.encoder.save_pretrained(tmp_path / "encoder")
+    tiny_image_processor(tmp_path / "encoder")
+    further = compose(Recipe(encoder=str(tmp_path / "encoder"), decoder=str(folder)))
+    assert {weight.dtype for weight in further.model.parameters()} == {torch.float32}
 
 
 def test_the_end_is_a_target_unless_the_letter_is_asked_for():
