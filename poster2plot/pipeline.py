@@ -153,7 +153,7 @@ class Poster2Plot:
                 ", ".join(ignored),
             )
         self._queue = DecodingQueue(self.engine)
-        self._encoder_states: OrderedDict[bytes, Tensor] = OrderedDict()  # LRU
+        self._encoded: OrderedDict[bytes, tuple[Tensor, tuple[int, int]]] = OrderedDict()  # LRU
         self._cache_lock = threading.Lock()
 
     @classmethod
@@ -280,17 +280,16 @@ class Poster2Plot:
 
         Raises `InputError` or `ImageError` for a path.
         """
-        image = _upright_rgb(image)
-        pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
+        encoder_states, size = self._encode_with_size(image)
         weights = self.engine.cross_attention_weights(
-            self._encode(image), candidate.token_ids, candidate.prompt_ids
+            encoder_states, candidate.token_ids, candidate.prompt_ids
         )
         return by_word(
             candidate.text,
             candidate.token_ids,
             weights.float().cpu(),
             self.tokenizer,
-            patch_grid(self.config.encoder, *pixels.shape[-2:]),
+            patch_grid(self.config.encoder, *size),
         )
 
     @property
@@ -311,26 +310,34 @@ class Poster2Plot:
         )
 
     def _encode(self, image: Image.Image | str | Path | None) -> Tensor:
-        """Encoder states (1, S, width) of an image, cached (LRU) by its pixels; zeros of None."""
+        """Encoder states (1, S, width) of an image; zeros of None."""
         if image is None:
             from PIL import Image
             from torch import zeros_like
 
             # One would do, but a batch of posters has as many states of each.
             return zeros_like(self._encode(Image.new("RGB", (32, 32))))
+        return self._encode_with_size(image)[0]
+
+    def _encode_with_size(self, image: Image.Image | str | Path) -> tuple[Tensor, tuple[int, int]]:
+        """Encoder states (1, S, width), and height and width of what the encoder saw, in pixels.
+
+        Cached (LRU) by the image's pixels.
+        """
         image = _upright_rgb(image)
         key = hashlib.blake2b(image.tobytes(), salt=b"%dx%d" % image.size).digest()
         with self._cache_lock:
-            if key in self._encoder_states:
-                self._encoder_states.move_to_end(key)
-                return self._encoder_states[key]
+            if key in self._encoded:
+                self._encoded.move_to_end(key)
+                return self._encoded[key]
         pixels = self.image_processor(image, return_tensors="pt")["pixel_values"]
-        encoder_states = self.engine.encode(pixels.to(self.device))
+        height, width = pixels.shape[-2:]
+        encoded = self.engine.encode(pixels.to(self.device)), (height, width)
         with self._cache_lock:
-            self._encoder_states[key] = encoder_states
-            if len(self._encoder_states) > _CACHED_POSTERS:
-                self._encoder_states.popitem(last=False)
-        return encoder_states
+            self._encoded[key] = encoded
+            if len(self._encoded) > _CACHED_POSTERS:
+                self._encoded.popitem(last=False)
+        return encoded
 
     def _report_step(
         self, on_step: Callable[[int, str], None], image: int, hypothesis: Hypothesis

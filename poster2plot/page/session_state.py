@@ -21,6 +21,7 @@ from poster2plot.server.visitor import Visitor
 
 MOST_KEPT = 100  # plots
 _THREADS = ThreadPoolExecutor(16, "page")  # of all visitors; most wait for others' servers
+_BETWEEN_NEWS = 0.15  # seconds
 
 T = TypeVar("T")
 
@@ -45,16 +46,23 @@ class WrittenPlots:
 
 
 class LiveText:
-    """A plot as it grows; the model tells of it in a thread of its own."""
+    """A plot as it grows; the model tells of it in a thread of its own.
+
+    Not each word is news: many pages that draw each word take the time that plots need.
+    """
 
     def __init__(self, news: threading.Event) -> None:
         self.text = ""
         self._news = news
+        self._due = 0.0
 
     def tell(self, text: str) -> None:
-        """Take the plot so far."""
-        self.text = text
-        self._news.set()
+        """Take the plot so far, unless it was told just now."""
+        now = time.perf_counter()
+        if now >= self._due:
+            self._due = now + _BETWEEN_NEWS
+            self.text = text
+            self._news.set()
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ class Toolbar:
     def __init__(self, posters: int) -> None:
         self._posters = posters
         self._place = st.empty()
+        self._told: tuple[float, str] | None = None
 
     def show(self, *, busy: bool) -> None:
         """Show what can be done now."""
+        self._told = None
         if not busy and self._posters < 2:
             self._place.empty()
             return
@@ -49,4 +51,6 @@ class Toolbar:
         left = f", about {seconds / done * unfinished:.0f} s left" if done else ""
         doing = "Writing" if ahead else "Fetching"
         text = f"{doing} {min(done + 1, count)} of {count}{others}{left} …"
-        self._progress.progress(done / count, text)
+        if self._told != (done / count, text):  # each time would be a message to the browser
+            self._told = done / count, text
+            self._progress.progress(*self._told)
