@@ -83,11 +83,11 @@ class Card:
         label = self.entry.label if title is None or title.text != self.entry.label else ""
         self._whence.caption(f"{whence(title)} {escape_markdown(label)}")
 
-    def show_poster(self, image: Image.Image, note: str = "") -> None:
-        """Show the poster, and what is done with it; `grow` then shows the plot."""
+    def show_poster(self, picture: bytes, note: str = "") -> None:
+        """Show the poster, a JPEG, and what is done with it; `grow` then shows the plot."""
         self._set_state("writing")
         with self._body.container(horizontal=True, gap="medium"):
-            st.image(small_jpeg(image), alt=f"Poster: {self.entry.label}", width=240)
+            st.image(picture, alt=f"Poster: {self.entry.label}", width=240)
             self._live = st.empty()
             if note:
                 self._live.caption(note)

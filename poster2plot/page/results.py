@@ -57,6 +57,7 @@ class _Job:
     key: PlotKey
     settings: GenerationSettings
     loaded: LoadedPoster
+    picture: bytes  # the poster as the page shows it, a JPEG
     title: Title | None
     variants: Variants
     read_seconds: float
@@ -166,7 +167,7 @@ class Results:
         if uses_titles:
             with_title = with_printed_title(card.entry, loaded, self._desk, self._settings)
             if with_title is None:
-                card.show_poster(loaded.image, "Reading the title …")
+                card.show_poster(small_jpeg(loaded.image), "Reading the title …")
                 self._to_read.append(card)
                 return
             loaded = with_title
@@ -191,9 +192,12 @@ class Results:
         elif key in not_to_rewrite():
             card.show_without_plot(key, loaded.image)
         else:
-            card.show_poster(loaded.image)
+            picture = small_jpeg(loaded.image)
+            card.show_poster(picture)
             seconds = time.perf_counter() - started
-            self._waiting.append(_Job(card, key, settings, loaded, title, variants, seconds))
+            self._waiting.append(
+                _Job(card, key, settings, loaded, picture, title, variants, seconds)
+            )
 
     def _write(self) -> None:
         self._cancel_unwanted()
@@ -296,9 +300,8 @@ class Results:
             title=job.title,
         )
         label = title_and_year(record["title"]) if job.title else label
-        picture = small_jpeg(job.image)
-        view = plot_view_data(picture, f"Poster: {label}", candidates, attention)
-        keep_plots(job.key, WrittenPlots(label, picture, candidates, attention, record, view))
+        view = plot_view_data(job.picture, f"Poster: {label}", candidates, attention)
+        keep_plots(job.key, WrittenPlots(label, job.picture, candidates, attention, record, view))
         self._show(job.place, job.key, job.variants, job.image)
 
     def _show(self, card: Card, key: PlotKey, variants: Variants, image: Image.Image) -> None:
