@@ -107,15 +107,11 @@ def plot_view_data(
     plots = []
     for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
         shown = []
-        if words:
-            from torch import stack
-
-            weights = stack([each.weights for each in words])
-            grid = tuple(weights.shape[1:])
-            largest = weights.amax((1, 2), keepdim=True).clamp(min=1e-9)
-            levels = (weights / largest * 255).round().int().flatten(1).tolist()
-            for each, level in zip(words, levels, strict=True):
-                shown.append({"word": each.word, "weights": level})
+        for each in words:
+            grid = tuple(each.weights.shape)
+            largest = each.weights.max().clamp(min=1e-9)
+            levels = (each.weights / largest * 255).round().int().flatten().tolist()
+            shown.append({"word": each.word, "weights": levels})
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": shown})
