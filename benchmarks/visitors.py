@@ -18,7 +18,7 @@ from functools import partial
 import psutil
 
 from support.app_server import AppServer, serve_app
-from support.page_client import Answer, ApiVisitor, PageVisitor
+from support.page_client import PATIENCE, Answer, ApiVisitor, PageVisitor
 from support.poster_server import serve_posters
 
 Face = Callable[[int], AbstractContextManager[ApiVisitor | PageVisitor]]
@@ -40,12 +40,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--titles", action="store_true")
     options = parser.parse_args()
-    asked = "read_title" if options.titles else "use_title"
-    value = str(options.titles).lower()
+    fields = {"read_title": "true"} if options.titles else {"use_title": "false"}
     with serve_posters() as services, serve_app(services) as server:
         faces: dict[str, Face] = {
             "page": partial(_page, server, "" if options.titles else "use_title=false"),
-            "API": partial(_api, server, {asked: value}),
+            "API": partial(_api, server, fields),
         }
         for face in faces.values():  # what is loaded with the first poster
             with face(999) as visitor:
@@ -66,7 +65,7 @@ def main() -> None:
 
 def _measure(server: AppServer, face: Face, count: int, seconds: float) -> Measured:
     """Have `count` visitors ask for so many seconds. Raises `RuntimeError` where one is refused."""
-    ready, answers = threading.Barrier(count + 1), list[Answer]()
+    ready, answers = threading.Barrier(count + 1, timeout=PATIENCE), list[Answer]()
 
     def visit(number: int) -> None:
         with face(number) as visitor:

@@ -17,16 +17,15 @@ class Toolbar:
     def __init__(self, posters: int) -> None:
         self._posters = posters
         self._place = st.empty()
-        self._told: tuple[float, str] | None = None
 
     def show(self, *, busy: bool) -> None:
         """Show what can be done now."""
-        self._told = None
         if not busy and self._posters < 2:
             self._place.empty()
             return
         with self._place.container(horizontal=True, vertical_alignment="center"):
             self._progress = st.empty()
+            self._told: tuple[float, str] | None = None
             if busy:
                 stop = partial(st.session_state.update, stopped=True)
                 st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)

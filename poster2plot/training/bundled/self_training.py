@@ -151,10 +151,10 @@ def _sample(
     ended = torch.zeros_like(last, dtype=torch.bool)
     while len(steps) < longest and not ended.all():
         logits = decoder.next_token_logits(last, cross_attention, cache).float()
-        chances = (logits / TEMPERATURE).softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
+        cumulative = (logits / TEMPERATURE).softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
         # Inverse transform sampling: `multinomial` draws a number for each token of the vocabulary.
-        drawn = torch.rand(*last.shape, 1, device=chances.device, generator=generator)
-        last = torch.searchsorted(chances, drawn * chances[..., -1:], right=True)[..., 0]
+        drawn = torch.rand(*last.shape, 1, device=cumulative.device, generator=generator)
+        last = torch.searchsorted(cumulative, drawn * cumulative[..., -1:], right=True)[..., 0]
         last = last.clamp(max=logits.shape[-1] - 1)
         ended = ended | (last == end)
         steps.append(last[:, 0])

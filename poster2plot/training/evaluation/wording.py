@@ -8,8 +8,6 @@ from itertools import pairwise
 
 from poster2plot.training.harmful_texts import is_harmful
 
-PHRASE = 4  # words
-
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -21,12 +19,6 @@ def words(text: str) -> list[str]:
 def vocabulary(texts: Collection[str]) -> frozenset[str]:
     """Every word of the texts."""
     return frozenset(word for text in texts for word in words(text))
-
-
-def phrases(text: str) -> set[str]:
-    """Each `PHRASE` words of a text in a row, in small letters."""
-    found = words(text)
-    return {" ".join(found[i : i + PHRASE]) for i in range(len(found) - PHRASE + 1)}
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Wording:
     harmful: float  # `harmful_texts.is_harmful`
     four_words: tuple[str, float]  # the commonest opening of four words, and its share
     two_words: tuple[str, float]
-    phrase: tuple[str, float]  # the commonest `PHRASE` words anywhere, and the share that has them
+    phrase: tuple[str, float]  # the commonest four words anywhere, and the share that has them
 
     @classmethod
     def of(
@@ -75,7 +67,7 @@ class Wording:
             sum(map(is_harmful, plots)) / count,
             _commonest_opening(plots, 4),
             _commonest_opening(plots, 2),
-            _commonest_phrase(plots),
+            _commonest_phrase(plots, 4),
         )
 
 
@@ -85,8 +77,10 @@ def _commonest_opening(plots: Sequence[str], length: int) -> tuple[str, float]:
     return opening, count / len(plots)
 
 
-def _commonest_phrase(plots: Sequence[str]) -> tuple[str, float]:
-    used = Counter(phrase for plot in plots for phrase in phrases(plot))
+def _commonest_phrase(plots: Sequence[str], length: int) -> tuple[str, float]:
+    used: Counter[str] = Counter()
+    for found in map(words, plots):
+        used.update({" ".join(found[i : i + length]) for i in range(len(found) - length + 1)})
     # Of several, always the same one.
     phrase, count = min(used.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
     return phrase, count / len(plots)
