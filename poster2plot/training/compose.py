@@ -1,6 +1,7 @@
 """One captioner from a vision encoder and a language model, each by name or path."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +36,17 @@ class Captioner:
     model: VisionEncoderDecoderModel
     tokenizer: PreTrainedTokenizerBase
     image_processor: BaseImageProcessor
+
+    @classmethod
+    def load(cls, folder: Path) -> "Captioner":
+        """The checkpoint of a folder, in fp32, to train it further."""
+        # On a CPU the fused attention's backward pass is slower at such lengths.
+        attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
+        return cls(
+            VisionEncoderDecoderModel.from_pretrained(folder, dtype=torch.float32, **attention),
+            AutoTokenizer.from_pretrained(folder),
+            AutoImageProcessor.from_pretrained(folder),
+        )
 
     def save(self, folder: Any) -> None:
         """Write a checkpoint that the stock classes load."""

@@ -125,6 +125,32 @@ def add_commands(commands: Any) -> None:
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
 
+    reinforce = commands.add_parser(
+        "reinforce", help="bundled model, step 7: the captioner learns from rewards for its plots"
+    )
+    reinforce.add_argument("--captioner", type=Path, required=True, help="what `train` wrote")
+    reinforce.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    reinforce.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    reinforce.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
+    reinforce.add_argument("--embedder", required=True, help="sentence embedding model")
+    reinforce.add_argument(
+        "--judge",
+        required=True,
+        help="language model that tells how fluent plots are: name, folder or GGUF file",
+    )
+    _add_precision(reinforce)
+    reinforce.add_argument("--steps", type=int, default=200, help="default: %(default)s")
+    reinforce.add_argument(
+        "--posters", type=int, default=256, help="of a step (default: %(default)s)"
+    )
+    reinforce.add_argument(
+        "--samples", type=int, default=8, help="plots for each poster (default: %(default)s)"
+    )
+    reinforce.add_argument("--learning-rate", type=float, default=5e-5, help="default: %(default)s")
+    reinforce.add_argument("--seed", type=int, default=0, help="another one, other posters")
+    reinforce.add_argument("--out", type=Path, required=True, help="folder of the captioner")
+    reinforce.set_defaults(run=_reinforce)
+
     average = commands.add_parser(
         "average", help="bundled model, step 8: the mean of the weights of two captioners"
     )
@@ -282,6 +308,26 @@ def _self_train(options: argparse.Namespace) -> None:
     )
     write_pseudo_labels(options.out, labels)
     print(f"{len(labels)} plots")
+
+
+def _reinforce(options: argparse.Namespace) -> None:
+    from poster2plot.training.bundled.reinforcement import Reinforcement, reinforce
+    from poster2plot.training.evaluation.fluency import LanguageModelJudge
+
+    reinforce(
+        options.captioner,
+        _sources(options),
+        LanguageModelJudge(options.judge, _device()).nats_per_token,
+        options.out,
+        Reinforcement(
+            steps=options.steps,
+            posters=options.posters,
+            samples=options.samples,
+            learning_rate=options.learning_rate,
+            bf16=options.precision == "bf16",
+            seed=options.seed,
+        ),
+    )
 
 
 def _sources(options: argparse.Namespace) -> "Sources":

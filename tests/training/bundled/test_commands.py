@@ -72,6 +72,9 @@ def test_the_parts_learn_and_fit_together(
          "--encoder-states", tmp_path / "aligned" / "states.npy",
          "--out", tmp_path / "self-trained", "--only-pseudo-labels", "--epochs", "2",
          "--pseudo-labels", tmp_path / "matched.csv", tmp_path / "self-trained.csv"),
+        ("reinforce", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
+         "--aligned", tmp_path / "aligned", "--embedder", embedder, "--judge", teacher,
+         "--steps", "3", "--posters", "3", "--samples", "2", "--out", tmp_path / "reinforced"),
         ("average", tmp_path / "captioner", tmp_path / "self-trained", "--out", tmp_path / "mean"),
     ]  # fmt: skip
     for step in steps:
