@@ -20,12 +20,14 @@ from poster2plot.training.bundled.teacher import Teacher, request, some
 from poster2plot.training.bundled.text_matching import (
     CHUNK,
     COMMONEST_OPENING,
+    COMMONEST_PHRASE,
     PseudoLabel,
     match,
     plain_words,
     pseudo_label,
     target_plots,
     thin_openings,
+    thin_phrases,
 )
 from poster2plot.training.plot_embeddings import centred, predicted_by_title
 from poster2plot.training.target_texts import Plot, premise
@@ -94,7 +96,7 @@ def distilled_plots(
             best=BEST,
         )
     chance.shuffle(best)
-    best = thin_openings(best, COMMONEST_OPENING)
+    best = thin_phrases(thin_openings(best, COMMONEST_OPENING), COMMONEST_PHRASE)
     texts = centred(sources.embedder([plot.text for plot in best]))
     alike = match(texts, sources.predicted("picture"), nearest=POSTERS, seed=seed)
     return [

@@ -26,7 +26,7 @@ _FLUENT = 3.4  # nats a token of the language model; what is more fluent is stoc
 _SHORTEST = 16  # words; fewer are key words in a row
 _PHRASE = 4  # words
 _OPENING = "^ "  # before the first two words of a plot
-_RARE_PHRASE, _RARE_OPENING = 0.002, 0.02  # shares of plots that may have them
+_RARE_PHRASE, _RARE_OPENING = 0.002, 0.03  # shares of plots that may have them
 
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _FUNCTION_WORDS = {

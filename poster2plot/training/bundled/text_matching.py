@@ -20,6 +20,7 @@ from torch import Tensor
 from poster2plot.training.batches import Example
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.dataset import Dataset
+from poster2plot.training.evaluation.wording import words
 from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.plot_embeddings import Clues, centred
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
@@ -27,6 +28,7 @@ from poster2plot.training.target_texts import WORD, Plot, name_spans, title_word
 # What a pseudo-label is learnt from.
 SHARES: dict[Clues, float] = {"both": 0.66, "picture": 0.26, "title": 0.08}
 COMMONEST_OPENING = 0.02  # share of the pseudo-labels that may begin with the same two words
+COMMONEST_PHRASE = 0.002  # share of them that may have the same four words in a row
 MISREAD = 0.1  # share of the titles told that are in capitals, and of those without a word
 CHUNK = 2048  # rows compared at once
 _CSLS_NEIGHBOURS = 50  # texts whose mean similarity tells how much of a hub something is
@@ -146,6 +148,22 @@ def thin_openings(texts: Sequence[_Text], share: float) -> list[_Text]:
     return kept
 
 
+def thin_phrases(texts: Sequence[_Text], share: float) -> list[_Text]:
+    """The texts less those with four words in a row that many before them have.
+
+    No phrase is in more than a `share` of all texts, or in one.
+    """
+    used: Counter[str] = Counter()
+    kept = []
+    for plot in texts:
+        found = words(plot.text)
+        phrases = {" ".join(found[i : i + 4]) for i in range(len(found) - 3)}
+        if all(used[phrase] < max(1, share * len(texts)) for phrase in phrases):
+            used.update(phrases)
+            kept.append(plot)
+    return kept
+
+
 def match(texts: Tensor, posters: Tensor, *, nearest: int, seed: int) -> list[int]:
     """For each text one of the `nearest` posters, at random: its row.
 
@@ -172,7 +190,7 @@ def matched_texts(sources: Sources, *, nearest: int, seed: int) -> list[PseudoLa
     """Each good training plot with one of the posters that look like it, as `match` finds them."""
     chance, plots = Random(seed), target_plots(sources.plots)
     chance.shuffle(plots)
-    plots = thin_openings(plots, COMMONEST_OPENING)
+    plots = thin_phrases(thin_openings(plots, COMMONEST_OPENING), COMMONEST_PHRASE)
     texts = centred(sources.embeddings([plot.text for plot in plots]))
     shown = match(texts, sources.predicted("picture"), nearest=nearest, seed=seed)
     posters = [sources.pairs[row].id for row in shown]

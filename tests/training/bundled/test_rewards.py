@@ -1,0 +1,83 @@
+"""What plots are worth: each part of the reward tells the plots that it is about."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards
+
+FAR = "A nurse leaves the quiet town to find a sister whom everybody else has long forgotten."
+NEAR = "A thief returns to an old harbour where one last ship waits for somebody brave enough."
+WORDS = {word.strip(".").lower() for plot in (FAR, NEAR) for word in plot.split()}
+
+
+def embed(texts: list[str]) -> Tensor:
+    """Plots of thieves are to the right of those of others, and all are up."""
+    return torch.tensor([[0.6 if "thief" in text else -0.6, 0.8] for text in texts])
+
+
+def rewarded(
+    *plots: str, title: str = "", nats: float = 3.0, texts: tuple[str, ...] = ()
+) -> Rewards:
+    reward = PlotReward(
+        embed,
+        torch.tensor([0, 0.8]),
+        lambda plots: torch.full((len(plots),), nats),
+        WORDS,
+        {*texts},
+    )
+    wanted = torch.tensor([[1.0, 0]]).expand(len(plots), -1)
+    return reward([*plots], [title] * len(plots), wanted, RecentPhrases())
+
+
+def test_a_plot_is_worth_what_it_means_beyond_what_all_plots_do():
+    rewards = rewarded(NEAR, FAR)
+    torch.testing.assert_close(rewards.meaning, torch.tensor([0.6, -0.6]))
+    torch.testing.assert_close(rewards.total(), rewards.meaning)
+
+
+def test_fluency_counts_up_to_where_texts_become_stock():
+    assert rewarded(NEAR, nats=1.0).fluency == rewarded(NEAR, nats=3.4).fluency == 0
+    assert rewarded(NEAR, nats=5.4).fluency < rewarded(NEAR, nats=4.4).fluency < 0
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        FAR.replace("nurse", "glorp"),
+        FAR.replace("the quiet town", "Zorblax"),
+        FAR.removesuffix("."),
+        FAR.replace("quiet", "quiet quiet"),
+        "A nurse leaves the quiet town to find a sister.",
+        "",
+    ],
+)
+def test_a_plot_that_is_not_plain_or_too_short_is_worth_less(worse: str):
+    plain, other = rewarded(FAR, worse).plainness
+    assert other < plain == 0
+
+
+def test_a_training_text_word_for_word_is_worth_less():
+    assert rewarded(FAR, texts=(FAR,)).plainness < 0
+
+
+def test_a_name_is_worth_less_though_it_is_the_titles():
+    named = FAR.replace("the quiet town", "Zorblax")
+    allowed, refused = rewarded(named, title="Zorblax"), rewarded(named)
+    assert refused.plainness < allowed.plainness < rewarded(FAR).plainness
+
+
+def test_phrases_and_openings_that_many_posters_get_are_worth_less():
+    recent = RecentPhrases(batches=2)
+    assert recent.excess([FAR]) == 0
+    recent.add([FAR] * 8 + [NEAR] * 8)
+    [half] = recent.excess([FAR])
+    recent.add([FAR] * 16)
+    [most] = recent.excess([FAR])
+    torch.testing.assert_close(most - half, torch.tensor(1.5).log2())
+    assert recent.excess(["Nothing of what was written is in here."]) == 0
+    opening = "A nurse with a plan of her own stays."
+    assert 0 < recent.excess([opening]) < most  # openings may be commoner
+    for _ in range(2):
+        recent.add([NEAR] * 16)
+    assert recent.excess([FAR]) == 0  # forgotten
