@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from poster2plot.training.bundled.self_training import Written, best_plots, is_plain
+from poster2plot.training.bundled.rewards import is_plain
+from poster2plot.training.bundled.self_training import Written, best_plots
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.teacher import Teacher, request, some
 from poster2plot.training.bundled.text_matching import (

@@ -37,7 +37,7 @@ LONGEST = 56  # tokens of a plot
 KL_WEIGHT = 0.02  # of a nat of divergence from the captioner as it came, in standard rewards
 WARMUP_STEPS = 10
 PLOTS_AT_ONCE = {"cpu": 64, "cuda": 512}  # in a backward pass
-SAVE_EVERY = 50  # steps
+SAVE_EVERY = 10  # steps
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ ranking by a reward and fine-tuning are reward-ranked fine-tuning (RAFT, Dong et
 arXiv:2304.06767); here the reward comes from sentence embeddings and a language model.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from itertools import chain, pairwise
+from itertools import chain
 from random import Random
 from typing import NamedTuple
 
@@ -20,21 +19,18 @@ from torch.nn import functional as F
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.search import Prompts
 from poster2plot.pipeline import Poster2Plot
+from poster2plot.training.bundled.rewards import is_plain
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import (
     COMMONEST_OPENING,
     PseudoLabel,
-    has_stock_opening,
-    names,
     plain_words,
-    rare_words,
     thin_openings,
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates
-from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.plot_embeddings import Clues
-from poster2plot.training.target_texts import prompt_ids, title_words
+from poster2plot.training.target_texts import prompt_ids
 
 POSTERS_AT_ONCE = {"cpu": 64, "cuda": 512}
 TEMPERATURE = 0.8
@@ -42,30 +38,6 @@ LONGEST = 56  # tokens of a plot
 
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
-
-_WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
-_COMMON = {"their", "about", "while", "after", "where", "other", "there", "would", "before"}
-
-
-def is_plain(text: str, plain: set[str], title: str = "") -> bool:
-    """Whether a plot has one or two sentences of plain words, no long one of them twice.
-
-    Names and rare words may come from the title.
-    """
-    words = _WORD.findall(text.lower())
-    long = [word for word in words if len(word) >= 5 and word not in _COMMON]
-    pairs = list(pairwise(words))
-    return (
-        9 <= len(words) <= 45
-        and len(set(long)) == len(long)
-        and len(set(pairs)) == len(pairs)
-        and all(first != second for first, second in pairs)
-        and names(text) | rare_words(text, plain) <= title_words(title)
-        and text[-1] in ".!?"
-        and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
-        and not has_stock_opening(text)
-        and not is_harmful(text)
-    )
 
 
 class Written(NamedTuple):

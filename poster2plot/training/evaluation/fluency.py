@@ -49,9 +49,9 @@ class LanguageModelJudge:
         return float(nats.sum() / tokens.sum())
 
     def nats_per_token(self, texts: Sequence[str]) -> Tensor:
-        """The same of each of N texts, (N,)."""
+        """The same of each of N texts, (N,); 0 for a text of no tokens."""
         nats, tokens = self._nats(texts)
-        return nats / tokens
+        return nats / tokens.clamp(min=1)
 
     @torch.inference_mode()
     def _nats(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -72,6 +72,8 @@ class LanguageModelJudge:
                 [ids[row] for row in rows], batch_first=True, padding_value=IGNORE_INDEX
             ).to(self._model.device)
             inputs, targets = padded[:, :-1], padded[:, 1:]
+            if not targets.shape[1]:
+                continue
             logits = self._model(input_ids=inputs.clamp(min=0)).logits  # padding is to the right
             losses = F.cross_entropy(
                 logits.float().transpose(1, 2),

@@ -10,12 +10,8 @@ import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
 
 from poster2plot.training.bundled.distillation import nearest_others
-from poster2plot.training.bundled.self_training import (
-    Written,
-    best_plots,
-    is_plain,
-    preferences,
-)
+from poster2plot.training.bundled.rewards import is_plain
+from poster2plot.training.bundled.self_training import Written, best_plots, preferences
 from poster2plot.training.bundled.teacher import request, some
 from poster2plot.training.bundled.text_matching import (
     has_stock_opening,

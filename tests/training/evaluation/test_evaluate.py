@@ -61,6 +61,8 @@ def test_fluency_is_the_judges_own_loss(decoder: Path):
     assert judge.nats_per_token(plots).tolist() == pytest.approx(losses, rel=1e-5)
     nats = sum(loss * count for loss, count in zip(losses, tokens, strict=True))
     assert judge(plots) == pytest.approx(nats / sum(tokens), rel=1e-5)
+    assert judge.nats_per_token([""] * 20).tolist() == [0] * 20  # a whole batch and a part
+    assert judge.nats_per_token(["", *plots[:1]]).tolist() == [0, pytest.approx(losses[0])]
 
 
 def test_similarity_by_hand():
