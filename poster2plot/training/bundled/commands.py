@@ -125,8 +125,15 @@ def add_commands(commands: Any) -> None:
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
 
+    average = commands.add_parser(
+        "average", help="bundled model, step 8: the mean of the weights of two captioners"
+    )
+    average.add_argument("captioners", nargs=2, type=Path, help="folders that `train` wrote")
+    average.add_argument("--out", type=Path, required=True, help="folder of the mean")
+    average.set_defaults(run=_average)
+
     reinforce = commands.add_parser(
-        "reinforce", help="bundled model, step 7: the captioner learns from rewards for its plots"
+        "reinforce", help="bundled model, step 9: the captioner learns from rewards for its plots"
     )
     reinforce.add_argument("--captioner", type=Path, required=True, help="what `train` wrote")
     reinforce.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
@@ -139,27 +146,20 @@ def add_commands(commands: Any) -> None:
         help="language model that tells how fluent plots are: name, folder or GGUF file",
     )
     _add_precision(reinforce)
-    reinforce.add_argument("--steps", type=int, default=200, help="default: %(default)s")
+    reinforce.add_argument("--steps", type=int, default=70, help="default: %(default)s")
     reinforce.add_argument(
-        "--posters", type=int, default=256, help="of a step (default: %(default)s)"
+        "--posters", type=int, default=32, help="of a step (default: %(default)s)"
     )
     reinforce.add_argument(
         "--samples", type=int, default=8, help="plots for each poster (default: %(default)s)"
     )
-    reinforce.add_argument("--learning-rate", type=float, default=5e-5, help="default: %(default)s")
+    reinforce.add_argument("--learning-rate", type=float, default=1e-4, help="default: %(default)s")
     reinforce.add_argument("--seed", type=int, default=0, help="another one, other posters")
     reinforce.add_argument("--out", type=Path, required=True, help="folder of the captioner")
     reinforce.set_defaults(run=_reinforce)
 
-    average = commands.add_parser(
-        "average", help="bundled model, step 8: the mean of the weights of two captioners"
-    )
-    average.add_argument("captioners", nargs=2, type=Path, help="folders that `train` wrote")
-    average.add_argument("--out", type=Path, required=True, help="folder of the mean")
-    average.set_defaults(run=_average)
-
     lexicon = commands.add_parser(
-        "lexicon", help="bundled model, step 9: the words that its plots may have"
+        "lexicon", help="bundled model, step 10: the words that its plots may have"
     )
     lexicon.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     lexicon.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
