@@ -37,7 +37,10 @@ with st.sidebar:
         st.warning(escape_markdown(desk.p2p.notice))
     st.caption(f"Model: {escape_markdown(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
-posters, history, game, about = st.tabs(["Posters", "History", "Guess", "About"])
+# Every run sends the whole page anew, so what nobody looks at is left out.
+posters, history, game, about = st.tabs(
+    ["Posters", "History", "Guess", "About"], key="tab", on_change="rerun"
+)
 with posters:
     page_manners()
     entries, search = choose_posters(current_visitor())
@@ -50,14 +53,16 @@ with posters:
 # What does not wait for the model comes first, so that it can be used while the model writes.
 with about, st.container(key="about"):
     st.markdown((FOLDER / "about.md").read_text(encoding="utf-8"))
-with game:
-    play(desk, settings)
+if game.open:
+    with game:
+        play(desk, settings)
 gallery = history.empty()
-with gallery.container():
-    show_gallery(key="before")
+if history.open:
+    with gallery.container():
+        show_gallery(key="before")
 is_complete = results.is_complete
 with posters:
     results.write()
-if not is_complete:
+if history.open and not is_complete:
     with gallery.container():
         show_gallery(key="after")

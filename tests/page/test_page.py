@@ -12,7 +12,7 @@ from poster2plot.page.inputs import MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
-from support.app_page import SCRIPT, plots, upload
+from support.app_page import SCRIPT, open_tab, plots, upload
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
     ID,
@@ -129,6 +129,17 @@ def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatc
     assert any("same picture" in caption.value for caption in page.caption)
 
 
+def test_tabs_that_nobody_looks_at_are_left_out(page: AppTest):
+    upload(page, ("poster.png", encode(draw_poster())))
+    _, history, game, _ = page.tabs
+    assert not history.markdown
+    assert not game.markdown
+    _, history, game, _ = open_tab(page, "History").tabs
+    assert plots(page) == [each.value.replace("\\", "") for each in history.markdown]
+    assert not game.markdown
+    assert len(plots(page)) == 1
+
+
 def test_candidates_are_kept_with_their_attention(page: AppTest):
     page.slider("candidates").set_value(3)
     upload(page, ("poster.png", encode(draw_poster())))
@@ -215,6 +226,7 @@ def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
 
 def test_what_is_forgotten_stays_forgotten(page: AppTest):
     upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    open_tab(page, "History")
     forget = next(button for button in page.button if button.label == "Forget")
     forget.click().run()
     assert not page.exception

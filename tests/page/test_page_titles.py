@@ -9,7 +9,7 @@ from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.share_card import share_card
 from poster2plot.page.title_search import split_titles
 from poster2plot.records import to_csv
-from support.app_page import PICTURED, invented, plots, titles, upload
+from support.app_page import PICTURED, invented, open_tab, plots, titles, upload
 from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import (
     ID,
@@ -43,7 +43,7 @@ def test_a_looked_up_title_is_written_from(titled_app: AppTest, monkeypatch: pyt
     assert with_title.record["title"]["used"] is True
     assert "The Sea,True," in to_csv([with_title.record])
     assert plots(page)[2:] == [alone.record["plot"]] * 2
-    gallery = [each.value for each in page.tabs[1].caption]
+    gallery = [each.value for each in open_tab(page, "History").tabs[1].caption]
     assert r"The Sea \(2010\)" in gallery
 
 
@@ -151,6 +151,7 @@ def test_a_hostile_title_is_shown_as_plain_text(
     )
     with titles(monkeypatch, name=hostile):
         titled_app.text_area[0].set_value(ID).run()
+        open_tab(titled_app, "History")
     assert not titled_app.exception
     [written] = titled_app.session_state.written_plots.values()
     escaped = escape_markdown(written.label)
