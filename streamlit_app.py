@@ -11,7 +11,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from poster2plot import Poster2PlotError, page
-from poster2plot.page import cached_resources, served_cards
+from poster2plot.page import cached_resources, served_attention, served_cards
 from poster2plot.page.first_load import FirstLoad
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api
@@ -44,7 +44,7 @@ except Poster2PlotError as error:
     sys.exit(f"error: {error}")
 app = st.App(
     Path(page.__file__).with_name("main.py"),
-    routes=[*routes, *served_cards.routes(root_path)],
+    routes=[*routes, *served_cards.routes(root_path), *served_attention.routes(root_path)],
     middleware=[Middleware(FirstLoad, root_path=root_path), Middleware(UploadQuota)],
     lifespan=lifespan,
 )

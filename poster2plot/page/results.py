@@ -276,9 +276,6 @@ class Results:
         p2p = self._desk.p2p
         try:
             candidates = writing.request.result()
-            attention = []
-            if isinstance(job, _Job):
-                attention = [p2p.attention(job.image, each) for each in candidates]
         except Exception:  # the service has logged it
             why = Poster2PlotError("The plot could not be written; try again later.")
             self._give_up(job, why)
@@ -300,14 +297,14 @@ class Results:
             title=job.title,
         )
         label = title_and_year(record["title"]) if job.title else label
-        view = plot_view_data(job.picture, f"Poster: {label}", candidates, attention)
-        keep_plots(job.key, WrittenPlots(label, job.picture, candidates, attention, record, view))
+        view = plot_view_data(job.picture, f"Poster: {label}", candidates)
+        keep_plots(job.key, WrittenPlots(label, job.picture, candidates, record, view))
         self._show(job.place, job.key, job.variants, job.image)
 
     def _show(self, card: Card, key: PlotKey, variants: Variants, image: Image.Image) -> None:
         plots = written_plots()[key]
         link = card.entry.link and links.link_to(card.entry.link, variants.shown, self._desk.p2p)
-        if without := card.show_plots(key, plots, variants, link):
+        if without := card.show_plots(key, plots, variants, image, link):
             self._show_contrast(card.show_contrast(without, plots), key, without, image)
 
     def _show_contrast(

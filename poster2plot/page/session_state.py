@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from poster2plot import Candidate, ImageError, InvalidTitleError, PosterNotFoundError, WordAttention
+from poster2plot import Candidate, ImageError, InvalidTitleError, PosterNotFoundError
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page.entries import Entry
 from poster2plot.pipeline import PlotRequest
@@ -33,13 +33,12 @@ class WrittenPlots:
     """What was written for a poster; `picture` is a small JPEG of it.
 
     `view` is what the browser shows, made once, as the page is sent anew at every click. `token` is
-    in the address of their card.
+    in the addresses of their card and their attention.
     """
 
     label: str
     picture: bytes
     candidates: list[Candidate]
-    attention: list[list[WordAttention]]
     record: dict[str, Any]
     view: dict[str, Any]
     token: str = field(default_factory=partial(secrets.token_urlsafe, 16))

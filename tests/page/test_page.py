@@ -4,10 +4,13 @@ import gc
 from copy import copy
 
 import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from poster2plot import Poster2Plot
-from poster2plot.page import cached_resources
+from poster2plot import Candidate, Poster2Plot, WordAttention
+from poster2plot.page import cached_resources, served_attention
 from poster2plot.page.inputs import MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
 from poster2plot.server.rate_limits import Limits
@@ -140,14 +143,45 @@ def test_tabs_that_nobody_looks_at_are_left_out(page: AppTest):
     assert len(plots(page)) == 1
 
 
-def test_candidates_are_kept_with_their_attention(page: AppTest):
+def test_where_the_model_looked_is_found_out_when_somebody_asks(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    attention, asked = Poster2Plot.attention, list[Candidate]()
+
+    def counted(p2p: Poster2Plot, image: Image.Image, candidate: Candidate) -> list[WordAttention]:
+        asked.append(candidate)
+        return attention(p2p, image, candidate)
+
+    monkeypatch.setattr(Poster2Plot, "attention", counted)
     page.slider("candidates").set_value(3)
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
     [written] = page.session_state.written_plots.values()
     assert len(written.candidates) == 3
-    for candidate, words in zip(written.candidates, written.attention, strict=True):
-        assert [each.word for each in words] == candidate.text.split()
+    assert asked == []
+    client = TestClient(Starlette(routes=served_attention.routes()))
+    answer = client.get(f"/attention/{written.token}.json")
+    assert answer.headers["cache-control"] == "no-store"
+    assert asked == written.candidates
+    rows, columns = answer.json()["grid"]
+    assert rows * columns > 1
+    shown = written.view["candidates"]
+    for plot, words in zip(shown, answer.json()["plots"], strict=True):
+        assert plot["words"] == plot["text"].split()
+        assert len(words) == len(plot["words"])
+        assert all(len(weights) == rows * columns for weights in words)
+        assert all(max(weights) == 255 and min(weights) >= 0 for weights in words)
+
+
+def test_where_the_model_looked_is_not_there_without_the_poster(page: AppTest):
+    upload(page, ("poster.png", encode(draw_poster())))
+    [written] = page.session_state.written_plots.values()
+    client = TestClient(Starlette(routes=served_attention.routes()))
+    assert client.get("/attention/nothing.json").status_code == 404
+    upload(page)
+    gc.collect()
+    assert client.get(f"/attention/{written.token}.json").status_code == 404
+    assert len(plots(page)) == 1
 
 
 def test_sampling_has_its_own_settings(page: AppTest):
