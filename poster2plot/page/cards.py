@@ -86,14 +86,17 @@ class Card:
 
     def show_poster(self, picture: bytes, note: str = "") -> None:
         """Show the poster, a JPEG, and what is done with it; `grow` then shows the plot."""
-        self._set_state("writing")
-        with self._body.container(horizontal=True, gap="medium"):
-            st.image(picture, alt=f"Poster: {self.entry.label}", width=240)
-            self._live = st.empty()
-            if note:
-                self._live.caption(note)
-            else:
-                self._live.skeleton(height=96, width="stretch")
+        if self._live is None:
+            self._set_state("writing")
+            with self._body.container(horizontal=True, gap="medium"):
+                # In a container of this width, since Streamlit makes another JPEG for a picture's.
+                with st.container(width=240):
+                    st.image(picture, alt=f"Poster: {self.entry.label}", width="stretch")
+                self._live = st.empty()
+        if note:
+            self._live.caption(note)
+        else:
+            self._live.skeleton(height=96, width="stretch")
 
     def grow(self, text: str) -> None:
         """Show the plot so far."""

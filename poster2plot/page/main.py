@@ -1,5 +1,6 @@
 """The page, read from top to bottom as it looks."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import streamlit as st
@@ -25,7 +26,7 @@ with st.container(key="tagline"):
     st.markdown(DESCRIPTION)
 
 try:
-    with st.spinner("Loading the model …"):
+    with nullcontext() if cached_resources.is_loaded() else st.spinner("Loading the model …"):
         desk = cached_resources.desk()
 except Poster2PlotError as error:
     st.error(escape_markdown(str(error)))

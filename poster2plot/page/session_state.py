@@ -16,6 +16,7 @@ import streamlit as st
 from poster2plot import Candidate, ImageError, InvalidTitleError, PosterNotFoundError
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page.entries import Entry
+from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.pipeline import PlotRequest
 from poster2plot.server.visitor import Visitor
 
@@ -182,11 +183,20 @@ def digest_of(entry: Entry, loaded: LoadedPoster) -> str:
     return digests[entry.source]
 
 
+def picture_of(entry: Entry, loaded: LoadedPoster) -> bytes:
+    """An entry's picture as the page shows it, a JPEG that is made once."""
+    pictures = _pictures()
+    if entry.source not in pictures:
+        pictures[entry.source] = small_jpeg(loaded.image)
+    return pictures[entry.source]
+
+
 def forget_removed_entries(entries: Iterable[Entry]) -> None:
     """Forget the posters that are not on the page any more."""
     on_page = {entry.source for entry in entries}
-    for source in [source for source in _loaded_posters() if source not in on_page]:
-        del _loaded_posters()[source]
+    for kept in (_loaded_posters(), _pictures()):
+        for source in [source for source in kept if source not in on_page]:
+            del kept[source]
     for source in [source for source in _fetches() if source not in on_page]:
         _fetches().pop(source).cancel()
 
@@ -194,6 +204,11 @@ def forget_removed_entries(entries: Iterable[Entry]) -> None:
 def _loaded_posters() -> dict[str, LoadedPoster | Exception]:
     loaded: dict[str, LoadedPoster | Exception] = st.session_state.setdefault("loaded_posters", {})
     return loaded
+
+
+def _pictures() -> dict[str, bytes]:
+    pictures: dict[str, bytes] = st.session_state.setdefault("pictures", {})
+    return pictures
 
 
 def _fetches() -> dict[str, Future[LoadedPoster]]:
