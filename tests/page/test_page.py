@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from poster2plot import Candidate, Poster2Plot, WordAttention
 from poster2plot.page import cached_resources, served_attention
-from poster2plot.page.inputs import MOST_POSTERS
+from poster2plot.page.inputs import EXAMPLES, MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
@@ -130,6 +130,13 @@ def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatc
     upload(page, poster, ("again.png", poster[1]))
     assert len(calls) == 1
     assert any("same picture" in caption.value for caption in page.caption)
+
+
+def test_the_pictures_of_examples_are_not_sent_with_every_run(page: AppTest):
+    components = [each.proto.json for each in page.get("bidi_component")]
+    [examples] = [each for each in components if "Example poster" in each]
+    assert examples.count("pictures/small/") == len(EXAMPLES)
+    assert "data:" not in examples
 
 
 def test_tabs_that_nobody_looks_at_are_left_out(page: AppTest):

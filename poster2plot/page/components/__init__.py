@@ -49,9 +49,12 @@ def page_manners() -> None:
     _page_manners(key="page_manners")
 
 
-def example_posters(thumbnails: Mapping[str, bytes], *, on_choice: Callable[[str], None]) -> None:
-    """Example posters, as JPEGs; `on_choice` is told the name of the one that is clicked."""
-    posters = [_poster(name, f"Example poster: {name}", jpeg) for name, jpeg in thumbnails.items()]
+def example_posters(addresses: Mapping[str, str], *, on_choice: Callable[[str], None]) -> None:
+    """Example posters, by their names; `on_choice` is told that of the one that is clicked."""
+    posters = [
+        {"name": name, "label": f"Example poster: {name}", "image": address}
+        for name, address in addresses.items()
+    ]
     _choice({"posters": posters}, on_choice, key="examples")
 
 
@@ -68,7 +71,7 @@ def posters_to_choose(
     With an `answer` it is shown beside what was chosen, and nothing more can be.
     """
     posters = [
-        _poster(name, f"Poster {number}: {name}", jpeg)
+        {"name": name, "label": f"Poster {number}: {name}", "image": _data_url(jpeg)}
         for number, (name, jpeg) in enumerate(pictures.items(), 1)
     ]
     data = {"posters": posters, "large": True, "chosen": chosen, "answer": answer}
@@ -117,10 +120,6 @@ def _choice(data: Mapping[str, Any], on_choice: Callable[[str], None], *, key: s
             on_choice(str(name))
 
     _examples(key=key, data=dict(data), on_chosen_change=tell)
-
-
-def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:
-    return {"name": name, "label": label, "image": _data_url(jpeg)}
 
 
 def _data_url(jpeg: bytes) -> str:
