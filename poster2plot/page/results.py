@@ -36,6 +36,8 @@ from poster2plot.page.session_state import (
     not_to_rewrite,
     picture_of,
     start_fetching,
+    unhurried,
+    waiting_page,
     written_plots,
 )
 from poster2plot.page.title_search import TitleSearch
@@ -217,7 +219,8 @@ class Results:
                 due = now + _BETWEEN_PROGRESS
                 requests = [being_written()[key].request for key in self._writing]
                 self._toolbar.show_progress(self._unfinished(), count, now - started, requests)
-            news.wait(_PATIENCE)
+            with waiting_page(news):
+                news.wait(unhurried(_PATIENCE))
             news.clear()
             for key, job in [*self._writing.items()]:
                 writing = being_written()[key]

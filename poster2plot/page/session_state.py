@@ -5,8 +5,9 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from poster2plot.server.visitor import Visitor
 MOST_KEPT = 100  # plots
 _THREADS = ThreadPoolExecutor(16, "page")  # of all visitors; most wait for others' servers
 _BETWEEN_NEWS = 0.15  # seconds
+_OF_EACH_PAGE = 0.015  # seconds between what any two of the pages do that wait for plots
+_waiting_pages: set[threading.Event] = set()  # of all visitors, by their `news_of_plots`
 
 T = TypeVar("T")
 
@@ -45,6 +48,24 @@ class WrittenPlots:
     token: str = field(default_factory=partial(secrets.token_urlsafe, 16))
 
 
+@contextmanager
+def waiting_page(news: threading.Event) -> Iterator[None]:
+    """Count a page as one that waits for plots."""
+    _waiting_pages.add(news)
+    try:
+        yield
+    finally:
+        _waiting_pages.discard(news)
+
+
+def unhurried(seconds: float) -> float:
+    """At least so many seconds between what a page does again and again, more where many wait.
+
+    Threads that only look whether there is something to do take the time that plots need.
+    """
+    return max(seconds, len(_waiting_pages) * _OF_EACH_PAGE)
+
+
 class LiveText:
     """A plot as it grows; the model tells of it in a thread of its own.
 
@@ -60,7 +81,7 @@ class LiveText:
         """Take the plot so far, unless it was told just now."""
         now = time.perf_counter()
         if now >= self._due:
-            self._due = now + _BETWEEN_NEWS
+            self._due = now + unhurried(_BETWEEN_NEWS)
             self.text = text
             self._news.set()
 

@@ -1,7 +1,9 @@
 """The page's script, driven without a browser."""
 
 import gc
+from contextlib import ExitStack
 from copy import copy
+from threading import Event
 
 import pytest
 from PIL import Image
@@ -13,6 +15,7 @@ from poster2plot import Candidate, Poster2Plot, WordAttention
 from poster2plot.page import cached_resources, served_attention
 from poster2plot.page.inputs import EXAMPLES, MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
+from poster2plot.page.session_state import unhurried, waiting_page
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
 from support.app_page import SCRIPT, open_tab, plots, upload
@@ -189,6 +192,17 @@ def test_where_the_model_looked_is_not_there_without_the_poster(page: AppTest):
     gc.collect()
     assert client.get(f"/attention/{written.token}.json").status_code == 404
     assert len(plots(page)) == 1
+
+
+def test_pages_look_less_often_where_many_wait():
+    with ExitStack() as stack:
+        assert unhurried(0.1) == 0.1
+        stack.enter_context(waiting_page(Event()))
+        assert unhurried(0.1) == 0.1
+        for _ in range(29):
+            stack.enter_context(waiting_page(Event()))
+        assert 0.3 < unhurried(0.1) < 0.5
+    assert unhurried(0.1) == 0.1
 
 
 def test_sampling_has_its_own_settings(page: AppTest):
