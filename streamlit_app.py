@@ -18,6 +18,7 @@ from poster2plot.server import http_api
 from poster2plot.server.private_logs import keep_visitors_out
 from poster2plot.server.request_log import log_to_stderr
 from poster2plot.server.shutdown import drain_on_signals
+from poster2plot.server.undelayed import send_at_once
 
 
 @asynccontextmanager
@@ -28,6 +29,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
         with suppress(Poster2PlotError):  # page and API try again and say what is wrong
             cached_resources.desk()
 
+    send_at_once()
     drain_on_signals(cached_resources.close)
     loading = asyncio.create_task(asyncio.to_thread(load))
     yield {}
