@@ -15,7 +15,9 @@ def send_at_once() -> None:
     but for sockets like Streamlit's, which do not name their protocol. Connections inherit it.
     """
     for each in [each for each in _OPEN.glob("*") if each.is_socket()]:
-        with socket.fromfd(int(each.name), socket.AF_INET, socket.SOCK_STREAM) as found:
+        with (
+            suppress(OSError),  # not of TCP, or closed by now
+            socket.fromfd(int(each.name), socket.AF_INET, socket.SOCK_STREAM) as found,
+        ):
             if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                with suppress(OSError):  # not TCP
-                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
