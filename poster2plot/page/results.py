@@ -49,9 +49,7 @@ from poster2plot.server.service import PlotService
 
 MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
 _PATIENCE = 0.1  # seconds between looks at what the visitor does
-_BETWEEN_PROGRESS = (
-    0.5  # seconds, while no plot is done; every look asks for its place in the queue
-)
+_BETWEEN_PROGRESS = 0.5  # seconds between looks at the queue, while no plot is done
 
 
 @dataclass(frozen=True)
