@@ -11,13 +11,14 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from poster2plot import Poster2PlotError, page
-from poster2plot.page import cached_resources, served_cards
+from poster2plot.page import cached_resources, served_attention, served_cards
 from poster2plot.page.first_load import FirstLoad
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api
 from poster2plot.server.private_logs import keep_visitors_out
 from poster2plot.server.request_log import log_to_stderr
 from poster2plot.server.shutdown import drain_on_signals
+from poster2plot.server.undelayed import send_at_once
 
 
 @asynccontextmanager
@@ -28,6 +29,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
         with suppress(Poster2PlotError):  # page and API try again and say what is wrong
             cached_resources.desk()
 
+    send_at_once()
     drain_on_signals(cached_resources.close)
     loading = asyncio.create_task(asyncio.to_thread(load))
     yield {}
@@ -44,7 +46,7 @@ except Poster2PlotError as error:
     sys.exit(f"error: {error}")
 app = st.App(
     Path(page.__file__).with_name("main.py"),
-    routes=[*routes, *served_cards.routes(root_path)],
+    routes=[*routes, *served_cards.routes(root_path), *served_attention.routes(root_path)],
     middleware=[Middleware(FirstLoad, root_path=root_path), Middleware(UploadQuota)],
     lifespan=lifespan,
 )

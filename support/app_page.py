@@ -21,6 +21,11 @@ def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
     return page.file_uploader[0].set_value(values).run()
 
 
+def open_tab(page: AppTest, name: str) -> AppTest:
+    page.session_state["tab"] = name
+    return page.run()
+
+
 def plots(page: AppTest) -> list[str]:
     return [each.record["plot"] for each in page.session_state.written_plots.values()]
 

@@ -23,6 +23,11 @@ def desk() -> PlotService:
         return _desk(_model())
 
 
+def is_loaded() -> bool:
+    """Whether `desk` answers at once."""
+    return bool(_desk.cache_info().currsize)
+
+
 def finder() -> PosterFinder:
     """The poster services, with the keys of the secrets or the environment."""
     with _lock:
@@ -31,7 +36,7 @@ def finder() -> PosterFinder:
 
 def close(seconds: float) -> None:
     """End what waits for the model, if it is loaded; what it writes now has so many seconds."""
-    if _desk.cache_info().currsize:  # while it is being loaded, nobody waits for plots
+    if is_loaded():  # while it is being loaded, nobody waits for plots
         _desk(_model()).p2p.close(seconds)
 
 

@@ -17,6 +17,7 @@ from poster2plot.page.contrasts import Contrast, choose_contrast
 from poster2plot.page.entries import Entry
 from poster2plot.page.escaping import escape_markdown, file_stem, growing_html
 from poster2plot.page.inputs import remove
+from poster2plot.page.served_attention import address_of_attention
 from poster2plot.page.served_cards import address_of_card
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
 from poster2plot.page.share_card import plot_card
@@ -85,14 +86,17 @@ class Card:
 
     def show_poster(self, picture: bytes, note: str = "") -> None:
         """Show the poster, a JPEG, and what is done with it; `grow` then shows the plot."""
-        self._set_state("writing")
-        with self._body.container(horizontal=True, gap="medium"):
-            st.image(picture, alt=f"Poster: {self.entry.label}", width=240)
-            self._live = st.empty()
-            if note:
-                self._live.caption(note)
-            else:
-                self._live.skeleton(height=96, width="stretch")
+        if self._live is None:
+            self._set_state("writing")
+            with self._body.container(horizontal=True, gap="medium"):
+                # In a container of this width, since Streamlit makes another JPEG for a picture's.
+                with st.container(width=240):
+                    st.image(picture, alt=f"Poster: {self.entry.label}", width="stretch")
+                self._live = st.empty()
+        if note:
+            self._live.caption(note)
+        else:
+            self._live.skeleton(height=96, width="stretch")
 
     def grow(self, text: str) -> None:
         """Show the plot so far."""
@@ -122,9 +126,12 @@ class Card:
         key: PlotKey,
         plots: WrittenPlots,
         variants: Variants,
+        image: Image.Image,
         link: Mapping[str, str] | None,
     ) -> str | None:
         """Show the plots, what a service says the title is about, and what can be done now.
+
+        `image` is the poster as the model saw it.
 
         Returns what the visitor wants to see the best plot without (`choose_contrast`).
         """
@@ -132,7 +139,8 @@ class Card:
             self._label.caption(escape_markdown(plots.label))
         about = plots.record["title"] or {}
         with self._body:
-            plot_view(plots.view, link=link, key=f"view {self._id}")
+            attention = address_of_attention(plots, image)
+            plot_view(plots.view, attention=attention, link=link, key=f"view {self._id}")
         if about.get("synopsis"):
             with self._told.container(gap="xsmall"):
                 st.markdown(f"**What {escape_markdown(about['service'])} says it is about**")

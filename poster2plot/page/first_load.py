@@ -21,7 +21,9 @@ from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.file_util import get_static_dir
 
+from poster2plot import read_image
 from poster2plot.bundled_files import EXAMPLE_POSTERS, example_title
+from poster2plot.page.thumbnails import small_jpeg
 
 TITLE = "Poster2Plot"
 DESCRIPTION = "Give it a movie or TV poster, get a plot that a small neural network invents for it."
@@ -38,6 +40,7 @@ MANIFEST = {
         for side in (192, 512)
     ],
 }
+_EXAMPLE_SIDE = 240  # px of an example's longer side in the row of them
 _FOLDER = Path(__file__).parent
 _PICTURES = _FOLDER / "pictures"
 _COMPRESSIBLE = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -49,6 +52,14 @@ _WITHOUT_SCRIPTS = (
     "<noscript><p>This page needs JavaScript; its HTTP API does not: "
     '<a href="./api/docs">api/docs</a>.</p></noscript>'
 )
+
+
+def address_of_example(poster: Path) -> str:
+    """Where an example poster is in small, relative to the page.
+
+    By address, as all that is in a run of the page is made and sent anew with each of them.
+    """
+    return f"pictures/small/{poster.name}"
 
 
 class FirstLoad:
@@ -73,6 +84,7 @@ class FirstLoad:
         }
         self._examples = {path.stem: path for path in EXAMPLE_POSTERS.glob("*.jpg")}
         self._files |= {f"/pictures/{path.name}": path for path in self._examples.values()}
+        self._small = {f"/{address_of_example(path)}": path for path in self._examples.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass a request on."""
@@ -90,6 +102,9 @@ class FirstLoad:
             return Response(json.dumps(MANIFEST), media_type="application/manifest+json")
         if path in self._files:
             return FileResponse(self._files[path], headers={"Cache-Control": _FOR_A_DAY})
+        if path in self._small:
+            data = await asyncio.to_thread(_small_example, self._small[path])
+            return Response(data, 200, {"Cache-Control": _FOR_A_DAY}, "image/jpeg")
         if path in self._scripts and _takes_gzip(request.headers):
             script = self._scripts[path]
             data = await asyncio.to_thread(_compressed_file, script)
@@ -155,3 +170,8 @@ def _takes_gzip(headers: Mapping[str, str] | Headers) -> bool:
 def _compressed_file(path: Path) -> bytes:
     """Compressed once, for all visitors."""
     return gzip.compress(path.read_bytes(), 9)
+
+
+@cache
+def _small_example(path: Path) -> bytes:
+    return small_jpeg(read_image(path), _EXAMPLE_SIDE)

@@ -73,7 +73,14 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
     st.markdown("The model wrote a plot for one of four posters. For which?")
     mine = {each.label: each.picture for each in written_plots().values()}
     of_mine = len(mine) >= CHOICES and (
-        st.segmented_control("Posters", SOURCES, default=SOURCES[0], required=True, key="guess of")
+        st.segmented_control(
+            "Posters",
+            SOURCES,
+            default=SOURCES[0],
+            required=True,
+            key="guess of",
+            persist_state="page",
+        )
         == SOURCES[1]
     )
     game: Game = st.session_state.setdefault("guess game", Game())

@@ -5,14 +5,13 @@ from functools import partial
 
 import streamlit as st
 
-from poster2plot import read_image
 from poster2plot.bundled_files import EXAMPLE_POSTERS, example_title
 from poster2plot.images.limits import MAX_BYTES, MAX_PIXELS
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page import cached_resources, links, session_state
 from poster2plot.page.components import example_posters
 from poster2plot.page.entries import Entry
-from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.first_load import address_of_example
 from poster2plot.page.title_search import TitleSearch, split_titles
 from poster2plot.server.visitor import Visitor
 
@@ -65,7 +64,8 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
     with st.container(key="strip"):
         st.caption("Try an example, drawn for this page:")
         example_posters(
-            _thumbnails(), on_choice=lambda name: links.choose_example(name, EXAMPLES[name].stem)
+            {name: address_of_example(path) for name, path in EXAMPLES.items()},
+            on_choice=lambda name: links.choose_example(name, EXAMPLES[name].stem),
         )
 
     entries = [_picture(file.name, file.file_id, file.getvalue, visitor) for file in uploads]
@@ -128,8 +128,3 @@ def _picture(
 
 def _find(title: str, visitor: Visitor) -> LoadedPoster:
     return cached_resources.desk().find(title, cached_resources.finder(), visitor=visitor)
-
-
-@st.cache_data(show_spinner=False)
-def _thumbnails() -> dict[str, bytes]:
-    return {name: small_jpeg(read_image(path), 240) for name, path in EXAMPLES.items()}

@@ -1,5 +1,6 @@
 """The page, read from top to bottom as it looks."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import streamlit as st
@@ -25,7 +26,7 @@ with st.container(key="tagline"):
     st.markdown(DESCRIPTION)
 
 try:
-    with st.spinner("Loading the model …"):
+    with nullcontext() if cached_resources.is_loaded() else st.spinner("Loading the model …"):
         desk = cached_resources.desk()
 except Poster2PlotError as error:
     st.error(escape_markdown(str(error)))
@@ -37,7 +38,10 @@ with st.sidebar:
         st.warning(escape_markdown(desk.p2p.notice))
     st.caption(f"Model: {escape_markdown(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
-posters, history, game, about = st.tabs(["Posters", "History", "Guess", "About"])
+# Every run sends the whole page anew, so what nobody looks at is left out.
+posters, history, game, about = st.tabs(
+    ["Posters", "History", "Guess", "About"], key="tab", on_change="rerun"
+)
 with posters:
     page_manners()
     entries, search = choose_posters(current_visitor())
@@ -50,14 +54,16 @@ with posters:
 # What does not wait for the model comes first, so that it can be used while the model writes.
 with about, st.container(key="about"):
     st.markdown((FOLDER / "about.md").read_text(encoding="utf-8"))
-with game:
-    play(desk, settings)
+if game.open:
+    with game:
+        play(desk, settings)
 gallery = history.empty()
-with gallery.container():
-    show_gallery(key="before")
+if history.open:
+    with gallery.container():
+        show_gallery(key="before")
 is_complete = results.is_complete
 with posters:
     results.write()
-if not is_complete:
+if history.open and not is_complete:
     with gallery.container():
         show_gallery(key="after")

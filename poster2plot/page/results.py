@@ -34,19 +34,22 @@ from poster2plot.page.session_state import (
     load_poster,
     news_of_plots,
     not_to_rewrite,
+    picture_of,
     start_fetching,
+    unhurried,
+    waiting_page,
     written_plots,
 )
-from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.page.title_search import TitleSearch
-from poster2plot.page.titles import title_of, with_printed_title
+from poster2plot.page.titles import is_being_read, title_of, with_printed_title
 from poster2plot.page.toolbar import Toolbar
 from poster2plot.page.variants import Variants, variants_of, varied
 from poster2plot.records import plot_record, title_and_year
 from poster2plot.server.service import PlotService
 
 MOST_QUEUED = 8  # posters of one visitor; the others wait on the page
-_PATIENCE = 0.1  # seconds between looks at what the model has written
+_PATIENCE = 0.1  # seconds between looks at what the visitor does
+_BETWEEN_PROGRESS = 0.5  # seconds between looks at the queue, while no plot is done
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class Results:
         if uses_titles:
             with_title = with_printed_title(card.entry, loaded, self._desk, self._settings)
             if with_title is None:
-                card.show_poster(small_jpeg(loaded.image), "Reading the title …")
+                card.show_poster(picture_of(card.entry, loaded), "Reading the title …")
                 self._to_read.append(card)
                 return
             loaded = with_title
@@ -192,7 +195,7 @@ class Results:
         elif key in not_to_rewrite():
             card.show_without_plot(key, loaded.image)
         else:
-            picture = small_jpeg(loaded.image)
+            picture = picture_of(card.entry, loaded)
             card.show_poster(picture)
             seconds = time.perf_counter() - started
             self._waiting.append(
@@ -204,23 +207,25 @@ class Results:
         count = self._unfinished()
         if count:
             self._announcer.say(f"Writing {count} plots." if count > 1 else "Writing the plot.")
-        news, started = news_of_plots(), time.perf_counter()
+        news, started, due = news_of_plots(), time.perf_counter(), 0.0
         grown: dict[PlotKey, str] = {}
         while self._unfinished() or not self._search.is_done:
             self._search.show(self._announcer)
             self._open_what_has_come()
             self._queue_some()
-            if count:
+            if count and (now := time.perf_counter()) >= due:
+                due = now + _BETWEEN_PROGRESS
                 requests = [being_written()[key].request for key in self._writing]
-                seconds = time.perf_counter() - started
-                self._toolbar.show_progress(self._unfinished(), count, seconds, requests)
-            news.wait(_PATIENCE)
+                self._toolbar.show_progress(self._unfinished(), count, now - started, requests)
+            with waiting_page(news):
+                news.wait(unhurried(_PATIENCE))
             news.clear()
             for key, job in [*self._writing.items()]:
                 writing = being_written()[key]
                 if writing.request.done():
                     del self._writing[key], being_written()[key]
                     self._finish(job, writing)
+                    due = 0.0
                 elif writing.live.text != grown.get(key, ""):
                     grown[key] = writing.live.text
                     job.place.grow(grown[key])
@@ -229,8 +234,8 @@ class Results:
             self._announcer.say(f"{several} written.")
 
     def _open_what_has_come(self) -> None:
-        to_read, self._to_read = self._to_read, []
-        for card in to_read:
+        for card in [card for card in self._to_read if not is_being_read(card.entry)]:
+            self._to_read.remove(card)
             self._open(card)
         for card in [card for card in self._to_load if is_loaded(card.entry)]:
             self._to_load.remove(card)
@@ -276,9 +281,6 @@ class Results:
         p2p = self._desk.p2p
         try:
             candidates = writing.request.result()
-            attention = []
-            if isinstance(job, _Job):
-                attention = [p2p.attention(job.image, each) for each in candidates]
         except Exception:  # the service has logged it
             why = Poster2PlotError("The plot could not be written; try again later.")
             self._give_up(job, why)
@@ -300,14 +302,14 @@ class Results:
             title=job.title,
         )
         label = title_and_year(record["title"]) if job.title else label
-        view = plot_view_data(job.picture, f"Poster: {label}", candidates, attention)
-        keep_plots(job.key, WrittenPlots(label, job.picture, candidates, attention, record, view))
+        view = plot_view_data(job.picture, f"Poster: {label}", candidates)
+        keep_plots(job.key, WrittenPlots(label, job.picture, candidates, record, view))
         self._show(job.place, job.key, job.variants, job.image)
 
     def _show(self, card: Card, key: PlotKey, variants: Variants, image: Image.Image) -> None:
         plots = written_plots()[key]
         link = card.entry.link and links.link_to(card.entry.link, variants.shown, self._desk.p2p)
-        if without := card.show_plots(key, plots, variants, link):
+        if without := card.show_plots(key, plots, variants, image, link):
             self._show_contrast(card.show_contrast(without, plots), key, without, image)
 
     def _show_contrast(

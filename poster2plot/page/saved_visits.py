@@ -100,7 +100,7 @@ def open_archive(data: bytes, desk: PlotService, visitor: Visitor) -> int:
         vote = record.pop("vote", "")
         digest = hashlib.sha256(poster.image.tobytes() + json.dumps(record).encode()).hexdigest()
         label = title_and_year(record["title"]) if _has_title(record) else record["source"]
-        written = WrittenPlots(label, small_jpeg(poster.image), [], [], record, {})
+        written = WrittenPlots(label, small_jpeg(poster.image), [], record, {})
         keep_plots(("saved", digest), written)
         set_vote(("saved", digest), vote.capitalize() or None)
     return len(saved)

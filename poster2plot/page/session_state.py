@@ -5,23 +5,27 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 import streamlit as st
 
-from poster2plot import Candidate, ImageError, InvalidTitleError, PosterNotFoundError, WordAttention
+from poster2plot import Candidate, ImageError, InvalidTitleError, PosterNotFoundError
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page.entries import Entry
+from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.pipeline import PlotRequest
 from poster2plot.server.visitor import Visitor
 
 MOST_KEPT = 100  # plots
 _THREADS = ThreadPoolExecutor(16, "page")  # of all visitors; most wait for others' servers
 _BETWEEN_NEWS = 0.15  # seconds
+_OF_EACH_PAGE = 0.015  # seconds between what any two of the pages do that wait for plots
+_waiting_pages: set[threading.Event] = set()  # of all visitors, by their `news_of_plots`
 
 T = TypeVar("T")
 
@@ -33,16 +37,33 @@ class WrittenPlots:
     """What was written for a poster; `picture` is a small JPEG of it.
 
     `view` is what the browser shows, made once, as the page is sent anew at every click. `token` is
-    in the address of their card.
+    in the addresses of their card and their attention.
     """
 
     label: str
     picture: bytes
     candidates: list[Candidate]
-    attention: list[list[WordAttention]]
     record: dict[str, Any]
     view: dict[str, Any]
     token: str = field(default_factory=partial(secrets.token_urlsafe, 16))
+
+
+@contextmanager
+def waiting_page(news: threading.Event) -> Iterator[None]:
+    """Count a page as one that waits for plots."""
+    _waiting_pages.add(news)
+    try:
+        yield
+    finally:
+        _waiting_pages.discard(news)
+
+
+def unhurried(seconds: float) -> float:
+    """At least so many seconds between what a page does again and again, more where many wait.
+
+    Threads that only look whether there is something to do take the time that plots need.
+    """
+    return max(seconds, len(_waiting_pages) * _OF_EACH_PAGE)
 
 
 class LiveText:
@@ -60,7 +81,7 @@ class LiveText:
         """Take the plot so far, unless it was told just now."""
         now = time.perf_counter()
         if now >= self._due:
-            self._due = now + _BETWEEN_NEWS
+            self._due = now + unhurried(_BETWEEN_NEWS)
             self.text = text
             self._news.set()
 
@@ -183,11 +204,20 @@ def digest_of(entry: Entry, loaded: LoadedPoster) -> str:
     return digests[entry.source]
 
 
+def picture_of(entry: Entry, loaded: LoadedPoster) -> bytes:
+    """An entry's picture as the page shows it, a JPEG that is made once."""
+    pictures = _pictures()
+    if entry.source not in pictures:
+        pictures[entry.source] = small_jpeg(loaded.image)
+    return pictures[entry.source]
+
+
 def forget_removed_entries(entries: Iterable[Entry]) -> None:
     """Forget the posters that are not on the page any more."""
     on_page = {entry.source for entry in entries}
-    for source in [source for source in _loaded_posters() if source not in on_page]:
-        del _loaded_posters()[source]
+    for kept in (_loaded_posters(), _pictures()):
+        for source in [source for source in kept if source not in on_page]:
+            del kept[source]
     for source in [source for source in _fetches() if source not in on_page]:
         _fetches().pop(source).cancel()
 
@@ -195,6 +225,11 @@ def forget_removed_entries(entries: Iterable[Entry]) -> None:
 def _loaded_posters() -> dict[str, LoadedPoster | Exception]:
     loaded: dict[str, LoadedPoster | Exception] = st.session_state.setdefault("loaded_posters", {})
     return loaded
+
+
+def _pictures() -> dict[str, bytes]:
+    pictures: dict[str, bytes] = st.session_state.setdefault("pictures", {})
+    return pictures
 
 
 def _fetches() -> dict[str, Future[LoadedPoster]]:

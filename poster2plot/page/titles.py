@@ -35,7 +35,7 @@ def with_printed_title(
     """The poster with the title that is printed on it, or None while a thread reads that."""
     if loaded.title or entry.source in _corrections() or entry.source in _read_in_vain():
         return loaded
-    readings: dict[str, Future[LoadedPoster]] = st.session_state.setdefault("readings", {})
+    readings = _readings()
     if entry.source not in readings:
         readings[entry.source] = start_thread(partial(desk.read_title, loaded, settings))
     if not readings[entry.source].done():
@@ -45,6 +45,12 @@ def with_printed_title(
         _read_in_vain().add(entry.source)
     keep_poster(entry, read)
     return read
+
+
+def is_being_read(entry: Entry) -> bool:
+    """Whether a thread is still reading the printed title."""
+    reading = _readings().get(entry.source)
+    return reading is not None and not reading.done()
 
 
 def edit_title(entry: Entry, title: Title | None, *, key: str) -> None:
@@ -72,6 +78,11 @@ def whence(title: Title | None) -> str:
 
 def _correct(source: str, key: str) -> None:
     _corrections()[source] = st.session_state[key]
+
+
+def _readings() -> dict[str, Future[LoadedPoster]]:
+    readings: dict[str, Future[LoadedPoster]] = st.session_state.setdefault("readings", {})
+    return readings
 
 
 def _corrections() -> dict[str, str]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
@@ -83,15 +82,13 @@ def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def app(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("POSTER2PLOT_MODEL", str(tiny_folder))
-    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
-    st.cache_data.clear()
+    return AppTest.from_file(SCRIPT, default_timeout=60).run()
 
 
 @pytest.fixture
-def titled_app(titled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def titled_app(titled_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page of a model that takes titles."""
     monkeypatch.setenv("POSTER2PLOT_MODEL", str(titled_folder))
-    yield AppTest.from_file(SCRIPT, default_timeout=60).run()
-    st.cache_data.clear()
+    return AppTest.from_file(SCRIPT, default_timeout=60).run()

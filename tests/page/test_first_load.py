@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from streamlit.file_util import get_static_dir
 
-from poster2plot.page.first_load import FirstLoad
+from poster2plot.page.first_load import FirstLoad, address_of_example
+from poster2plot.page.inputs import EXAMPLES
 from support.browser import PATIENCE, example
 
 MOST_BYTES = 1_500_000  # of a first load, as they come over the network
@@ -43,6 +44,15 @@ def test_the_page_has_its_own_head():
     assert found["twitter:card"] == "summary_large_image"
     assert '<div id="root">' in response.text
     assert "index." in response.text  # Streamlit's script
+
+
+def test_examples_are_there_in_small():
+    for path in EXAMPLES.values():
+        answer = client("/posters").get(f"/posters/{address_of_example(path)}")
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert "max-age=86400" in answer.headers["cache-control"]
+        assert max(Image.open(io.BytesIO(answer.content)).size) == 240
+    assert client().get("/pictures/small/nothing.jpg").text == "passed on"
 
 
 def test_everything_that_the_head_names_is_there():

@@ -14,13 +14,14 @@ from streamlit.testing.v1 import AppTest
 from poster2plot.page.downloads import as_csv
 from poster2plot.page.saved_visits import KeptPlot, as_archive
 from poster2plot.page.share_card import SIZE
-from support.app_page import upload
+from support.app_page import open_tab, upload
 from support.drawn_posters import draw_poster, encode
 
 
 @pytest.fixture
 def page(app: AppTest) -> AppTest:
-    return upload(app, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    upload(app, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    return open_tab(app, "History")
 
 
 def exported(page: AppTest) -> tuple[list[dict[str, Any]], list[dict[str, str]], bytes]:
@@ -83,7 +84,7 @@ def test_the_wall_can_begin_with_the_oldest(page: AppTest):
 
 
 def test_differing_settings_stand_beside_compared_plots(app: AppTest):
-    page = upload(app, ("navy.png", encode(draw_poster())))
+    page = open_tab(upload(app, ("navy.png", encode(draw_poster()))), "History")
     page.slider("guidance").set_value(2.0).run()
     for _ in range(2):
         next(button for button in page.button if button.label == "Compare").click().run()

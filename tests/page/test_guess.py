@@ -11,8 +11,13 @@ from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.guess import CHOICES, Round, Score, _guess
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
-from support.app_page import upload
+from support.app_page import open_tab, upload
 from support.drawn_posters import draw_poster, encode
+
+
+@pytest.fixture
+def app(app: AppTest) -> AppTest:
+    return open_tab(app, "Guess")
 
 
 def next_round(page: AppTest) -> Round:
@@ -52,6 +57,9 @@ def test_own_posters_can_be_guessed_once_there_are_four(app: AppTest):
     upload(app, *((f"{color}.png", encode(draw_poster(color))) for color in colors)).run()
     app.segmented_control("guess of").set_value("My posters").run()
     assert set(next_round(app).pictures) == {f"{color}.png" for color in colors}
+    open_tab(app, "Posters")
+    open_tab(app, "Guess")
+    assert app.segmented_control("guess of").value == "My posters"
 
 
 def test_a_busy_model_is_one_sentence(

@@ -1,18 +1,24 @@
 """The page's script, driven without a browser."""
 
 import gc
+from contextlib import ExitStack
 from copy import copy
+from threading import Event
 
 import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from poster2plot import Poster2Plot
-from poster2plot.page import cached_resources
-from poster2plot.page.inputs import MOST_POSTERS
+from poster2plot import Candidate, Poster2Plot, WordAttention
+from poster2plot.page import cached_resources, served_attention
+from poster2plot.page.inputs import EXAMPLES, MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
+from poster2plot.page.session_state import unhurried, waiting_page
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
-from support.app_page import SCRIPT, plots, upload
+from support.app_page import SCRIPT, open_tab, plots, upload
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
     ID,
@@ -129,14 +135,74 @@ def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatc
     assert any("same picture" in caption.value for caption in page.caption)
 
 
-def test_candidates_are_kept_with_their_attention(page: AppTest):
+def test_the_pictures_of_examples_are_not_sent_with_every_run(page: AppTest):
+    components = [each.proto.json for each in page.get("bidi_component")]
+    [examples] = [each for each in components if "Example poster" in each]
+    assert examples.count("pictures/small/") == len(EXAMPLES)
+    assert "data:" not in examples
+
+
+def test_tabs_that_nobody_looks_at_are_left_out(page: AppTest):
+    upload(page, ("poster.png", encode(draw_poster())))
+    _, history, game, _ = page.tabs
+    assert not history.markdown
+    assert not game.markdown
+    _, history, game, _ = open_tab(page, "History").tabs
+    assert plots(page) == [each.value.replace("\\", "") for each in history.markdown]
+    assert not game.markdown
+    assert len(plots(page)) == 1
+
+
+def test_where_the_model_looked_is_found_out_when_somebody_asks(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    attention, asked = Poster2Plot.attention, list[Candidate]()
+
+    def counted(p2p: Poster2Plot, image: Image.Image, candidate: Candidate) -> list[WordAttention]:
+        asked.append(candidate)
+        return attention(p2p, image, candidate)
+
+    monkeypatch.setattr(Poster2Plot, "attention", counted)
     page.slider("candidates").set_value(3)
     upload(page, ("poster.png", encode(draw_poster())))
     assert not page.exception
     [written] = page.session_state.written_plots.values()
     assert len(written.candidates) == 3
-    for candidate, words in zip(written.candidates, written.attention, strict=True):
-        assert [each.word for each in words] == candidate.text.split()
+    assert asked == []
+    client = TestClient(Starlette(routes=served_attention.routes()))
+    answer = client.get(f"/attention/{written.token}.json")
+    assert answer.headers["cache-control"] == "no-store"
+    assert asked == written.candidates
+    rows, columns = answer.json()["grid"]
+    assert rows * columns > 1
+    shown = written.view["candidates"]
+    for plot, words in zip(shown, answer.json()["plots"], strict=True):
+        assert plot["words"] == plot["text"].split()
+        assert len(words) == len(plot["words"])
+        assert all(len(weights) == rows * columns for weights in words)
+        assert all(max(weights) == 255 and min(weights) >= 0 for weights in words)
+
+
+def test_where_the_model_looked_is_not_there_without_the_poster(page: AppTest):
+    upload(page, ("poster.png", encode(draw_poster())))
+    [written] = page.session_state.written_plots.values()
+    client = TestClient(Starlette(routes=served_attention.routes()))
+    assert client.get("/attention/nothing.json").status_code == 404
+    upload(page)
+    gc.collect()
+    assert client.get(f"/attention/{written.token}.json").status_code == 404
+    assert len(plots(page)) == 1
+
+
+def test_pages_look_less_often_where_many_wait():
+    with ExitStack() as stack:
+        assert unhurried(0.1) == 0.1
+        stack.enter_context(waiting_page(Event()))
+        assert unhurried(0.1) == 0.1
+        for _ in range(29):
+            stack.enter_context(waiting_page(Event()))
+        assert 0.3 < unhurried(0.1) < 0.5
+    assert unhurried(0.1) == 0.1
 
 
 def test_sampling_has_its_own_settings(page: AppTest):
@@ -215,6 +281,7 @@ def test_presets_move_the_sliders_and_reset_moves_them_back(page: AppTest):
 
 def test_what_is_forgotten_stays_forgotten(page: AppTest):
     upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred")))
+    open_tab(page, "History")
     forget = next(button for button in page.button if button.label == "Forget")
     forget.click().run()
     assert not page.exception

@@ -1,15 +1,23 @@
 """Titles on the page: looked up, read from the poster, corrected, and searched by name."""
 
+import time
+from typing import Any
+
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from poster2plot import read_image
-from poster2plot.page import cached_resources
+from poster2plot.inputs import LoadedPoster
+from poster2plot.page import cached_resources, session_state
+from poster2plot.page.cards import Card
 from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.share_card import share_card
+from poster2plot.page.thumbnails import small_jpeg
 from poster2plot.page.title_search import split_titles
 from poster2plot.records import to_csv
-from support.app_page import PICTURED, invented, plots, titles, upload
+from poster2plot.server.service import PlotService
+from support.app_page import PICTURED, invented, open_tab, plots, titles, upload
 from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import (
     ID,
@@ -43,8 +51,35 @@ def test_a_looked_up_title_is_written_from(titled_app: AppTest, monkeypatch: pyt
     assert with_title.record["title"]["used"] is True
     assert "The Sea,True," in to_csv([with_title.record])
     assert plots(page)[2:] == [alone.record["plot"]] * 2
-    gallery = [each.value for each in page.tabs[1].caption]
+    gallery = [each.value for each in open_tab(page, "History").tabs[1].caption]
     assert r"The Sea \(2010\)" in gallery
+
+
+def test_a_poster_is_made_small_and_shown_once_while_its_title_is_read(
+    titled_app: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    made, shown = list[Image.Image](), list[str]()
+    read_title, show_poster = PlotService.read_title, Card.show_poster
+
+    def slowly(desk: PlotService, *args: Any) -> LoadedPoster:
+        time.sleep(0.5)  # several looks at whether it is there
+        return read_title(desk, *args)
+
+    def counted(card: Card, picture: bytes, note: str = "") -> None:
+        shown.append(note)
+        show_poster(card, picture, note)
+
+    def counted_jpeg(image: Image.Image) -> bytes:
+        made.append(image)
+        return small_jpeg(image)
+
+    monkeypatch.setattr(PlotService, "read_title", slowly)
+    monkeypatch.setattr(Card, "show_poster", counted)
+    monkeypatch.setattr(session_state, "small_jpeg", counted_jpeg)
+    page = upload(titled_app, ("poster.png", encode(draw_titled_poster("THE LAST RIVER"))))
+    assert page.text_input[0].value == "The Last River"
+    assert shown == ["Reading the title …", ""]
+    assert len(made) == 1
 
 
 def test_a_printed_title_is_read_and_can_be_corrected(titled_app: AppTest):
@@ -151,6 +186,7 @@ def test_a_hostile_title_is_shown_as_plain_text(
     )
     with titles(monkeypatch, name=hostile):
         titled_app.text_area[0].set_value(ID).run()
+        open_tab(titled_app, "History")
     assert not titled_app.exception
     [written] = titled_app.session_state.written_plots.values()
     escaped = escape_markdown(written.label)

@@ -21,7 +21,7 @@ def written(plot: str) -> WrittenPlots:
     record = plot_record(
         "a file", candidates, model="a model", device="cpu", settings=settings, seconds=1
     )
-    return WrittenPlots("a file", small_jpeg(draw_poster()), candidates, [], record, {})
+    return WrittenPlots("a file", small_jpeg(draw_poster()), candidates, record, {})
 
 
 @pytest.mark.parametrize("base", ["", "/posters"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from poster2plot import Candidate, WordAttention
+from poster2plot import Candidate
 
 FOLDER = Path(__file__).parent
 
@@ -49,9 +49,12 @@ def page_manners() -> None:
     _page_manners(key="page_manners")
 
 
-def example_posters(thumbnails: Mapping[str, bytes], *, on_choice: Callable[[str], None]) -> None:
-    """Example posters, as JPEGs; `on_choice` is told the name of the one that is clicked."""
-    posters = [_poster(name, f"Example poster: {name}", jpeg) for name, jpeg in thumbnails.items()]
+def example_posters(addresses: Mapping[str, str], *, on_choice: Callable[[str], None]) -> None:
+    """Example posters, by their names; `on_choice` is told that of the one that is clicked."""
+    posters = [
+        {"name": name, "label": f"Example poster: {name}", "image": address}
+        for name, address in addresses.items()
+    ]
     _choice({"posters": posters}, on_choice, key="examples")
 
 
@@ -68,7 +71,7 @@ def posters_to_choose(
     With an `answer` it is shown beside what was chosen, and nothing more can be.
     """
     posters = [
-        _poster(name, f"Poster {number}: {name}", jpeg)
+        {"name": name, "label": f"Poster {number}: {name}", "image": _data_url(jpeg)}
         for number, (name, jpeg) in enumerate(pictures.items(), 1)
     ]
     data = {"posters": posters, "large": True, "chosen": chosen, "answer": answer}
@@ -88,34 +91,26 @@ def picture_to_share(address: str, *, name: str, key: str) -> None:
     _picture_to_share(key=key, data={"address": address, "name": name}, width="content")
 
 
-def plot_view(data: Mapping[str, Any], *, link: Mapping[str, str] | None = None, key: str) -> None:
-    """A poster beside its plots, whose words show where the model looked, by `plot_view_data`.
+def plot_view(
+    data: Mapping[str, Any], *, attention: str, link: Mapping[str, str] | None = None, key: str
+) -> None:
+    """A poster beside its plots, by `plot_view_data`, whose words show where the model looked.
 
-    `link` is what the page's address says to show it again.
+    That is fetched from the address `attention`, relative to the page, for the first word that is
+    asked. `link` is what the page's address says to show it again.
     """
-    _plot_view(key=key, data={**data, "link": None if link is None else dict(link)})
+    link = None if link is None else dict(link)
+    _plot_view(key=key, data={**data, "attention": attention, "link": link})
 
 
-def plot_view_data(
-    picture: bytes,
-    alt: str,
-    candidates: Sequence[Candidate],
-    attention: Sequence[Sequence[WordAttention]],
-) -> dict[str, Any]:
+def plot_view_data(picture: bytes, alt: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
     """What `plot_view` shows of a poster, as a JPEG, and its plots."""
-    grid: tuple[int, ...] = (1, 1)
     plots = []
-    for rank, (candidate, words) in enumerate(zip(candidates, attention, strict=True), 1):
-        shown = []
-        for each in words:
-            grid = tuple(each.weights.shape)
-            largest = each.weights.max().clamp(min=1e-9)
-            levels = (each.weights / largest * 255).round().int().flatten().tolist()
-            shown.append({"word": each.word, "weights": levels})
+    for rank, candidate in enumerate(candidates, 1):
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
-        plots.append({"text": candidate.text, "note": note, "words": shown})
-    return {"image": _data_url(picture), "alt": alt, "grid": grid, "candidates": plots}
+        plots.append({"text": candidate.text, "note": note, "words": candidate.text.split()})
+    return {"image": _data_url(picture), "alt": alt, "candidates": plots}
 
 
 def _choice(data: Mapping[str, Any], on_choice: Callable[[str], None], *, key: str) -> None:
@@ -125,10 +120,6 @@ def _choice(data: Mapping[str, Any], on_choice: Callable[[str], None], *, key: s
             on_choice(str(name))
 
     _examples(key=key, data=dict(data), on_chosen_change=tell)
-
-
-def _poster(name: str, label: str, jpeg: bytes) -> dict[str, str]:
-    return {"name": name, "label": label, "image": _data_url(jpeg)}
 
 
 def _data_url(jpeg: bytes) -> str:

@@ -9,14 +9,29 @@ function color(weight) {
   return low.map((value, i) => value + (high[i] - value) * (place - below))
 }
 
-// `weights` are 0 to 255, row by row.
-function paint(canvas, weights) {
+// `weights` are 0 to 255, row by row of the grid.
+function paint(canvas, grid, weights) {
+  ;[canvas.height, canvas.width] = grid
   const context = canvas.getContext("2d")
   const pixels = context.createImageData(canvas.width, canvas.height)
   weights.forEach((weight, i) => {
     pixels.data.set([...color(weight / 255), weight * 0.85], i * 4)
   })
   context.putImageData(pixels, 0, 0)
+}
+
+const attention = new Map() // by address, where the model looked for the words of plots
+
+function fetched(address) {
+  if (!attention.has(address)) {
+    const answer = fetch(address).then((answer) => {
+      if (!answer.ok) throw new Error(answer.statusText)
+      return answer.json()
+    })
+    attention.set(address, answer)
+    answer.catch(() => attention.delete(address)) // the next word asks again
+  }
+  return attention.get(address)
 }
 
 async function copy(text, button, label) {
@@ -61,18 +76,19 @@ async function share(link, text, button) {
   }
 }
 
-function plotItem(candidate, show, link) {
+function plotItem(candidate, rank, show, link) {
   const item = document.createElement("li")
   const plot = document.createElement("p")
   plot.className = "plot"
-  const words = candidate.words.map(({ word, weights }) => {
+  const words = candidate.words.map((word, place) => {
     const span = document.createElement("span")
     span.className = "word"
     span.textContent = word
     // A plot that comes to lie under a pointer at rest must not cover its poster.
-    span.onpointermove = () => span.classList.contains("shown") || show(span, weights)
-    span.onclick = () => show(span, weights, true)
-    return { span, weights }
+    const each = { span, rank, place }
+    span.onpointermove = () => span.classList.contains("shown") || show(each)
+    span.onclick = () => show(each, true)
+    return each
   })
   words.forEach(({ span }, i) => plot.append(...(i ? [" ", span] : [span])))
   plot.onpointerleave = () => show(null)
@@ -86,9 +102,9 @@ function plotItem(candidate, show, link) {
       if (!step) return
       event.preventDefault()
       place = Math.min(Math.max(place + step, 0), words.length - 1)
-      show(words[place].span, words[place].weights, true)
+      show(words[place], true)
     }
-    plot.onblur = () => show(null, null, true)
+    plot.onblur = () => show(null, true)
   } else {
     plot.textContent = candidate.text
   }
@@ -111,8 +127,6 @@ export default function ({ data, parentElement }) {
   const canvas = root.querySelector("canvas")
   picture.src = data.image
   picture.alt = data.alt
-  ;[canvas.height, canvas.width] = data.grid
-
   const hint = root.querySelector("#hint")
   const help = hint.dataset.help ?? (hint.dataset.help = hint.textContent)
   function explain(word, aloud) {
@@ -128,22 +142,29 @@ export default function ({ data, parentElement }) {
 
   let shown = null
   let picked = null // a clicked word stays when the pointer leaves
-  function show(span, weights, pick = false) {
-    if (pick) picked = span && span !== picked?.span ? { span, weights } : null
-    const next = pick ? picked : span ? { span, weights } : picked
+  function show(word, pick = false) {
+    if (pick) picked = word !== picked ? word : null
     shown?.span.classList.remove("shown")
-    shown = next
+    shown = pick ? picked : word ?? picked
     shown?.span.classList.add("shown")
-    root.classList.toggle("looking", Boolean(shown))
-    if (shown) paint(canvas, shown.weights)
     explain(shown?.span.textContent, pick)
+    look()
+  }
+  // The poster stays as it is until the answer is there, and without one.
+  async function look() {
+    const word = shown
+    const looked = word && (await fetched(data.attention).catch(() => null))
+    if (word !== shown || word?.span.isConnected === false) return // it is another one by now
+    const weights = looked?.plots[word.rank][word.place]
+    root.classList.toggle("looking", Boolean(weights))
+    if (weights) paint(canvas, looked.grid, weights)
   }
 
   const plots = root.querySelector("ol")
   plots.replaceChildren(
-    ...data.candidates.map((candidate, i) => plotItem(candidate, show, i === 0 && data.link)),
+    ...data.candidates.map((candidate, i) => plotItem(candidate, i, show, i === 0 && data.link)),
   )
   plots.classList.toggle("several", data.candidates.length > 1)
-  show(null, null, true)
+  show(null, true)
   hint.hidden = !data.candidates.some(({ words }) => words.length)
 }

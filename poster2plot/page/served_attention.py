@@ -1,0 +1,58 @@
+"""Where the model looked, by HTTP: it takes as long as a few tokens, and few ask for it."""
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from poster2plot import WordAttention
+from poster2plot.page import cached_resources
+from poster2plot.page.session_state import WrittenPlots
+
+# Of all visits, by token. A poster is as large as it came, so it is kept no longer than its card.
+_plots: WeakValueDictionary[str, WrittenPlots] = WeakValueDictionary()
+_posters: WeakValueDictionary[str, Image.Image] = WeakValueDictionary()
+_NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+def address_of_attention(plots: WrittenPlots, poster: Image.Image) -> str:
+    """Where the attention of these plots is, relative to the page, while the visit has the poster.
+
+    Nobody can guess it.
+    """
+    _plots[plots.token], _posters[plots.token] = plots, poster
+    return f"attention/{plots.token}.json"
+
+
+def routes(root_path: str = "") -> list[BaseRoute]:
+    """`GET /attention/{token}.json` under a path as "/posters", or 404 for posters not kept.
+
+    Of each plot a list of its words' weights, row by row of the `grid`, 255 where they are largest.
+    """
+    return [Route(f"{root_path}/attention/{{token}}.json", _answer, methods=["GET"])]
+
+
+def _answer(request: Request) -> Response:
+    token = request.path_params["token"]
+    plots, poster = _plots.get(token), _posters.get(token)
+    if plots is None or poster is None:
+        return PlainTextResponse("No visit keeps this poster.", 404, _NOT_KEPT)
+    p2p = cached_resources.desk().p2p
+    attention = [p2p.attention(poster, candidate) for candidate in plots.candidates]
+    return JSONResponse(_levels(attention), headers=_NOT_KEPT)
+
+
+def _levels(attention: list[list[WordAttention]]) -> dict[str, Any]:
+    grid: tuple[int, ...] = (1, 1)
+    plots: list[list[list[int]]] = []
+    for words in attention:
+        levels = []
+        for each in words:
+            grid = tuple(each.weights.shape)
+            largest = each.weights.max().clamp(min=1e-9)
+            levels.append((each.weights / largest * 255).round().int().flatten().tolist())
+        plots.append(levels)
+    return {"grid": grid, "plots": plots}
