@@ -1,5 +1,6 @@
 """Where the model looked, by HTTP: it takes as long as a few tokens, and few ask for it."""
 
+from functools import lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -8,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from poster2plot import WordAttention
 from poster2plot.page import cached_resources
 from poster2plot.page.session_state import WrittenPlots
 
@@ -40,17 +40,17 @@ def _answer(request: Request) -> Response:
     plots, poster = _plots.get(token), _posters.get(token)
     if plots is None or poster is None:
         return PlainTextResponse("No visit keeps this poster.", 404, _NOT_KEPT)
-    p2p = cached_resources.desk().p2p
-    attention = [p2p.attention(poster, candidate) for candidate in plots.candidates]
-    return JSONResponse(_levels(attention), headers=_NOT_KEPT)
+    return JSONResponse(_levels(token), headers=_NOT_KEPT)
 
 
-def _levels(attention: list[list[WordAttention]]) -> dict[str, Any]:
+@lru_cache(maxsize=256)  # who asks again and again must not keep the model busy
+def _levels(token: str) -> dict[str, Any]:
+    p2p, poster = cached_resources.desk().p2p, _posters[token]
     grid: tuple[int, ...] = (1, 1)
     plots: list[list[list[int]]] = []
-    for words in attention:
+    for candidate in _plots[token].candidates:
         levels = []
-        for each in words:
+        for each in p2p.attention(poster, candidate):
             grid = tuple(each.weights.shape)
             largest = each.weights.max().clamp(min=1e-9)
             levels.append((each.weights / largest * 255).round().int().flatten().tolist())

@@ -172,7 +172,8 @@ def test_where_the_model_looked_is_found_out_when_somebody_asks(
     client = TestClient(Starlette(routes=served_attention.routes()))
     answer = client.get(f"/attention/{written.token}.json")
     assert answer.headers["cache-control"] == "no-store"
-    assert asked == written.candidates
+    assert client.get(f"/attention/{written.token}.json").json() == answer.json()
+    assert asked == written.candidates  # once
     rows, columns = answer.json()["grid"]
     assert rows * columns > 1
     shown = written.view["candidates"]
