@@ -69,7 +69,11 @@ def export(
         shutil.copy(trained / LEXICON, out)
     measured = figures.read_text(encoding="utf-8") if figures else "Not measured.\n"
     more = notes.read_text(encoding="utf-8") if notes else ""
-    card = model_card(captioner, out.name, run["recipe"], data, measured, more, licence)
+    recipe = run["recipe"]
+    if reinforced := run.get("reinforcement"):
+        how = (f"{name} {value}" for name, value in reinforced.items() if name != "log")
+        recipe = {**recipe, "reinforcement": ", ".join(how)}
+    card = model_card(captioner, out.name, recipe, data, measured, more, licence)
     (out / "README.md").write_text(card, encoding="utf-8")
     write_checksums(out)
 

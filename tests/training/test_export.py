@@ -75,7 +75,9 @@ def trained(tiny_folder: Path, tmp_path: Path) -> Path:
     config = json.loads((folder / "config.json").read_text()) | {"recommended_guidance": 2.5}
     (folder / "config.json").write_text(json.dumps(config))
     recipe = {"encoder": "/somebody/parts/vit-tiny", "decoder": "gpt2", "epochs": 5}
-    (folder / "training.json").write_text(json.dumps({"recipe": recipe, "log": []}))
+    reinforced = {"steps": 3, "posters": 2, "log": []}
+    made = {"recipe": recipe, "log": [], "reinforcement": reinforced}
+    (folder / "training.json").write_text(json.dumps(made))
     return folder
 
 
@@ -88,6 +90,7 @@ def test_the_card_tells_the_model_apart(trained: Path, data: Path, tmp_path: Pat
     rows = (
         "| encoder | vit-tiny |",
         "| epochs | 5 |",
+        "| reinforcement | steps 3, posters 2 |",
         "| fr | ",
         "Not measured.",
         "In an afternoon.",
