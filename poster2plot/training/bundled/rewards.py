@@ -20,6 +20,7 @@ _NOT_PLAIN = 0.2  # lost by a plot that is not plain
 _FLUENCY = 0.12  # lost for each nat a token above `_FLUENT`
 _COMMON_PHRASE = 0.03  # lost each time that a phrase is twice as common
 _NAMED = 0.05  # lost by a plot with a name in it, though it be the title's
+_TITLE_FIRST = 0.15  # lost by a plot that begins with its title, to say what that is
 _SHORT = 0.01  # lost for each word below `_SHORTEST`
 
 _FLUENT = 3.4  # nats a token of the language model; what is more fluent is stock
@@ -28,6 +29,7 @@ _PHRASE = 4  # words
 _OPENING = "^ "  # before the first two words of a plot
 _RARE_PHRASE, _RARE_OPENING = 0.002, 0.03  # shares of plots that may have them
 
+_ARTICLES = {"a", "an", "the"}
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
 _FUNCTION_WORDS = {
     *("their", "about", "while", "after", "where", "other", "there", "would", "before")
@@ -53,6 +55,14 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and not has_stock_opening(text)
         and not is_harmful(text)
     )
+
+
+def _begins_with(plot: str, title: str) -> bool:
+    """Whether a plot's first words are the title's, up to two of them, articles aside."""
+    told, found = (
+        [word for word in words(text) if word not in _ARTICLES][:2] for text in (title, plot)
+    )
+    return bool(told) and found[: len(told)] == told
 
 
 class RecentPhrases:
@@ -129,6 +139,9 @@ class PlotReward:
         """
         lengths = torch.tensor([float(len(words(plot))) for plot in plots])
         named = torch.tensor([float(bool(names(plot))) for plot in plots])
+        title_first = torch.tensor(
+            [float(_begins_with(plot, title)) for plot, title in zip(plots, titles, strict=True)]
+        )
         not_plain = torch.tensor(
             [
                 float(plot in self.texts or not is_plain(plot, self.plain, title))
@@ -140,6 +153,7 @@ class PlotReward:
             fluency=-_FLUENCY * (self.nats(plots) - _FLUENT).clamp(min=0),
             plainness=-_NOT_PLAIN * not_plain
             - _NAMED * named
+            - _TITLE_FIRST * title_first
             - _SHORT * (_SHORTEST - lengths).clamp(min=0),
             rarity=-_COMMON_PHRASE * recent.excess(plots),
         )

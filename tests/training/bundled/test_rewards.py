@@ -67,6 +67,14 @@ def test_a_name_is_worth_less_though_it_is_the_titles():
     assert refused.plainness < allowed.plainness < rewarded(FAR).plainness
 
 
+@pytest.mark.parametrize(
+    ("title", "loses"),
+    [("The Nurse", True), ("A Nurse Leaves Again", True), ("Nurse Jane", False), ("", False)],
+)
+def test_a_plot_that_begins_with_its_title_is_worth_less(title: str, loses: bool):
+    assert (rewarded(FAR, title=title).plainness < 0) == loses
+
+
 def test_phrases_and_openings_that_many_posters_get_are_worth_less():
     recent = RecentPhrases(batches=2)
     assert recent.excess([FAR]) == 0
