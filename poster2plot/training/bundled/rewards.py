@@ -18,7 +18,7 @@ from poster2plot.training.target_texts import title_words
 # In cosine.
 _NOT_PLAIN = 0.2  # lost by a plot that is not plain
 _FLUENCY = 0.12  # lost for each nat a token above `_FLUENT`
-_COMMON_PHRASE = 0.03  # lost each time that a phrase is twice as common
+_COMMON_PHRASE = 0.06  # lost each time that a phrase is twice as common
 _NAMED = 0.05  # lost by a plot with a name in it, though it be the title's
 _TITLE_FIRST = 0.15  # lost by a plot that begins with its title, to say what that is
 _SHORT = 0.01  # lost for each word below `_SHORTEST`
@@ -50,11 +50,26 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and len(set(pairs)) == len(pairs)
         and all(first != second for first, second in pairs)
         and names(text) | rare_words(text, plain) <= title_words(title)
+        and not text[0].islower()
         and text[-1] in ".!?"
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
         and not is_harmful(text)
     )
+
+
+def without_title(plot: str, title: str) -> str:
+    """A plot less the longer words of its title and what continues them, or "." if none is left.
+
+    To repeat the title brings a plot nearer to what is written under it, and tells nothing.
+    """
+    told = [word for word in words(title) if len(word) > 3]
+    kept = [
+        word
+        for word in plot.split()
+        if not any(found.startswith(title_word) for found in words(word) for title_word in told)
+    ]
+    return " ".join(kept) or "."
 
 
 def _begins_with(plot: str, title: str) -> bool:
@@ -137,6 +152,7 @@ class PlotReward:
 
         `wanted` (N, E) are the centred unit embeddings that poster and title predict.
         """
+        told = [without_title(*each) for each in zip(plots, titles, strict=True)]
         lengths = torch.tensor([float(len(words(plot))) for plot in plots])
         named = torch.tensor([float(bool(names(plot))) for plot in plots])
         title_first = torch.tensor(
@@ -149,7 +165,7 @@ class PlotReward:
             ]
         )
         return Rewards(
-            meaning=((self.embed(plots) - self.mean) * wanted).sum(-1),
+            meaning=((self.embed(told) - self.mean) * wanted).sum(-1),
             fluency=-_FLUENCY * (self.nats(plots) - _FLUENT).clamp(min=0),
             plainness=-_NOT_PLAIN * not_plain
             - _NAMED * named

@@ -227,6 +227,7 @@ def test_a_title_is_told_as_a_reader_of_posters_may_have_it():
     [
         ("A nurse must find the town before the river does so again.", True),
         ("A nurse must find the town before the river does so again", False),
+        ("a nurse must find the town before the river does so again.", False),
         ("A nurse must find Zorblax before the river does so again.", False),
         ("A nurse must find a town before the town does so again.", True),
         ("A nurse must find a stranger before the stranger does so.", False),

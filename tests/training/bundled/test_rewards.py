@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards
+from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards, without_title
 
 FAR = "A nurse leaves the quiet town to find a sister whom everybody else has long forgotten."
 NEAR = "A thief returns to an old harbour where one last ship waits for somebody brave enough."
@@ -65,6 +65,15 @@ def test_a_name_is_worth_less_though_it_is_the_titles():
     named = FAR.replace("the quiet town", "Zorblax")
     allowed, refused = rewarded(named, title="Zorblax"), rewarded(named)
     assert refused.plainness < allowed.plainness < rewarded(FAR).plainness
+
+
+def test_words_of_the_title_mean_nothing():
+    assert rewarded(NEAR).meaning > 0 > rewarded(NEAR, title="Thief").meaning
+    assert (
+        without_title("Two thieves, a thief’s harbours!", "The Harbour Thief") == "Two thieves, a"
+    )
+    assert without_title("Nurse Nurses", "Nurse") == "."
+    assert without_title(NEAR, "") == NEAR
 
 
 @pytest.mark.parametrize(
