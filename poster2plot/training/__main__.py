@@ -6,9 +6,9 @@
   export     write the bundled format with a model card
 
 The bundled model also takes convert, pretrain, align, match-texts and distill before `train`, then
-self-train, average, reinforce and lexicon; the reader of printed titles has title-words,
-train-title-reader and evaluate-titles. docs/training.md shows their runs. `COMMAND --help` explains
-each. For several GPUs
+self-train, average and lexicon, and may go on by reinforce; the reader of printed titles has
+title-words, train-title-reader and evaluate-titles. docs/training.md shows their runs.
+`COMMAND --help` explains each. For several GPUs
 put `accelerate launch -m` in place of `python -m`.
 """
 

@@ -133,7 +133,7 @@ def add_commands(commands: Any) -> None:
     average.set_defaults(run=_average)
 
     reinforce = commands.add_parser(
-        "reinforce", help="bundled model, step 9: the captioner learns from rewards for its plots"
+        "reinforce", help="a captioner learns from rewards for its plots"
     )
     reinforce.add_argument("--captioner", type=Path, required=True, help="what `train` wrote")
     reinforce.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
@@ -159,7 +159,7 @@ def add_commands(commands: Any) -> None:
     reinforce.set_defaults(run=_reinforce)
 
     lexicon = commands.add_parser(
-        "lexicon", help="bundled model, step 10: the words that its plots may have"
+        "lexicon", help="bundled model, step 9: the words that its plots may have"
     )
     lexicon.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     lexicon.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")

@@ -1,5 +1,7 @@
 """What plots are worth: each part of the reward tells the plots that it is about."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ NEAR = "A thief returns to an old harbour where one last ship waits for somebody
 WORDS = {word.strip(".").lower() for plot in (FAR, NEAR) for word in plot.split()}
 
 
-def embed(texts: list[str]) -> Tensor:
+def embed(texts: Sequence[str]) -> Tensor:
     """Plots of thieves are to the right of those of others, and all are up."""
     return torch.tensor([[0.6 if "thief" in text else -0.6, 0.8] for text in texts])
 
