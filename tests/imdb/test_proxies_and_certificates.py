@@ -18,6 +18,7 @@ import pytest
 from poster2plot.imdb.http_client import Fetcher, FetchError, FetchLimits
 from poster2plot.imdb.network_guard import ATTEMPT, addresses
 from poster2plot.imdb.proxies_and_certificates import open_pool
+from support.poster_server import Answer, PosterServer
 
 LIMITS = FetchLimits(connect=5, read=5, total=1, retry_pause=100)
 GRACE = 1.0  # seconds by which a busy machine may be late
@@ -224,6 +225,56 @@ def test_a_silent_address_is_left_for_the_next(environment: pytest.MonkeyPatch) 
         ):
             pool.request("GET", url, extensions={"timeout": {"connect": 5}})
         assert waited == [("192.0.2.1", round(ATTEMPT)), ("127.0.0.1", 5)]
+
+
+@pytest.mark.parametrize("silent", ["2001:db8::", "192.0.2."], ids=["IPv6", "IPv4"])
+def test_many_silent_addresses_are_left_for_a_good_one(
+    server: PosterServer, environment: pytest.MonkeyPatch, silent: str
+) -> None:
+    """Also one that is named twice, and refuses: the last is not known by what it is."""
+    found: list[tuple[Any, ...]] = [
+        (
+            socket.AF_INET6 if ":" in address else socket.AF_INET,
+            socket.SOCK_STREAM,
+            6,
+            "",
+            (address,),
+        )
+        for address in (*(f"{silent}{each}" for each in range(1, 9)), "127.0.0.2", "127.0.0.1")
+    ]
+    found[-1:-1] = found[-2:-1]
+    tried = []
+
+    def connect(address: tuple[str, int], timeout: float, source: object = None) -> socket.socket:
+        tried.append(address[0])
+        if address[0].startswith(silent):
+            time.sleep(timeout)
+            raise TimeoutError
+        if address[0] == "127.0.0.2":
+            raise ConnectionRefusedError
+        connection = socket.socket()
+        connection.connect(address)
+        return connection
+
+    environment.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    environment.setattr(socket, "create_connection", connect)
+    server.answers["/x"] = Answer(b"here")
+    host = f"poster.example:{server.port}"
+    answer = server.fetcher().get(f"http://{host}/x", max_bytes=10, hosts={host})
+    assert answer.body == b"here"
+    assert tried.count("127.0.0.2") == 1
+    if ":" in silent:
+        assert tried == [f"{silent}1", "127.0.0.2", f"{silent}2", "127.0.0.1"]
+
+
+def test_an_address_that_is_named_twice_does_not_end_the_search(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    named = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in named]
+    environment.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    listed = addresses("poster.example", 443, time.monotonic() + 10, allow_private=True)
+    assert listed == ["192.0.2.1", "192.0.2.2"]
 
 
 @pytest.mark.parametrize("name", ["x" * 70 + ".example", "nowhere.invalid"])
