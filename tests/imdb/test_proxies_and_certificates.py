@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpcore2
 import pytest
 
+from poster2plot import PosterFinder
 from poster2plot.imdb.http_client import Fetcher, FetchError, FetchLimits
 from poster2plot.imdb.network_guard import ATTEMPT, addresses
 from poster2plot.imdb.proxies_and_certificates import open_pool
@@ -146,7 +148,7 @@ def test_a_host_is_reached_through_a_proxy_and_its_certificate_is_checked(
     for host, reason in ((HOST, None), ("other.example:443", "has no valid certificate")):
         heard: list[bytes] = []
         with web_server(keys) as behind, proxy(keys, behind, scheme, heard) as port:
-            environment.setenv("HTTPS_PROXY", f"{scheme}://me:p%40ss@127.0.0.1:{port}")
+            environment.setenv("HTTPS_PROXY", f"'{scheme}://me:p%40ss@127.0.0.1:{port}'")
             ask: dict[str, Any] = {"max_bytes": 50_000, "hosts": {host.partition(":")[0]}}
             fetcher = Fetcher(FetchLimits(retry_pause=100))
             if reason is None:
@@ -175,11 +177,40 @@ def test_certificates_of_the_environment_are_trusted(
         ask: dict[str, Any] = {"max_bytes": 50_000, "hosts": {host}}
         with pytest.raises(FetchError, match="has no valid certificate"):
             fetcher.get(f"https://{host}/", **ask)
-        environment.setenv(name, str(bundle))
+        environment.setenv(name, f'"{bundle}"')
         assert fetcher.get(f"https://{host}/", **ask).status == 200
         environment.setenv(name, str(tmp_path / "missing"))
-        with pytest.raises(FetchError, match="could not be asked"):
+        with pytest.raises(FetchError, match=f"not be asked, as {name} names no certificates"):
             fetcher.get(f"https://{host}/", **ask)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "socks4://secret@127.0.0.1:1080"),
+        ("HTTPS_PROXY", "http://secret@127.0.0.1:x"),
+        ("ALL_PROXY", "http://"),
+        ("REQUESTS_CA_BUNDLE", __file__),
+        ("CURL_CA_BUNDLE", "/nowhere/secret.pem"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(
+    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(FetchError, match=f"could not be asked, as {name} ") as caught:
+        Fetcher().get("https://poster.example/", max_bytes=1, hosts={"poster.example"})
+    PosterFinder.from_environment()
+    [record] = caplog.records
+    assert f"No poster service can be asked, as {name} " in record.getMessage()
+    assert "secret" not in caplog.text + str(caught.value)
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS can be spoken here")
+def test_socks_takes_a_package(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:1080")
+    with pytest.raises(FetchError, match="HTTPS_PROXY is a proxy by SOCKS"):
+        Fetcher().get("https://poster.example/", max_bytes=1, hosts={"poster.example"})
 
 
 @pytest.mark.parametrize("through", [None, "http", "https"])
