@@ -42,6 +42,7 @@ base_path = st.get_option("server.baseUrlPath").strip("/")
 root_path = f"/{base_path}" if base_path else ""
 try:
     routes = http_api.routes(cached_resources.desk, cached_resources.finder, root_path=root_path)
+    cached_resources.finder()  # says which settings of the poster services cannot be right
 except Poster2PlotError as error:
     sys.exit(f"error: {error}")
 app = st.App(

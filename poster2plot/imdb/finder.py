@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path
 from pybreaker import CircuitBreakerError
@@ -33,13 +34,15 @@ from poster2plot.imdb.ids import parse_title_id
 from poster2plot.imdb.keys import clean_key, plain_value
 from poster2plot.imdb.poster import Poster
 from poster2plot.imdb.poster_cache import PosterCache
+from poster2plot.imdb.proxies_and_certificates import check_environment
 from poster2plot.imdb.search import Query, clear_match, merge
-from poster2plot.imdb.services import PosterInfo, Services, TitleMatch
+from poster2plot.imdb.services import Endpoints, PosterInfo, Services, TitleMatch
 
 FIND_SECONDS = 30.0  # for all services together
 SMALLEST_SIDE = 16  # pixels; what is smaller stands for a picture that is not there
 SEARCHES_KEPT = 1_000  # in memory …
 SEARCH_SECONDS = 3600  # … for so long
+_OFF = ("off", "no", "none", "false", "0")
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +104,14 @@ class PosterFinder:
         """Configure by TMDB_API_KEY, OMDB_API_KEY, POSTER2PLOT_IMDB_SUGGESTIONS (1 is on) and
         POSTER2PLOT_CACHE_DIR (a directory, or "off"), taken from `secrets`, else the environment.
 
+        A proxy or certificates of the environment that cannot be used are told in the log.
+
         Raises `InputError` where the directory begins with "~", and there is no such home.
         """
+        try:
+            check_environment(urlsplit(Endpoints.cinemeta).netloc)
+        except InputError as error:
+            logger.warning("No poster service can be asked, as %s.", error)
 
         def value(name: str) -> str:
             secret = (secrets or {}).get(name)
@@ -122,7 +131,10 @@ class PosterFinder:
             omdb_key=value("OMDB_API_KEY"),
             use_imdb_suggestions=value("POSTER2PLOT_IMDB_SUGGESTIONS").lower()
             in ("1", "true", "yes", "on"),
-            cache_dir=None if cache.lower() == "off" else folder or "user",
+            # A file of variables may have a comment after it, but a folder may have such a name.
+            cache_dir=None
+            if plain_value(cache.partition("#")[0]).lower() in _OFF
+            else folder or "user",
             services=services,
             seconds=seconds,
         )
@@ -174,8 +186,9 @@ class PosterFinder:
                     picture = _picture(services, info)
                 outcome = "has the poster" if picture else "has no poster"
             except (FetchError, ImageError) as error:
-                outcome = getattr(error, "reason", "gave a picture that cannot be used")
-                failures.append(f"{name} {outcome}")
+                unusable = "gave a picture that cannot be used"
+                failures.append(f"{name} {getattr(error, 'reason', unusable)}")
+                outcome = getattr(error, "in_log", unusable)
                 is_certain &= isinstance(error, ImageError)
             except CircuitBreakerError:
                 outcome = "is left out for a while, as it kept failing"
@@ -267,31 +280,33 @@ class PosterFinder:
                 with self._breakers[service].calling():
                     return found_by(services, name)
             except FetchError as error:
-                return f"{service} {error.reason}"
+                return f"{service} {error.reason}", f"{service} {error.in_log}"
             except CircuitBreakerError:
-                return f"{service} is left out for a while, as it kept failing"
+                return (f"{service} is left out for a while, as it kept failing",) * 2
 
         with ThreadPoolExecutor(len(self._searches), "search") as pool:
             outcomes = list(pool.map(ask, self._searches))
-        failures = [outcome for outcome in outcomes if isinstance(outcome, str)]
-        for failure in failures:
-            logger.info("search: %s", failure)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+        for _, in_log in failures:
+            logger.info("search: %s", in_log)
         if len(failures) == len(outcomes):
+            reasons = ", ".join(reason for reason, _ in failures)
             raise PosterServiceError(
-                f"No service could be searched for a name ({', '.join(failures)}); "
+                f"No service could be searched for a name ({reasons}); "
                 "give an IMDb id or upload the poster instead."
             )
-        answers = [outcome for outcome in outcomes if not isinstance(outcome, str)]
+        answers = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
         return merge(query, answers), not failures
 
 
 def _picture(services: Services, info: PosterInfo | None) -> bytes | None:
     if info is None or info.picture_url is None:
         return None
-    picture = services.picture(info.picture_url)
-    if picture is not None and min(read_image(picture).size) < SMALLEST_SIDE:
-        return None
-    return picture
+    for url in (info.picture_url, *info.other_picture_urls):
+        picture = services.picture(url)
+        if picture is not None and min(read_image(picture).size) >= SMALLEST_SIDE:
+            return picture
+    return None
 
 
 def _poster(title_id: str, picture: bytes, info: PosterInfo, known: PosterInfo | None) -> Poster:

@@ -25,6 +25,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpcore2
 
+from poster2plot.errors import InputError
 from poster2plot.imdb.network_guard import PrivateAddressError
 from poster2plot.imdb.proxies_and_certificates import open_pool
 
@@ -41,7 +42,8 @@ _asking: ContextVar[bool] = ContextVar("_asking", default=False)  # in this thre
 class FetchError(Exception):
     """A request failed; `reason` completes a sentence that begins with the service's name.
 
-    `of_service` tells whether the next request is likely to fail as well.
+    `of_service` tells whether the next request is likely to fail as well. `in_log` stands in a log
+    for a `reason` that quotes the service, whose words may hold what a visitor asked for.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class FetchError(Exception):
         transient: bool = False,
         retry_after: str | None = None,
         of_service: bool = True,
+        in_log: str | None = None,
     ):
         super().__init__(reason)
+        self.in_log = in_log or reason
         self.of_service = of_service
         self.reason = reason
         self.transient = transient
@@ -194,6 +198,8 @@ class Fetcher:
             raise
         except PrivateAddressError:
             failure = FetchError("led to an address that is not public")
+        except InputError as error:  # of the environment
+            failure = FetchError(f"could not be asked, as {error}")
         except Exception as error:  # whatever it is, it may quote a key
             failure = _failure(error)
         # Raised out here, the error has no __context__ that would quote the URL.

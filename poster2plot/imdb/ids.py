@@ -23,24 +23,39 @@ _KINDS = {
 }
 _ID = re.compile(r"([a-z]{2})([0-9]+)(?![a-z0-9])", re.IGNORECASE | re.ASCII)
 _BARE_ID = re.compile(rf"(?:tt|{'|'.join(_KINDS)})[0-9]{{5,}}", re.IGNORECASE | re.ASCII)
-# What people write around an id: `imdb:tt0133093`, `[imdbid-tt0133093]`, `imdb://title/0133093`.
+# What people write around an id: `imdb:tt0133093`, `[imdbid-tt0133093]`, `imdb://title/0133093`,
+# `"imdb_id": "tt0133093"`, `id=tt0133093`.
 _WRITTEN_ID = re.compile(
-    r"(?P<name>imdb(?:[ _-]?id)?[\s:=#_/-]+(?:title/)?)?"
+    r"(?:(?P<name>imdb(?:[ _-]?id)?[\s:=#_/\"'-]+(?:title/)?)|id[\s\"']*[:=][\s\"']*(?=tt))?"
     r"(?:(?P<tt>tt)[\s:#_-]?)?(?P<digits>[0-9]+)/?",
     re.IGNORECASE | re.ASCII,
 )
-_AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|"
-# Of an address, whose slashes and colon are lost or doubled on the way.
-_WEB = re.compile(r"https?(?::/{1,3}|//)(?=[^/])", re.IGNORECASE | re.ASCII)
+_AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|:?#"
+# Letters, digits and signs of East Asian keyboards, which are twice as wide. No other form of a
+# digit is plain: a raised or circled one marks a footnote.
+_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_UNSEEN = re.compile("[\u034f\ufe00-\ufe0f]")  # beside the format characters of Unicode
+# Of an address, whose slashes, colon and first letters are lost or doubled on the way.
+_WEB = re.compile(r"h?t?tps?(?::/{1,3}|//)(?=[^/])", re.IGNORECASE | re.ASCII)
 # An address without its host, from a page's source, say. What goes on otherwise is a file's path.
 _PATH = re.compile(
     r"/?(?:[a-z]{2}(?:-[a-z0-9]{2,4})?/)?title/tt[0-9]+(?:/mediaviewer/rm[0-9]+)?/?(?=[?#]|$)",
     re.IGNORECASE | re.ASCII,
 )
-_QUERY = re.compile(r"(tt[0-9]+)/?\?[a-z_]+=.*", re.IGNORECASE | re.ASCII | re.DOTALL)
+# What followed an id in its address, or its film's year.
+_BEFORE_MORE = re.compile(
+    r"(tt[0-9]+)(?:/?\?[a-z_]+=.*|/?#[a-z][a-z0-9_-]*|\s+\(?(?:18|19|20|21)[0-9]{2})",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+_IN_GROUPS = re.compile(r"tt ?[0-9]{1,4}(?: [0-9]{3})+", re.IGNORECASE | re.ASCII)
+# The one address in a text, at its end: `[The Matrix](https://www.imdb.com/title/tt0133093/`.
+_ADDRESS_AFTER = re.compile(
+    r"(?:(?!://).)*[\s(\[<](https?://(?:[a-z0-9-]+\.)*imdb\.com/[^\s()<>]*)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
 # A host written without a scheme; it has a dot, and a path, query or nothing after it.
 _BARE_HOST = re.compile(
-    r"(?://)?(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?(?=[/?#]|$)", re.I | re.ASCII
+    r"(?://)?(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::[0-9]+)?(?=[/?#]|$)", re.I | re.ASCII
 )
 _IMDB_HOST = re.compile(r"(?:[a-z0-9-]+\.)*imdb\.com\.?(?::[0-9]*)?", re.IGNORECASE | re.ASCII)
 
@@ -49,7 +64,7 @@ def parse_title_id(text: str) -> str:
     """Return the canonical id, `tt` and 7 to 10 digits, of an IMDb title id or title URL.
 
     An id may be written with too many or too few zeros, with brackets or `imdb:` about it, or as
-    its digits alone if they are 7 to 10.
+    its digits alone if they are 7 to 10; a URL may follow the title's name.
 
     Raises:
         InvalidTitleError: `text` is neither, or is the id or URL of something else.
@@ -95,16 +110,21 @@ def looks_like_title(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """The text without invisible characters, and without quotes, brackets and stops about it.
+    """The text without invisible characters, and without what people put about an id or URL.
 
-    Letters and digits of East Asian keyboards, which are twice as wide, become plain.
+    That is quotes, brackets, stops and marks of footnotes, a film's name and its year.
     """
-    seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
-    text = unicodedata.normalize("NFKC", seen).strip(_AROUND)
-    if query := _QUERY.fullmatch(text):  # what followed an id in its address
-        text = query[1]
-    # A percent sign is of no id: a browser wrote its letters or digits in another way.
-    return unquote(text) if "%" in text and "/" not in text else text
+    if "%" in text and "/" not in text:
+        # It is of no id: a browser wrote its letters or digits in another way.
+        text = unquote(text)
+    kinds = ((char, unicodedata.category(char)) for char in _UNSEEN.sub("", text))
+    seen = (" " if kind == "Zs" else char for char, kind in kinds if kind != "Cf")
+    text = "".join(seen).translate(_WIDE).strip(_AROUND)
+    while text and unicodedata.category(text[-1]) == "No":
+        text = text[:-1].rstrip(_AROUND)
+    if found := _BEFORE_MORE.fullmatch(text) or _ADDRESS_AFTER.fullmatch(text):
+        return found[1]
+    return text.replace(" ", "") if _IN_GROUPS.fullmatch(text) else text
 
 
 def _written_digits(text: str) -> str | None:
@@ -112,8 +132,9 @@ def _written_digits(text: str) -> str | None:
     found = _WRITTEN_ID.fullmatch(text)
     if found is None:
         return None
-    says_so = found["name"] or found["tt"]
-    return found["digits"] if says_so or 7 <= len(found["digits"]) <= 10 else None
+    digits = found["digits"]
+    says_so = found["name"] or found["tt"] or (len(digits) >= 7 and len(digits.lstrip("0")) <= 10)
+    return digits if says_so else None
 
 
 def _title_id(kind: str, digits: str, text: str) -> str:

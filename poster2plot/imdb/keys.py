@@ -13,7 +13,11 @@ logger = logging.getLogger(__name__)
 
 _QUOTES = "\"'`“”„‘’«»"
 # What comes along where a line, a header or the address in OMDb's mail is copied whole.
-_BEFORE = re.compile(r".*?api_?key\s*[=:]|authorization\s*:|bearer\b", re.IGNORECASE | re.DOTALL)
+_BEFORE = re.compile(
+    r".*?api_?key[\s\"']*[=:]|authorization\s*:|bearer\b\s*:?", re.IGNORECASE | re.DOTALL
+)
+_COMMENT = re.compile("#.*")
+_AROUND = f"{_QUOTES}<>,; \t\r\n"
 _RIGHT = {
     "TMDB": (
         re.compile(r"[0-9a-f]{32}|eyJ[\w-]*\.[\w-]+\.[\w-]+", re.IGNORECASE | re.ASCII),
@@ -43,9 +47,9 @@ def clean_key(service: str, text: str) -> str:
 
     One that cannot be right is told in the log, and one that cannot be sent is left out.
     """
-    key = plain_value(text)
+    key = plain_value(_COMMENT.sub("", text)).strip(_AROUND)
     while (found := _BEFORE.match(key)) is not None:
-        key = plain_value(key[found.end() :].partition("&")[0])
+        key = key[found.end() :].partition("&")[0].strip(_AROUND)
     key = "".join(key.split())  # a mail or a terminal breaks lines
     form, how = _RIGHT[service]
     if key and not form.fullmatch(key):

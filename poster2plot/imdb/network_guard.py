@@ -21,11 +21,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 import httpcore2
 
-ATTEMPT = 1.0  # seconds for an address while there are others to try
+ATTEMPT = 1.0  # seconds at most for an address while there are others to try
 RECORD = 16_384  # bytes of a record of TLS, RFC 8446
 _T = TypeVar("_T")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -63,16 +64,16 @@ class GuardedBackend(httpcore2.NetworkBackend):
         """
         end = min(self._end, time.monotonic() + (math.inf if timeout is None else timeout))
         source = (local_address, 0) if local_address else None
-        *others, last = addresses(host, port, end, self._allow_private)
-        for address in (*others, last):
-            # A silent address does not use up the time of the others, as in RFC 8305.
-            patience = math.inf if address == last else ATTEMPT
+        found = addresses(host, port, end, self._allow_private)
+        for others, address in zip(range(len(found) - 1, -1, -1), found, strict=True):
+            # A silent address does not use up the time of those after it, as in RFC 8305.
+            share = (end - time.monotonic()) / (others + 1)
             try:
                 with _told_as(httpcore2.ConnectTimeout, httpcore2.ConnectError):
-                    seconds = _left(end, patience)
+                    seconds = _left(end, min(ATTEMPT, share) if others else math.inf)
                     connection = socket.create_connection((address, port), seconds, source)
             except (httpcore2.ConnectTimeout, httpcore2.ConnectError):
-                if address == last:
+                if not others:
                     raise
             else:
                 break
@@ -193,7 +194,9 @@ def _left(end: float, timeout: float | None) -> float:
 
 
 def addresses(name: str, port: int, end: float, allow_private: bool) -> list[str]:
-    """The addresses of a host, as the system's resolver orders them.
+    """The addresses of a host, each once, as the system's resolver orders them.
+
+    IPv6 and IPv4 take turns, as one of both may lead nowhere from here (RFC 8305).
 
     Raises:
         PrivateAddressError: it has others only than are allowed.
@@ -220,7 +223,10 @@ def addresses(name: str, port: int, end: float, allow_private: bool) -> list[str
     allowed = [each for each in found if allow_private or is_public(each)]
     if not allowed:
         raise PrivateAddressError
-    return allowed
+    families: dict[bool, list[str]] = {}
+    for each in dict.fromkeys(allowed):
+        families.setdefault(":" in each, []).append(each)
+    return [each for turn in zip_longest(*families.values()) for each in turn if each]
 
 
 def is_public(address: str) -> bool:

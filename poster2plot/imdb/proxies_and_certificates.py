@@ -15,6 +15,7 @@ import ipaddress
 import os
 import ssl
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,6 +23,8 @@ from urllib.request import getproxies, proxy_bypass
 import certifi
 import httpcore2
 
+from poster2plot.errors import InputError
+from poster2plot.imdb.keys import plain_value
 from poster2plot.imdb.network_guard import GuardedBackend
 
 
@@ -32,8 +35,7 @@ def open_pool(url: httpcore2.URL, end: float, *, allow_private: bool) -> httpcor
     admitted: that is how a company's network is left.
 
     Raises:
-        OSError: the certificates to trust cannot be read.
-        ValueError: the proxy's address is none.
+        InputError: a variable of the environment cannot be used; a clause, which names it.
     """
     origin = url.origin
     proxy = _proxy(origin)
@@ -44,12 +46,30 @@ def open_pool(url: httpcore2.URL, end: float, *, allow_private: bool) -> httpcor
     )
 
 
+def check_environment(host: str) -> None:
+    """Raise the `InputError` that `open_pool` would for an https URL of `host`."""
+    _proxy(httpcore2.Origin(b"https", host.encode(), 443))
+    _trusted()
+
+
 def _proxy(origin: httpcore2.Origin) -> httpcore2.Proxy | None:
-    proxies = getproxies()
-    address = proxies.get(origin.scheme.decode()) or proxies.get("all")
+    proxies = {name: plain_value(address) for name, address in getproxies().items()}
+    scheme = origin.scheme.decode()
+    name = scheme if proxies.get(scheme) else "all"
+    address = proxies.get(name)
     if not address or _is_bypassed(origin.host.decode(), origin.port, proxies.get("no", "")):
         return None
-    parts = urlsplit(address if "://" in address else f"http://{address}")
+    variable = f"{name.upper()}_PROXY"
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        _ = parts.port
+    except ValueError:
+        raise InputError(f"{variable} is not the address of a proxy") from None
+    if parts.scheme in ("socks5", "socks5h"):
+        if find_spec("socksio") is None:
+            raise InputError(f"{variable} is a proxy by SOCKS, which takes the package socksio")
+    elif parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"{variable} is not the address of a proxy by http, https or socks5")
     auth = None
     if parts.username is not None:
         auth = unquote(parts.username).encode(), unquote(parts.password or "").encode()
@@ -73,10 +93,13 @@ def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _trusted() -> ssl.SSLContext:
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if not bundle:
-        own = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
-        return ssl.create_default_context(cafile=None if own else certifi.where())
-    if Path(bundle).is_dir():
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if bundle := plain_value(os.environ.get(name, "")):
+            try:
+                if Path(bundle).is_dir():
+                    return ssl.create_default_context(capath=bundle)
+                return ssl.create_default_context(cafile=bundle)
+            except OSError:  # no such file, or none of certificates
+                raise InputError(f"{name} names no certificates that can be read") from None
+    own = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
+    return ssl.create_default_context(cafile=None if own else certifi.where())

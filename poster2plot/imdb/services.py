@@ -46,15 +46,20 @@ IMDB_NOTICE = "Data from IMDb (imdb.com)."
 
 # Hosts of IMDb's pictures in the years before, which their answers still name.
 _OLD_PICTURE_HOSTS = {
+    "i.media-imdb.com",
+    "ia.imdb.com",
     "ia.media-imdb.com",
-    "images-na.ssl-images-amazon.com",
     "images-eu.ssl-images-amazon.com",
+    "images-fe.ssl-images-amazon.com",
+    "images-na.ssl-images-amazon.com",
     "m.media-imdb.com",
 }
 _PICTURE_HOST = "m.media-amazon.com"
 _SAID_CHARS = 80
-# OMDb's words for a title that it does not know.
-_OMDB_UNKNOWN = re.compile("incorrect imdb id|not found|error converting", re.IGNORECASE)
+# OMDb's words for a title that it does not know, and for a name of too many.
+_OMDB_UNKNOWN = re.compile(
+    "incorrect imdb id|not found|error converting|too many results", re.IGNORECASE
+)
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -77,7 +82,10 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class PosterInfo:
-    """What one service knows of a title; `picture_url` is None where it has no poster."""
+    """What one service knows of a title; `picture_url` is None where it has no poster.
+
+    `other_picture_urls` are further posters, for when that one is gone.
+    """
 
     service: str
     attribution: str
@@ -85,6 +93,7 @@ class PosterInfo:
     title: str | None = None
     year: int | None = None
     synopsis: str | None = None
+    other_picture_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,30 +125,28 @@ class Services:
             return None
         # Of several, such as a film and a series of one id, that which has a poster.
         best = next((each for each in found if _poster_path(each)), found[0])
-        show = best.get("show_id")
-        if not _poster_path(best) and type(show) is int:
+        pictures = [url for each in found if (url := self._tmdb_picture(each))]
+        shows = [show for each in found if type(show := each.get("show_id")) is int]
+        if shows and not pictures:
             # An episode has none of its own, but its series.
-            picture = self._tmdb_picture(self._tmdb_json(f"tv/{show}", key, {}))
-        else:
-            picture = self._tmdb_picture(best)
+            url = self._tmdb_picture(self._tmdb_json(f"tv/{shows[0]}", key, {}))
+            pictures = [url] if url else []
         dates = ("release_date", "first_air_date", "air_date")
         return PosterInfo(
             "TMDB",
             TMDB_NOTICE,
-            picture,
+            pictures[0] if pictures else None,
             _text(best.get("title") or best.get("name"), TITLE_CHARS),
             next((year for each in dates if (year := _year(best.get(each)))), None),
             _text(best.get("overview"), SYNOPSIS_CHARS),
+            tuple(pictures[1:]),
         )
 
     def omdb(self, title_id: str, key: str) -> PosterInfo | None:
         """Ask OMDb, which takes its key in the query only."""
         params = {"i": title_id, "plot": "short", "apikey": key}
         answer = self._json(self.endpoints.omdb, params=params)
-        if answer.get("Response") != "True":
-            said = answer.get("Error")
-            if isinstance(said, str) and not _OMDB_UNKNOWN.search(said):
-                raise FetchError(_in_own_words(said, key))
+        if not _is_known_to_omdb(answer, key):
             return None
         _check_id(answer.get("imdbID"), title_id)
         return PosterInfo(
@@ -235,6 +242,8 @@ class Services:
         """Search movies and series, the first page of ten; no episodes and no games."""
         params = {"s": name, "apikey": key}
         answer = self._json(self.endpoints.omdb, params=params)
+        if not _is_known_to_omdb(answer, key):
+            return []
         matches = [
             _match(
                 "OMDb",
@@ -318,9 +327,7 @@ class Services:
             # OMDb says 401 for whatever it does not do, and what that is in words.
             said = value.get("Error")
             keys = [*params.values(), *(headers or {}).values()]
-            raise FetchError(
-                _in_own_words(said, *keys) if isinstance(said, str) else "refused the key"
-            )
+            raise _refusal(said, *keys) if isinstance(said, str) else FetchError("refused the key")
         if refused:
             # A page of a wall before the service, which knows nothing of keys.
             raise FetchError(f"does not let this machine in ({answer.status})")
@@ -331,17 +338,27 @@ class Services:
         return value
 
 
-def _in_own_words(said: str, *keys: str) -> str:
+def _is_known_to_omdb(answer: Mapping[str, Any], key: str) -> bool:
+    """Whether OMDb knows what it was asked for. Raises `FetchError` where it does not say."""
+    if answer.get("Response") == "True":
+        return True
+    said = answer.get("Error")
+    if isinstance(said, str) and not _OMDB_UNKNOWN.search(said):
+        raise _refusal(said, key)
+    return False
+
+
+def _refusal(said: str, *keys: str) -> FetchError:
     """What OMDb says in place of an answer, without a key that it may quote."""
     lower = said.lower()
     if "limit" in lower:
-        return "has reached its daily limit"
+        return FetchError("has reached its daily limit")
     if "api key" in lower:
-        return "refused the key"
+        return FetchError("refused the key")
     text = _text(said, _SAID_CHARS) or ""
     if not text or any(key in said for key in keys if key):
-        return "gave an answer that makes no sense"
-    return f"says “{text.rstrip('.!')}”"
+        return FetchError("gave an answer that makes no sense")
+    return FetchError(f"says “{text.rstrip('.!')}”", in_log="refused in words of its own")
 
 
 def _check_id(value: object, title_id: str) -> None:
@@ -350,7 +367,9 @@ def _check_id(value: object, title_id: str) -> None:
     IMDb may have merged both, or the service mixes them up; nobody here can tell.
     """
     if isinstance(value, str) and re.fullmatch("tt[0-9]{7,10}", value) and value != title_id:
-        raise FetchError(f"answered for {value} instead", of_service=False)
+        raise FetchError(
+            f"answered for {value} instead", in_log="answered for another title", of_service=False
+        )
 
 
 def _poster_path(entry: Mapping[str, Any]) -> str | None:
@@ -415,6 +434,7 @@ def _picture_url(value: object) -> str | None:
         parts = urlsplit(value)
     except ValueError:
         return None
-    if parts.netloc.lower() in {*_OLD_PICTURE_HOSTS, _PICTURE_HOST}:
+    host = parts.netloc.lower().removesuffix(":80").removesuffix(":443")
+    if host in {*_OLD_PICTURE_HOSTS, _PICTURE_HOST}:
         value = urlunsplit(("https", _PICTURE_HOST, *parts[2:]))
     return re.sub(r"\._V1_[^/]*\.(jpg|png)$", r"._V1_QL75_UX500_.\1", value)

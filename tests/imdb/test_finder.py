@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 import sys
 import time
 import traceback
@@ -208,6 +209,31 @@ def test_the_title_is_in_no_log(
     assert caplog.records
     assert ID not in caplog.text
     assert ID.removeprefix("tt") not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        as_json({"Response": "False", "Error": f'Conversion from string "{ID}" is not valid.'}),
+        as_json({"Response": "True", "imdbID": "tt7654321"}),
+    ],
+)
+def test_the_words_of_a_service_are_in_no_log(
+    server: PosterServer, caplog: pytest.LogCaptureFixture, answer: Answer
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answers[OMDB] = answer
+    assert "OMDb" in reason(server.finder(omdb_key=OMDB_KEY), PosterNotFoundError)
+    assert "OMDb" in caplog.text
+    assert not re.search("tt[0-9]{7}", caplog.text)
+
+
+def test_a_poster_that_is_gone_is_left_for_the_other(server: PosterServer) -> None:
+    series = {"name": "Inception", "poster_path": "/gone.jpg"}
+    film = {"title": "Inception", "poster_path": "/poster.jpg"}
+    server.answers[TMDB] = as_json({"movie_results": [series], "tv_results": [film]})
+    assert server.finder(tmdb_key=V3_KEY).find(ID).service == "TMDB"
+    assert server.paths == [TMDB, "/pictures/gone.jpg", PICTURE]
 
 
 def test_imdb_is_asked_last_and_only_if_switched_on(server: PosterServer) -> None:

@@ -67,6 +67,28 @@ from poster2plot.imdb.ids import looks_like_id, looks_like_title, parse_title_id
         "https//www.imdb.com/title/tt1375666/",
         "https:/www.imdb.com/title/tt1375666/",
         "https:///www.imdb.com/title/tt1375666/",
+        "ttps://www.imdb.com/title/tt1375666/",
+        "www.imdb.com./title/tt1375666",
+        "tt1375666%20",
+        "tt1375666%0A",
+        "%20tt1375666",
+        "%E2%80%8Btt1375666",
+        "tt1375666\ufe0f",
+        "tt137\u034f5666",
+        "tt1375666:",
+        "tt1375666?",
+        "#tt1375666",
+        "tt1375666#cast",
+        "tt1375666 (2010)",
+        "id=tt1375666",
+        '"imdb_id": "tt1375666"',
+        "tt1 375 666",
+        "tt\xa01\xa0375\xa0666",
+        "tt1375666¹",
+        "tt1375666②.",
+        "https://www.imdb.com/title/tt1375666/³",
+        "[Inception](https://www.imdb.com/title/tt1375666/)",
+        "Inception (2010) https://www.imdb.com/title/tt1375666/?ref_=x",
     ],
 )
 def test_ids_and_urls_give_the_canonical_id(text: str) -> None:
@@ -83,6 +105,7 @@ def test_ids_and_urls_give_the_canonical_id(text: str) -> None:
         ("tt1", "tt0000001"),
         ("https://www.imdb.com/title/tt12", "tt0000012"),
         ("0133093", "tt0133093"),
+        ("00000133093", "tt0133093"),
         ("12345678", "tt12345678"),
         ("tt0012345678", "tt12345678"),
     ],
@@ -91,7 +114,7 @@ def test_zeros_are_as_imdb_writes_them(text: str, title_id: str) -> None:
     assert parse_title_id(text) == title_id
 
 
-@pytest.mark.parametrize("text", ["1917", "300", "2012", "123456"])
+@pytest.mark.parametrize("text", ["1917", "300", "2012", "123456", "id: 2012", "9", "Alien³"])
 def test_few_digits_alone_are_no_id(text: str) -> None:
     """They may be the name of a film."""
     with pytest.raises(InvalidTitleError, match="not an IMDb title"):
@@ -146,6 +169,11 @@ def test_an_id_has_seven_to_ten_digits(digits: int) -> None:
         ("https://www.imdb.com/title/tt١٣٧٥٦٦٦/", "not the address of an IMDb title"),
         ("Inception", "not an IMDb title"),
         ("tt1375666\ntt0133093", "not an IMDb title"),
+        ("tt13²75666", "not an IMDb title"),
+        ("tt①③⑦⑤⑥⑥⑥", "not an IMDb title"),
+        ("tt0111161 tt1375666", "not an IMDb title"),
+        ("a https://imdb.com/title/tt1 https://imdb.com/title/tt2", "not an IMDb title"),
+        ("a https://imdb.com.evil.example/title/tt1375666/", "not an IMDb title"),
         ("\x00\x1b[31m", "not an IMDb title"),
     ],
 )

@@ -27,6 +27,13 @@ from support.poster_server import OMDB, OMDB_KEY, TMDB, V3_KEY, V4_KEY, PosterSe
         "export TMDB_API_KEY='{}'",
         "api_key: {}",
         "https://api.themoviedb.org/3/movie/550?api_key={}&language=en",
+        "{} # of my account",
+        "'{}' # of my account",
+        "{},",
+        "{};",
+        "<{}>",
+        "Bearer: <{}>",
+        '"api_key": "{}",',
     ],
 )
 def test_a_key_is_read_out_of_what_was_pasted(
@@ -42,7 +49,9 @@ def test_the_address_in_the_mail_of_omdb_holds_the_key() -> None:
     assert clean_key("OMDb", mail) == OMDB_KEY
 
 
-@pytest.mark.parametrize("nothing", ["", " ", '""', "''", "\ufeff", "Bearer ", "TMDB_API_KEY="])
+@pytest.mark.parametrize(
+    "nothing", ["", " ", '""', "''", "\ufeff", "Bearer ", "TMDB_API_KEY=", "# none", "<>"]
+)
 def test_nothing_is_no_key(nothing: str, caplog: pytest.LogCaptureFixture) -> None:
     assert clean_key("TMDB", nothing) == ""
     assert not caplog.records
@@ -84,6 +93,18 @@ def test_services_get_the_clean_keys(
     assert by_tmdb.headers["Authorization"] == f"Bearer {V4_KEY}"
     assert by_omdb.query["apikey"] == [OMDB_KEY]
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("off", ["off", "None", "false", "0", "no", "off # no cache", "'off' # no"])
+def test_no_cache_is_said_in_several_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, off: str
+) -> None:
+    monkeypatch.setenv("POSTER2PLOT_CACHE_DIR", off)
+    assert PosterFinder.from_environment()._cache is None
+    monkeypatch.setenv("POSTER2PLOT_CACHE_DIR", f"{tmp_path}/#1")
+    cache = PosterFinder.from_environment()._cache
+    assert cache is not None
+    assert cache.folder == tmp_path / "#1"
 
 
 def test_a_folder_may_have_blanks_within() -> None:

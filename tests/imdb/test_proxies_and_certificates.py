@@ -9,15 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpcore2
 import pytest
 
+from poster2plot import PosterFinder
 from poster2plot.imdb.http_client import Fetcher, FetchError, FetchLimits
 from poster2plot.imdb.network_guard import ATTEMPT, addresses
 from poster2plot.imdb.proxies_and_certificates import open_pool
+from support.poster_server import Answer, PosterServer
 
 LIMITS = FetchLimits(connect=5, read=5, total=1, retry_pause=100)
 GRACE = 1.0  # seconds by which a busy machine may be late
@@ -145,7 +148,7 @@ def test_a_host_is_reached_through_a_proxy_and_its_certificate_is_checked(
     for host, reason in ((HOST, None), ("other.example:443", "has no valid certificate")):
         heard: list[bytes] = []
         with web_server(keys) as behind, proxy(keys, behind, scheme, heard) as port:
-            environment.setenv("HTTPS_PROXY", f"{scheme}://me:p%40ss@127.0.0.1:{port}")
+            environment.setenv("HTTPS_PROXY", f"'{scheme}://me:p%40ss@127.0.0.1:{port}'")
             ask: dict[str, Any] = {"max_bytes": 50_000, "hosts": {host.partition(":")[0]}}
             fetcher = Fetcher(FetchLimits(retry_pause=100))
             if reason is None:
@@ -174,11 +177,40 @@ def test_certificates_of_the_environment_are_trusted(
         ask: dict[str, Any] = {"max_bytes": 50_000, "hosts": {host}}
         with pytest.raises(FetchError, match="has no valid certificate"):
             fetcher.get(f"https://{host}/", **ask)
-        environment.setenv(name, str(bundle))
+        environment.setenv(name, f'"{bundle}"')
         assert fetcher.get(f"https://{host}/", **ask).status == 200
         environment.setenv(name, str(tmp_path / "missing"))
-        with pytest.raises(FetchError, match="could not be asked"):
+        with pytest.raises(FetchError, match=f"not be asked, as {name} names no certificates"):
             fetcher.get(f"https://{host}/", **ask)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "socks4://secret@127.0.0.1:1080"),
+        ("HTTPS_PROXY", "http://secret@127.0.0.1:x"),
+        ("ALL_PROXY", "http://"),
+        ("REQUESTS_CA_BUNDLE", __file__),
+        ("CURL_CA_BUNDLE", "/nowhere/secret.pem"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(
+    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(FetchError, match=f"could not be asked, as {name} ") as caught:
+        Fetcher().get("https://poster.example/", max_bytes=1, hosts={"poster.example"})
+    PosterFinder.from_environment()
+    [record] = caplog.records
+    assert f"No poster service can be asked, as {name} " in record.getMessage()
+    assert "secret" not in caplog.text + str(caught.value)
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS can be spoken here")
+def test_socks_takes_a_package(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:1080")
+    with pytest.raises(FetchError, match="HTTPS_PROXY is a proxy by SOCKS"):
+        Fetcher().get("https://poster.example/", max_bytes=1, hosts={"poster.example"})
 
 
 @pytest.mark.parametrize("through", [None, "http", "https"])
@@ -224,6 +256,56 @@ def test_a_silent_address_is_left_for_the_next(environment: pytest.MonkeyPatch) 
         ):
             pool.request("GET", url, extensions={"timeout": {"connect": 5}})
         assert waited == [("192.0.2.1", round(ATTEMPT)), ("127.0.0.1", 5)]
+
+
+@pytest.mark.parametrize("silent", ["2001:db8::", "192.0.2."], ids=["IPv6", "IPv4"])
+def test_many_silent_addresses_are_left_for_a_good_one(
+    server: PosterServer, environment: pytest.MonkeyPatch, silent: str
+) -> None:
+    """Also one that is named twice, and refuses: the last is not known by what it is."""
+    found: list[tuple[Any, ...]] = [
+        (
+            socket.AF_INET6 if ":" in address else socket.AF_INET,
+            socket.SOCK_STREAM,
+            6,
+            "",
+            (address,),
+        )
+        for address in (*(f"{silent}{each}" for each in range(1, 9)), "127.0.0.2", "127.0.0.1")
+    ]
+    found[-1:-1] = found[-2:-1]
+    tried = []
+
+    def connect(address: tuple[str, int], timeout: float, source: object = None) -> socket.socket:
+        tried.append(address[0])
+        if address[0].startswith(silent):
+            time.sleep(timeout)
+            raise TimeoutError
+        if address[0] == "127.0.0.2":
+            raise ConnectionRefusedError
+        connection = socket.socket()
+        connection.connect(address)
+        return connection
+
+    environment.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    environment.setattr(socket, "create_connection", connect)
+    server.answers["/x"] = Answer(b"here")
+    host = f"poster.example:{server.port}"
+    answer = server.fetcher().get(f"http://{host}/x", max_bytes=10, hosts={host})
+    assert answer.body == b"here"
+    assert tried.count("127.0.0.2") == 1
+    if ":" in silent:
+        assert tried == [f"{silent}1", "127.0.0.2", f"{silent}2", "127.0.0.1"]
+
+
+def test_an_address_that_is_named_twice_does_not_end_the_search(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    named = ("192.0.2.1", "192.0.2.2", "192.0.2.1")
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in named]
+    environment.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    listed = addresses("poster.example", 443, time.monotonic() + 10, allow_private=True)
+    assert listed == ["192.0.2.1", "192.0.2.2"]
 
 
 @pytest.mark.parametrize("name", ["x" * 70 + ".example", "nowhere.invalid"])

@@ -1,3 +1,4 @@
+import logging
 from typing import Any
 
 import pytest
@@ -228,6 +229,33 @@ def test_omdb_is_searched_for_movies_and_series(server: PosterServer) -> None:
     assert server.requests[0].query == {"s": ["inception"], "apikey": [OMDB_KEY]}
     server.answers[OMDB] = omdb_search()
     assert server.services().search_omdb("inception", OMDB_KEY) == []
+
+
+@pytest.mark.parametrize("said", ["Series not found!", "Too many results."])
+def test_omdb_finds_nothing(server: PosterServer, said: str) -> None:
+    server.answers[OMDB] = as_json({"Response": "False", "Error": said})
+    assert server.services().search_omdb("inception", OMDB_KEY) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Request limit reached!", "OMDb has reached its daily limit"),
+        ("Invalid API key!", "OMDb refused the key"),
+        ("Error getting data.", "OMDb says “Error getting data”"),
+    ],
+)
+def test_a_search_that_omdb_refuses_is_not_kept(
+    server: PosterServer, caplog: pytest.LogCaptureFixture, said: str, reason: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.answers[OMDB] = as_json({"Response": "False", "Error": said})
+    server.answers[catalogue("movie", "inception")] = Answer(status=503)
+    finder = server.finder(omdb_key=OMDB_KEY)
+    assert reason in search_in_vain(finder)
+    assert said.rstrip(".!") not in caplog.text
+    server.answers[OMDB] = omdb_search({"Title": "Inception", "imdbID": ID, "Type": "movie"})
+    assert [match.title_id for match in finder.search("inception")] == [ID]
 
 
 def test_cinemeta_is_searched_without_a_key(server: PosterServer) -> None:

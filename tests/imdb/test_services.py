@@ -106,7 +106,17 @@ def test_pictures_of_amazon_are_asked_for_in_a_small_size(server: PosterServer) 
 OLD = "http://ia.media-imdb.com/images/M/a@._V1_SX300.jpg"
 
 
-@pytest.mark.parametrize("host", ["ia.media-imdb.com", "images-na.ssl-images-amazon.com"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ia.media-imdb.com",
+        "ia.media-imdb.com:80",
+        "i.media-imdb.com",
+        "ia.imdb.com",
+        "images-fe.ssl-images-amazon.com",
+        "images-na.ssl-images-amazon.com",
+    ],
+)
 def test_old_hosts_of_pictures_are_asked_by_their_new_name(server: PosterServer, host: str) -> None:
     server.answers[OMDB] = omdb(server, Poster=OLD.replace("ia.media-imdb.com", host))
     info = server.services().omdb(ID, OMDB_KEY)
@@ -127,6 +137,7 @@ EPISODE = {"name": "An Episode", "air_date": "2003-01-01", "still_path": "/s.jpg
         ({"movie_results": [FILM, FILM | {"poster_path": "/poster.jpg"}]}, "A Film", 2001),
         ({"tv_season_results": [SERIES_ENTRY | {"name": "Season 1"}]}, "Season 1", 2002),
         ({"tv_episode_results": [EPISODE]}, "An Episode", 2003),
+        ({"movie_results": [FILM], "tv_episode_results": [EPISODE]}, "A Film", 2001),
     ],
 )
 def test_the_first_of_tmdbs_answers_with_a_poster_wins(
