@@ -278,6 +278,47 @@ def test_what_is_unusual_and_right_is_taken(address: str):
         assert answer.json()["source"] == "a.png"
 
 
+UNFILLED = part('name="image"; filename=""', b"")
+THE_TITLE = part('name="title"', ID.encode())
+NO_TITLE = part('name="title"', b"")
+
+
+def test_a_file_field_in_which_nothing_was_chosen_is_none(root: str, address: str):
+    """Browsers send an empty file without a name for it."""
+
+    def posted(url: str, *parts: bytes) -> requests.Response:
+        return requests.post(url, data=b"".join(parts) + END, headers=FORM, timeout=60)
+
+    for parts in (
+        (UNFILLED, THE_TITLE),
+        (THE_TITLE, UNFILLED, UNFILLED),
+        (IMAGE, UNFILLED),
+        (UNFILLED, IMAGE, NO_TITLE),
+    ):
+        answer = posted(address, *parts)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["source"] == ("a.png" if IMAGE in parts else ID)
+    assert posted(address, UNFILLED).status_code == 400
+    assert posted(address, part('name="image"; filename="a"', b""), THE_TITLE).status_code == 400
+    for parts, sources in (
+        ((UNFILLED, THE_TITLE), [ID]),
+        ((IMAGE, NO_TITLE, UNFILLED, THE_TITLE), ["a.png", ID]),
+        ((IMAGE, UNFILLED, UNFILLED), ["a.png"]),
+        ((UNFILLED, NO_TITLE, IMAGE, NO_TITLE), ["a.png"]),
+    ):
+        answer = posted(f"{root}/api/plots", *parts)
+        assert answer.status_code == 200, answer.text
+        assert [each["source"] for each in answer.json()["results"]] == sources
+
+
+def test_an_empty_text_is_no_picture_beside_a_title(root: str, address: str):
+    poster = {"image": "", "title": ID}
+    assert requests.post(address, json=poster, timeout=60).json()["source"] == ID
+    answer = requests.post(f"{root}/api/plots", json={"posters": [poster]}, timeout=60)
+    assert answer.json()["results"][0]["source"] == ID
+    assert requests.post(address, json={"image": ""}, timeout=60).status_code == 415
+
+
 @pytest.mark.parametrize(
     "written",
     [
