@@ -280,7 +280,7 @@ def test_a_fault_of_the_server_is_a_sentence(
 
 
 @pytest.mark.parametrize("base", ["", "/posters/films/"])
-def test_the_image_asks_for_its_health_under_the_base_path(base: str):
+def test_the_image_asks_for_its_health_at_its_port_and_base_path_and_no_proxy(base: str):
     async def health(_: Request) -> Response:
         return Response("ok")
 
@@ -288,6 +288,11 @@ def test_the_image_asks_for_its_health_under_the_base_path(base: str):
     command = dockerfile.partition("HEALTHCHECK")[2].replace("\\\n", "").splitlines()[0]
     [_, *arguments] = json.loads(command.partition("CMD ")[2])
     with serve_routes([Route(f"{base.rstrip('/')}/_stcore/health", health)]) as url:
-        arguments[-1] = arguments[-1].replace("http://127.0.0.1:8501", url)
-        environment = {**os.environ, "STREAMLIT_SERVER_BASE_URL_PATH": base, "no_proxy": "*"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "STREAMLIT_SERVER_PORT": url.rpartition(":")[2],
+            "STREAMLIT_SERVER_BASE_URL_PATH": base,
+            "HTTP_PROXY": "http://127.0.0.1:9",  # where nobody listens
+            "http_proxy": "http://127.0.0.1:9",
+        }
         subprocess.run([sys.executable, *arguments], env=environment, check=True, timeout=60)
