@@ -278,6 +278,27 @@ def test_what_is_unusual_and_right_is_taken(address: str):
         assert answer.json()["source"] == "a.png"
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"min_length": 77, "max_length": 61}, "minimum length lies above the maximum"),
+        ({"num_candidates": 13, "num_beams": 11}, "no more candidates than it has beams"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_not_repeated(
+    address: str, settings: dict[str, int], says: str
+):
+    fields = {name: str(value) for name, value in settings.items()}
+    for answer in (
+        requests.post(address, files={"image": POSTER}, data=fields, timeout=60),
+        requests.post(address, json={"image": PICTURE, **settings}, timeout=60),
+    ):
+        assert answer.status_code == 400
+        is_one_sentence(answer)
+        assert says in answer.json()["error"]
+        assert not [each for each in fields.values() if each in answer.text]
+
+
 UNFILLED = part('name="image"; filename=""', b"")
 THE_TITLE = part('name="title"', ID.encode())
 NO_TITLE = part('name="title"', b"")
