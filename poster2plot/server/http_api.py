@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
@@ -38,7 +38,13 @@ from poster2plot.server.http_docs import (
     add_docs,
     body,
 )
-from poster2plot.server.http_events import MEDIA_TYPE, EventStream, until_done, wants_events
+from poster2plot.server.http_events import (
+    INTERVAL,
+    MEDIA_TYPE,
+    EventStream,
+    until_done,
+    wants_events,
+)
 from poster2plot.server.http_gate import Gate, add_headers, with_cors
 from poster2plot.server.http_types import (
     MAX_POSTERS,
@@ -84,6 +90,7 @@ _PROBLEMS = {
 _OF_SEARCHES = (400, 401, 429, 500, 502, 503)
 _EXAMPLE = {"title": "tt1375666"}
 _Responses = dict[int | str, dict[str, Any]]
+_T = TypeVar("_T")
 _EVENTS = {
     "schema": {"type": "string"},
     "example": 'event: queue\ndata: {"ahead": 2}\n\nevent: text\ndata: {"text": "A young"}\n\n'
@@ -98,8 +105,12 @@ def routes(
     root_path: str = "",
     access: Access | None = None,
     limits: Limits | None = None,
+    is_closing: Callable[[], bool] = lambda: False,
 ) -> list[BaseRoute]:
     """The API of a service and a finder, which are called for when they are needed.
+
+    Who waits for either, or still sends, is told that the server shuts down once `is_closing` says
+    so or the service's `Poster2Plot` is closed.
 
     Each path answers both at the root and under `root_path`, as "/posters". An error is
     `{"error": …}`, one sentence that repeats nothing of the request.
@@ -117,7 +128,7 @@ def routes(
     """
     access = access or Access.from_environment()
     limiter = RateLimiter(limits or Limits())
-    api = _Api(_Loader(service), finder, access)
+    api = _Api(_Loader(service, is_closing), finder, access)
     app: ASGIApp = Gate(_app(api, access), limiter)
     metrics: ASGIApp = Gate(request_response(api.metrics), limiter)
     if access.origins:
@@ -133,17 +144,32 @@ def routes(
 class _Loader:
     """The service, loaded by one request for all, and not again soon after it failed."""
 
-    def __init__(self, service: Callable[[], PlotService]) -> None:
-        self._service = service
+    def __init__(self, service: Callable[[], PlotService], is_closing: Callable[[], bool]) -> None:
+        self._service, self._is_closing = service, is_closing
         self._lock = asyncio.Lock()
         self._loading: asyncio.Task[PlotService] | None = None
         self._failure: tuple[str, float] | None = None  # what it was, until when it counts
         self.loaded: PlotService | None = None
 
     async def get(self) -> PlotService:
-        """Wait for the service. Raises `CheckpointError`."""
-        if self.loaded is not None:
-            return self.loaded
+        """Wait for the service. Raises `CheckpointError`, or `QueueFullError` at a shutdown."""
+        return self.loaded or await self.unless_closing(self._load())
+
+    async def unless_closing(self, awaited: Awaitable[_T]) -> _T:
+        """Wait for what comes before the queue, which answers by itself who is in it.
+
+        Raises `QueueFullError` when the server shuts down meanwhile.
+        """
+        task = asyncio.ensure_future(awaited)
+        try:
+            while not (await asyncio.wait([task], timeout=INTERVAL))[0]:
+                if self._is_closing() or (self.loaded and self.loaded.p2p.is_closed):
+                    raise closed()
+        finally:
+            task.cancel()  # nothing happens to what is done
+        return task.result()
+
+    async def _load(self) -> PlotService:
         async with self._lock:
             if self.loaded is None:
                 if self._failure and time.monotonic() < self._failure[1]:
@@ -237,7 +263,7 @@ class _Api:
 
         async with AsyncExitStack() as stack:
             stack.enter_context(service.visit(visitor))
-            asked = await read_body(request, 1)
+            asked = await self._loader.unless_closing(read_body(request, 1))
             streams = wants_events(request)
             writing = await self._begin(
                 service, asked.posters[0], asked, visitor, on_step if streams else None
@@ -265,7 +291,7 @@ class _Api:
         """Invent a plot for each of several posters: in their order, its record or its error."""
         visitor, service = await self._admit(request)
         with service.visit(visitor):
-            asked = await read_body(request, MAX_POSTERS)
+            asked = await self._loader.unless_closing(read_body(request, MAX_POSTERS))
 
             async def result(poster: AskedPoster, *, first: bool) -> dict[str, Any]:
                 async with AsyncExitStack() as stack:
@@ -299,7 +325,9 @@ class _Api:
         if looks_like_id(name):
             raise InputError("That is an IMDb id or URL, which /api/v1/plot takes as it is.")
         with service.visit(visitor):
-            found = await run_in_threadpool(service.search, name, self._finder(), visitor=visitor)
+            found = await self._loader.unless_closing(
+                run_in_threadpool(service.search, name, self._finder(), visitor=visitor)
+            )
         return JSONResponse({"titles": [asdict(match) for match in found]})
 
     @_answering
@@ -380,7 +408,7 @@ class _Api:
                 loaded = service.read(image, name="", visitor=visitor, given_title=title)
             return service.read_title(loaded, settings) if asked.read_title else loaded
 
-        loaded = await run_in_threadpool(load)
+        loaded = await self._loader.unless_closing(run_in_threadpool(load))
         title = loaded.title
         plots = service.submit(
             loaded.image,

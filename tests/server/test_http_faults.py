@@ -337,7 +337,7 @@ def test_an_empty_text_is_no_picture_beside_a_title(root: str, address: str):
     assert requests.post(address, json=poster, timeout=60).json()["source"] == ID
     answer = requests.post(f"{root}/api/plots", json={"posters": [poster]}, timeout=60)
     assert answer.json()["results"][0]["source"] == ID
-    assert requests.post(address, json={"image": ""}, timeout=60).status_code == 415
+    assert requests.post(address, json={"image": ""}, timeout=60).status_code == 422
 
 
 @pytest.mark.parametrize(
