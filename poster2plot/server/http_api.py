@@ -45,7 +45,7 @@ from poster2plot.server.http_events import (
     until_done,
     wants_events,
 )
-from poster2plot.server.http_gate import Gate, add_headers, with_cors
+from poster2plot.server.http_gate import Cors, Gate, add_headers
 from poster2plot.server.http_types import (
     MAX_POSTERS,
     AmbiguousName,
@@ -132,7 +132,7 @@ def routes(
     app: ASGIApp = Gate(_app(api, access), limiter)
     metrics: ASGIApp = Gate(request_response(api.metrics), limiter)
     if access.origins:
-        app = with_cors(app, access.origins)
+        app = Cors(app, limiter, access.origins)
     found: list[BaseRoute] = []
     for prefix in dict.fromkeys(["", root_path]):
         # Without the second, /api alone would be the page.
