@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -137,7 +137,7 @@ def routes(
     for prefix in dict.fromkeys(["", root_path]):
         # Without the second, /api alone would be the page.
         found += [Mount(f"{prefix}/api", app), Route(f"{prefix}/api", app)]
-        found.append(Route(f"{prefix}/metrics", metrics, methods=["GET"]))
+        found.append(Route(f"{prefix}/metrics", metrics))
     return found
 
 
@@ -368,8 +368,10 @@ class _Api:
         return JSONResponse({"status": "ready"})
 
     @_answering
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
+        if request.method != "GET":  # here, so that the refusal passes the gate, too
+            raise _wrong_method({"Allow": "GET"})
         service = await self._loader.get()
         return Response(service.metrics.text(), media_type=prometheus.CONTENT_TYPE)
 
@@ -421,12 +423,16 @@ class _Api:
         return _Writing(service, poster, settings, loaded, plots, started)
 
 
+def _wrong_method(headers: Mapping[str, str] | None) -> HTTPException:
+    return HTTPException(405, "This path does not take this method.", headers)
+
+
 def _app(api: _Api, access: Access) -> FastAPI:
     async def on_http_error(_: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 404:
             error = HTTPException(404, "There is nothing here; /api/docs has the paths there are.")
         elif isinstance(error, HTTPException) and error.status_code == 405:
-            error = HTTPException(405, "This path does not take this method.", error.headers)
+            error = _wrong_method(error.headers)
         return http_errors.answer(error)
 
     app = FastAPI(

@@ -106,7 +106,7 @@ async def read_body(request: Request, most: int) -> Asked:
 
 def _content_type(request: Request) -> str:
     """What kind of body follows. Raises `HTTPException` or `InputError`."""
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise HTTPException(415, "Send the body without a content encoding.")
     if "Content-Type" not in request.headers:
         raise InputError(_NO_POSTER)

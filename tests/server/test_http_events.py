@@ -159,3 +159,20 @@ def test_who_hangs_up_is_not_written_for_and_is_present_no_more(
 def test_a_streamed_plot_is_the_librarys(address: str, tiny: Poster2Plot):
     [[best]] = tiny.generate([read_image(POSTER)])
     assert list(events(stream(address)))[-1][1]["plot"] == best.text
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        ("application/json, text/event-stream;q=0", False),
+        ("text/event-stream; Q=0.000", False),
+        ("text/event-stream;q=0.1", True),
+        ("text/event-stream;q=0, text/event-stream;q=1", True),
+        ("text/event-stream; charset=utf-8", True),
+        ("text/*", False),
+    ],
+)
+def test_events_come_to_who_accepts_them(address: str, accept: str, streams: bool):
+    answer = requests.post(address, files={"image": POSTER}, headers={"Accept": accept}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/event-stream") == streams

@@ -210,6 +210,16 @@ def test_another_method_is_a_405_with_those_there_are(root: str, path: str, allo
     )
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_metrics_are_only_read(root: str, method: str):
+    answer = requests.request(method, f"{root}/metrics", timeout=60)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["X-Request-ID"]
+    is_one_sentence(answer)
+    assert requests.head(f"{root}/metrics", timeout=60).status_code == 200
+
+
 def spoken(root: str, request: bytes) -> bytes:
     """What the server says to bytes, until it hangs up."""
     place = urlsplit(root)
@@ -276,6 +286,10 @@ def test_what_is_unusual_and_right_is_taken(address: str):
         answer = requests.post(address, data=body, headers={"Content-Type": kind}, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["source"] == "a.png"
+    for encoding in ("", "identity"):
+        headers = FORM | {"Content-Encoding": encoding}
+        answer = requests.post(address, data=IMAGE + END, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(
