@@ -200,7 +200,7 @@ class PosterProblem(Problem):
     """
 
     status: int
-    retry_after: int = Field(default=None)
+    retry_after: int | None = None
     titles: list[FoundTitle] = Field(default=[])
 
 

@@ -44,11 +44,13 @@ from poster2plot.errors import CheckpointError
 from support.drawn_posters import draw_poster
 from support.hub_server import Hub, serve_hub
 from support.others_checkpoints import (
+    ADDED,
     ASIDE,
     compose,
     save_checkpoint,
     save_nlpconnect,
     save_sharded,
+    save_sharded_pickle,
     save_ydshieh,
     shard_pickle,
 )
@@ -58,6 +60,7 @@ SETTINGS = GenerationSettings(guidance=1, max_length=16)
 NLPCONNECT = "nlpconnect/vit-gpt2-image-captioning"
 YDSHIEH = "ydshieh/vit-gpt2-coco-en"
 SHARDED = "someone/sharded"
+SHARDED_PICKLE = "someone/sharded-pickle"
 
 
 def plots(name: str | Path) -> Poster2Plot:
@@ -119,12 +122,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         NLPCONNECT: save_nlpconnect(folder / "nlpconnect"),
         YDSHIEH: save_ydshieh(folder / "ydshieh"),
         SHARDED: save_sharded(folder / "sharded"),
+        SHARDED_PICKLE: save_sharded_pickle(folder / "sharded-pickle"),
     }
     with serve_hub(repositories) as server:
         yield server
 
 
-@pytest.mark.parametrize("name", [NLPCONNECT, YDSHIEH, SHARDED])
+@pytest.mark.parametrize("name", [NLPCONNECT, YDSHIEH, SHARDED, SHARDED_PICKLE])
 def test_a_public_layout_is_fetched_and_writes_as_stock(online: Hub, name: str):
     p2p = plots(name)
     assert written(p2p) == stock_tokens(online.repositories[name])
@@ -139,6 +143,12 @@ def test_a_public_layout_is_fetched_and_writes_as_stock(online: Hub, name: str):
     own = tiny_tokenizer()
     assert p2p.tokenizer(text)["input_ids"] == own(text)["input_ids"]
     assert p2p.tokenizer.pad_token_id == VOCABULARY - 1
+
+
+def test_tokens_that_were_added_are_fetched_too(online: Hub):
+    tokenizer = plots(SHARDED_PICKLE).tokenizer
+    assert tokenizer(f"{ADDED}{ADDED}")["input_ids"] == [VOCABULARY - 2] * 2
+    assert tokenizer.eos_token_id == VOCABULARY - 1
 
 
 def test_what_the_cache_knows_is_enough_while_the_hub_is_down(online: Hub):
