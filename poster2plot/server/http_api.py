@@ -179,7 +179,7 @@ class _Loader:
                 except CheckpointError as error:
                     self._failure = (str(error), time.monotonic() + http_errors.RETRY_AFTER)
                     raise
-        return self.loaded
+            return self.loaded
 
     def begin(self) -> None:
         """Load in the background."""

@@ -324,23 +324,26 @@ def test_a_file_field_in_which_nothing_was_chosen_is_none(root: str, address: st
     def posted(url: str, *parts: bytes) -> requests.Response:
         return requests.post(url, data=b"".join(parts) + END, headers=FORM, timeout=60)
 
-    for parts in (
+    one: list[tuple[bytes, ...]] = [
         (UNFILLED, THE_TITLE),
         (THE_TITLE, UNFILLED, UNFILLED),
         (IMAGE, UNFILLED),
         (UNFILLED, IMAGE, NO_TITLE),
-    ):
+    ]
+    for parts in one:
         answer = posted(address, *parts)
         assert answer.status_code == 200, answer.text
         assert answer.json()["source"] == ("a.png" if IMAGE in parts else ID)
     assert posted(address, UNFILLED).status_code == 400
-    assert posted(address, part('name="image"; filename="a"', b""), THE_TITLE).status_code == 400
-    for parts, sources in (
+    named = part('name="image"; filename="a"', b"")
+    assert posted(address, named, THE_TITLE).status_code == 400
+    several: list[tuple[tuple[bytes, ...], list[str]]] = [
         ((UNFILLED, THE_TITLE), [ID]),
         ((IMAGE, NO_TITLE, UNFILLED, THE_TITLE), ["a.png", ID]),
         ((IMAGE, UNFILLED, UNFILLED), ["a.png"]),
         ((UNFILLED, NO_TITLE, IMAGE, NO_TITLE), ["a.png"]),
-    ):
+    ]
+    for parts, sources in several:
         answer = posted(f"{root}/api/plots", *parts)
         assert answer.status_code == 200, answer.text
         assert [each["source"] for each in answer.json()["results"]] == sources
