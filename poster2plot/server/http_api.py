@@ -153,7 +153,9 @@ class _Loader:
 
     async def get(self) -> PlotService:
         """Wait for the service. Raises `CheckpointError`, or `QueueFullError` at a shutdown."""
-        return self.loaded or await self.unless_closing(self._load())
+        if self.loaded is not None:
+            return self.loaded
+        return await self.unless_closing(self._load())
 
     async def unless_closing(self, awaited: Awaitable[_T]) -> _T:
         """Wait for what comes before the queue, which answers by itself who is in it.
