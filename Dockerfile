@@ -23,8 +23,11 @@ WORKDIR /app
 COPY . .
 USER 1000
 EXPOSE 8501
+# It asks this container, whatever proxy Docker puts into its environment.
 HEALTHCHECK --start-period=60s CMD ["python", "-c", \
-    "from os import environ; from urllib.request import urlopen; \
+    "from os import environ; from urllib.request import ProxyHandler, build_opener; \
+    here = 'http://127.0.0.1:' + (environ.get('STREAMLIT_SERVER_PORT') or '8501'); \
     base = environ.get('STREAMLIT_SERVER_BASE_URL_PATH', '').strip('/'); \
-    urlopen('/'.join(filter(None, ['http://127.0.0.1:8501', base, '_stcore/health'])))"]
+    url = '/'.join(filter(None, [here, base, '_stcore/health'])); \
+    build_opener(ProxyHandler({})).open(url)"]
 CMD ["streamlit", "run", "streamlit_app.py", "--server.headless=true", "--server.address=0.0.0.0"]

@@ -41,7 +41,12 @@ keep_visitors_out()
 base_path = st.get_option("server.baseUrlPath").strip("/")
 root_path = f"/{base_path}" if base_path else ""
 try:
-    routes = http_api.routes(cached_resources.desk, cached_resources.finder, root_path=root_path)
+    routes = http_api.routes(
+        cached_resources.desk,
+        cached_resources.finder,
+        root_path=root_path,
+        is_closing=cached_resources.is_closing,
+    )
     cached_resources.finder()  # says which settings of the poster services cannot be right
 except Poster2PlotError as error:
     sys.exit(f"error: {error}")

@@ -152,6 +152,14 @@ class Poster2Plot:
                 self.name,
                 ", ".join(ignored),
             )
+        if overruled := self.engine.rules.overruled:
+            logger.warning(
+                "%r asks for %s in its generation config, which is left to the settings; by "
+                "default they are %s.",
+                self.name,
+                ", ".join(f"{name}={asked!r}" for name, (asked, _) in overruled.items()),
+                ", ".join(f"{name}={default!r}" for name, (_, default) in overruled.items()),
+            )
         self._queue = DecodingQueue(self.engine)
         self._encoded: OrderedDict[bytes, tuple[Tensor, tuple[int, int]]] = OrderedDict()  # LRU
         self._cache_lock = threading.Lock()

@@ -66,11 +66,9 @@ class GenerationSettings:
                 raise SettingsError(f"The {name} must lie between {low} and {high}, not {value}.")
         if self.min_length > self.max_length:
             raise SettingsError(
-                f"The minimum length of {self.min_length} lies above the maximum length of "
-                f"{self.max_length}."
+                "The minimum length lies above the maximum length; lower it, or raise the other."
             )
         if not self.sample and self.num_candidates > self.num_beams:
             raise SettingsError(
-                f"Beam search with {self.num_beams} beams cannot give {self.num_candidates} "
-                "candidates; use more beams, or sample."
+                "Beam search gives no more candidates than it has beams; use more beams, or sample."
             )

@@ -31,6 +31,7 @@ from support.toy_model import (
     tiny_tokenizer,
 )
 
+ADDED = "<poster>"
 ASIDE = ("flax_model.msgpack", "tf_model.h5", "onnx/model.onnx", "README.md", ".gitattributes")
 
 
@@ -112,6 +113,24 @@ def save_ydshieh(folder: Path) -> Path:
     config |= {"max_length": 16, "num_beams": 4, "no_repeat_ngram_size": 0, "min_length": 8}
     (folder / "config.json").write_text(json.dumps(config))
     _add_files_for_others(folder)
+    return folder
+
+
+def save_sharded_pickle(folder: Path) -> Path:
+    """A pickle in shards, and a tokenizer whose last tokens were added to its vocabulary.
+
+    Without its added_tokens.json the end would have the number of `ADDED`.
+    """
+    save_nlpconnect(folder)
+    shard_pickle(folder)
+    (folder / "tokenizer.json").unlink()
+    added = {ADDED: VOCABULARY - 2, END: VOCABULARY - 1}
+    learned = json.loads((folder / "vocab.json").read_text())
+    kept = {token: id for token, id in learned.items() if id not in added.values()}
+    (folder / "vocab.json").write_text(json.dumps(kept))
+    merges = (folder / "merges.txt").read_text().splitlines(keepends=True)
+    (folder / "merges.txt").write_text("".join(merges[:-1]))  # the last made the token left out
+    (folder / "added_tokens.json").write_text(json.dumps(added))
     return folder
 
 

@@ -154,11 +154,28 @@ def tokenizer_folder(folder: Path, name: str) -> Path:
 
 
 def image_processor_folder(folder: Path, name: str) -> Path:
-    """Where the image processor of the checkpoint in `folder` is: there, or in the cache."""
+    """Where the image processor of the checkpoint in `folder` is: there, or in the cache.
+
+    Raises `CheckpointError` where it is not there and the layout is not that of 2021: an encoder
+    that was trained with other pictures would see these wrongly, and write all the same.
+    """
     own, whole = (folder / file for file in _IMAGE_PROCESSOR)
     if own.is_file() or _holds_image_processor(whole):
         return folder
+    if not _is_of_2021(folder):
+        raise CheckpointError(
+            f"{name!r} has no image processor, and how its encoder wants pictures cannot be "
+            f"guessed; get a complete copy, or add the {own.name} that it was trained with."
+        )
     return _other_models(own.name, IMAGE_PROCESSOR_REPO, name)
+
+
+def _is_of_2021(folder: Path) -> bool:
+    """Whether a folder without an image processor is laid out as `deepklarity/poster2plot`."""
+    if any((folder / file).is_file() for file in _TOKENIZER):
+        return False
+    encoder = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("encoder")
+    return isinstance(encoder, dict) and encoder.get("model_type") == "vit"
 
 
 def _holds_image_processor(file: Path) -> bool:

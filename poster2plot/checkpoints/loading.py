@@ -67,7 +67,7 @@ def load_checkpoint(
     An existing folder comes before a Hub model of the same name. `device` is "auto" (CUDA where
     there is one), "cpu" or "cuda". `revision` is a branch, tag or commit of a Hub model; the
     default is the one in `poster2plot.checkpoints.hub`, else the main branch. Safetensors come
-    before a pickle. A checkpoint without tokenizer or image processor, such as
+    before a pickle. A ViT–GPT-2 checkpoint without tokenizer and image processor, such as
     `deepklarity/poster2plot`, gets those of GPT-2 and ViT.
 
     Raises `CheckpointError` for whatever goes wrong, `DeviceError` where it is the device.
@@ -77,8 +77,8 @@ def load_checkpoint(
     folder = checkpoint_folder(name_or_path, revision)
     check_sums(folder, name)
     _check_files(folder, name)
+    image_processor_at = image_processor_folder(folder, name)  # first, as it may refuse the layout
     tokenizer_at = tokenizer_folder(folder, name)
-    image_processor_at = image_processor_folder(folder, name)
     with _transformers_globals, _quiet_transformers():
         from transformers import AutoImageProcessor, AutoTokenizer
 

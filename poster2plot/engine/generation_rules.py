@@ -1,8 +1,10 @@
 """What a checkpoint's generation config asks of decoding, as the stock `generate` follows it.
 
 What `GenerationSettings` has a field for is the user's to say, as a keyword of `generate` comes
-before the config; the config's lengths bound it. All else that changes the tokens is done by the
-logits processors of transformers themselves, in the order in which `generate` applies them.
+before the config, and has the default of `GenerationSettings` where the user says nothing. The
+config's `min_length`, `min_new_tokens` and `max_new_tokens` bound it. All else that changes the
+tokens is done by the logits processors of transformers themselves, in the order in which `generate`
+applies them.
 """
 
 from __future__ import annotations
@@ -39,17 +41,19 @@ _WITHOUT_EFFECT = {
     "output_scores",
     "output_logits",
 }
+# What the settings decide, and what it is called there.
 _BY_SETTINGS = {
-    "num_beams",
-    "max_length",
-    "num_return_sequences",
-    "length_penalty",
-    "early_stopping",
-    "no_repeat_ngram_size",
-    "do_sample",
-    "temperature",
-    "top_p",
+    "num_beams": "num_beams",
+    "max_length": "max_length",
+    "num_return_sequences": "num_candidates",
+    "length_penalty": "length_penalty",
+    "early_stopping": "early_stopping",
+    "no_repeat_ngram_size": "no_repeat_ngram_size",
+    "do_sample": "sample",
+    "temperature": "temperature",
+    "top_p": "top_p",
 }
+_OF_SAMPLING = {"temperature", "top_p"}
 _FOLLOWED = {
     "decoder_start_token_id",
     "bos_token_id",
@@ -134,12 +138,28 @@ class GenerationRules:
     @property
     def ignored(self) -> list[str]:
         """The names of what the config asks for beside these rules, sorted."""
-        known = _WITHOUT_EFFECT | _BY_SETTINGS | _FOLLOWED
+        known = _WITHOUT_EFFECT | _BY_SETTINGS.keys() | _FOLLOWED
         return sorted(
             name
             for name, value in self.config.to_dict().items()
             if name not in known and value and value != _NEUTRAL.get(name)
         )
+
+    @property
+    def overruled(self) -> dict[str, tuple[Any, Any]]:
+        """By the name of a setting, what the config asks for and the default that is used instead.
+
+        Only where they differ, and where what is asked for would make a difference.
+        """
+        found = {}
+        for name, setting in _BY_SETTINGS.items():
+            asked = getattr(self.config, name)
+            default = getattr(GenerationSettings, setting)
+            if name in _OF_SAMPLING and not self.config.do_sample:
+                continue
+            if asked is not None and asked != default:
+                found[setting] = asked, default
+        return found
 
     @property
     def filler(self) -> int:

@@ -12,6 +12,7 @@ from poster2plot.imdb.keys import plain_value
 from poster2plot.server.service import PlotService
 
 _lock = threading.Lock()
+_closing = threading.Event()
 
 
 def desk() -> PlotService:
@@ -36,8 +37,14 @@ def finder() -> PosterFinder:
 
 def close(seconds: float) -> None:
     """End what waits for the model, if it is loaded; what it writes now has so many seconds."""
-    if is_loaded():  # while it is being loaded, nobody waits for plots
+    _closing.set()
+    if is_loaded():  # while it is being loaded, no plots are written
         _desk(_model()).p2p.close(seconds)
+
+
+def is_closing() -> bool:
+    """Whether `close` was called."""
+    return _closing.is_set()
 
 
 def _model() -> str | None:

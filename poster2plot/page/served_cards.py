@@ -4,6 +4,7 @@ Streamlit hands something to a component only with a run of the script, which ma
 component in the place of the one that asked.
 """
 
+from functools import lru_cache
 from weakref import WeakValueDictionary
 
 from starlette.requests import Request
@@ -32,8 +33,14 @@ def routes(root_path: str = "") -> list[BaseRoute]:
 
 
 def _answer(request: Request) -> Response:
-    plots = _plots.get(request.path_params["token"])
+    token = request.path_params["token"]
+    plots = _plots.get(token)  # held here, so that it is there until its card is drawn
     if plots is None:
         return PlainTextResponse("No visit keeps this plot.", 404, _NOT_KEPT)
-    card = plot_card(plots.picture, plots.record)
-    return Response(card, headers=_NOT_KEPT, media_type="image/png")
+    return Response(_card(token), headers=_NOT_KEPT, media_type="image/png")
+
+
+@lru_cache(maxsize=64)  # some 20 MB; who asks again and again must not keep a core busy
+def _card(token: str) -> bytes:
+    plots = _plots[token]
+    return plot_card(plots.picture, plots.record)

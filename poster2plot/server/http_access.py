@@ -7,7 +7,6 @@ import hmac
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +17,11 @@ from poster2plot.server.visitor import Visitor
 
 KEYS, ORIGINS = "POSTER2PLOT_API_KEYS", "POSTER2PLOT_CORS_ORIGINS"
 _KEY = re.compile(r"[\x21-\x7e]{8,}", re.ASCII)  # what can be in a header, and hardly be guessed
+# As browsers write it: nothing but scheme, host and a port that is not the scheme's own.
+_HOST = r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])"
+_ORIGIN = re.compile(
+    rf"(?:http://{_HOST}(?!:80\Z)|https://{_HOST}(?!:443\Z))(?::[1-9][0-9]{{0,4}})?", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,16 @@ class Access:
 
         Raises `InputError` for what cannot be meant: a mistake must not open the API to everybody.
         """
-        keys, origins = _listed(KEYS), _listed(ORIGINS)
+        keys, origins = _listed(KEYS), tuple(each.lower() for each in _listed(ORIGINS))
         if not all(map(_KEY.fullmatch, keys)):
             raise InputError(
                 f"A key in {KEYS} cannot be right; keys have at least 8 characters of ASCII and no "
                 "blanks, and commas between them."
             )
-        if not all(origin == "*" or _is_origin(origin) for origin in origins):
+        if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
             raise InputError(
-                f"{ORIGINS} must hold origins such as https://posters.example with commas between "
-                "them, or *."
+                f"{ORIGINS} must hold origins as browsers send them, such as "
+                "https://posters.example or http://localhost:3000, with commas between them, or *."
             )
         return cls(keys, origins)
 
@@ -69,11 +73,3 @@ def _listed(name: str) -> tuple[str, ...]:
     # A file of variables may have quotes, which Docker takes for a part of the value.
     listed = tuple(each.strip().strip("\"'").strip() for each in text.strip("\"'").split(","))
     return tuple(each for each in listed if each) or ("",)
-
-
-def _is_origin(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and text == f"{parts.scheme}://{parts.netloc}"
-    except ValueError:
-        return False

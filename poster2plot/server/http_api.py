@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
@@ -38,8 +38,14 @@ from poster2plot.server.http_docs import (
     add_docs,
     body,
 )
-from poster2plot.server.http_events import MEDIA_TYPE, EventStream, until_done, wants_events
-from poster2plot.server.http_gate import Gate, add_headers, with_cors
+from poster2plot.server.http_events import (
+    INTERVAL,
+    MEDIA_TYPE,
+    EventStream,
+    until_done,
+    wants_events,
+)
+from poster2plot.server.http_gate import Cors, Gate, add_headers
 from poster2plot.server.http_types import (
     MAX_POSTERS,
     AmbiguousName,
@@ -84,6 +90,7 @@ _PROBLEMS = {
 _OF_SEARCHES = (400, 401, 429, 500, 502, 503)
 _EXAMPLE = {"title": "tt1375666"}
 _Responses = dict[int | str, dict[str, Any]]
+_T = TypeVar("_T")
 _EVENTS = {
     "schema": {"type": "string"},
     "example": 'event: queue\ndata: {"ahead": 2}\n\nevent: text\ndata: {"text": "A young"}\n\n'
@@ -98,8 +105,12 @@ def routes(
     root_path: str = "",
     access: Access | None = None,
     limits: Limits | None = None,
+    is_closing: Callable[[], bool] = lambda: False,
 ) -> list[BaseRoute]:
     """The API of a service and a finder, which are called for when they are needed.
+
+    Who waits for either, or still sends, is told that the server shuts down once `is_closing` says
+    so or the service's `Poster2Plot` is closed.
 
     Each path answers both at the root and under `root_path`, as "/posters". An error is
     `{"error": …}`, one sentence that repeats nothing of the request.
@@ -117,33 +128,50 @@ def routes(
     """
     access = access or Access.from_environment()
     limiter = RateLimiter(limits or Limits())
-    api = _Api(_Loader(service), finder, access)
+    api = _Api(_Loader(service, is_closing), finder, access)
     app: ASGIApp = Gate(_app(api, access), limiter)
     metrics: ASGIApp = Gate(request_response(api.metrics), limiter)
     if access.origins:
-        app = with_cors(app, access.origins)
+        app = Cors(app, limiter, access.origins)
     found: list[BaseRoute] = []
     for prefix in dict.fromkeys(["", root_path]):
         # Without the second, /api alone would be the page.
         found += [Mount(f"{prefix}/api", app), Route(f"{prefix}/api", app)]
-        found.append(Route(f"{prefix}/metrics", metrics, methods=["GET"]))
+        found.append(Route(f"{prefix}/metrics", metrics))
     return found
 
 
 class _Loader:
     """The service, loaded by one request for all, and not again soon after it failed."""
 
-    def __init__(self, service: Callable[[], PlotService]) -> None:
-        self._service = service
+    def __init__(self, service: Callable[[], PlotService], is_closing: Callable[[], bool]) -> None:
+        self._service, self._is_closing = service, is_closing
         self._lock = asyncio.Lock()
         self._loading: asyncio.Task[PlotService] | None = None
         self._failure: tuple[str, float] | None = None  # what it was, until when it counts
         self.loaded: PlotService | None = None
 
     async def get(self) -> PlotService:
-        """Wait for the service. Raises `CheckpointError`."""
+        """Wait for the service. Raises `CheckpointError`, or `QueueFullError` at a shutdown."""
         if self.loaded is not None:
             return self.loaded
+        return await self.unless_closing(self._load())
+
+    async def unless_closing(self, awaited: Awaitable[_T]) -> _T:
+        """Wait for what comes before the queue, which answers by itself who is in it.
+
+        Raises `QueueFullError` when the server shuts down meanwhile.
+        """
+        task = asyncio.ensure_future(awaited)
+        try:
+            while not (await asyncio.wait([task], timeout=INTERVAL))[0]:
+                if self._is_closing() or (self.loaded and self.loaded.p2p.is_closed):
+                    raise closed()
+        finally:
+            task.cancel()  # nothing happens to what is done
+        return task.result()
+
+    async def _load(self) -> PlotService:
         async with self._lock:
             if self.loaded is None:
                 if self._failure and time.monotonic() < self._failure[1]:
@@ -153,7 +181,7 @@ class _Loader:
                 except CheckpointError as error:
                     self._failure = (str(error), time.monotonic() + http_errors.RETRY_AFTER)
                     raise
-        return self.loaded
+            return self.loaded
 
     def begin(self) -> None:
         """Load in the background."""
@@ -237,7 +265,7 @@ class _Api:
 
         async with AsyncExitStack() as stack:
             stack.enter_context(service.visit(visitor))
-            asked = await read_body(request, 1)
+            asked = await self._loader.unless_closing(read_body(request, 1))
             streams = wants_events(request)
             writing = await self._begin(
                 service, asked.posters[0], asked, visitor, on_step if streams else None
@@ -265,7 +293,7 @@ class _Api:
         """Invent a plot for each of several posters: in their order, its record or its error."""
         visitor, service = await self._admit(request)
         with service.visit(visitor):
-            asked = await read_body(request, MAX_POSTERS)
+            asked = await self._loader.unless_closing(read_body(request, MAX_POSTERS))
 
             async def result(poster: AskedPoster, *, first: bool) -> dict[str, Any]:
                 async with AsyncExitStack() as stack:
@@ -299,7 +327,9 @@ class _Api:
         if looks_like_id(name):
             raise InputError("That is an IMDb id or URL, which /api/v1/plot takes as it is.")
         with service.visit(visitor):
-            found = await run_in_threadpool(service.search, name, self._finder(), visitor=visitor)
+            found = await self._loader.unless_closing(
+                run_in_threadpool(service.search, name, self._finder(), visitor=visitor)
+            )
         return JSONResponse({"titles": [asdict(match) for match in found]})
 
     @_answering
@@ -340,8 +370,10 @@ class _Api:
         return JSONResponse({"status": "ready"})
 
     @_answering
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
+        if request.method != "GET":  # here, so that the refusal passes the gate, too
+            raise _wrong_method({"Allow": "GET"})
         service = await self._loader.get()
         return Response(service.metrics.text(), media_type=prometheus.CONTENT_TYPE)
 
@@ -380,7 +412,7 @@ class _Api:
                 loaded = service.read(image, name="", visitor=visitor, given_title=title)
             return service.read_title(loaded, settings) if asked.read_title else loaded
 
-        loaded = await run_in_threadpool(load)
+        loaded = await self._loader.unless_closing(run_in_threadpool(load))
         title = loaded.title
         plots = service.submit(
             loaded.image,
@@ -393,12 +425,16 @@ class _Api:
         return _Writing(service, poster, settings, loaded, plots, started)
 
 
+def _wrong_method(headers: Mapping[str, str] | None) -> HTTPException:
+    return HTTPException(405, "This path does not take this method.", headers)
+
+
 def _app(api: _Api, access: Access) -> FastAPI:
     async def on_http_error(_: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 404:
             error = HTTPException(404, "There is nothing here; /api/docs has the paths there are.")
         elif isinstance(error, HTTPException) and error.status_code == 405:
-            error = HTTPException(405, "This path does not take this method.", error.headers)
+            error = _wrong_method(error.headers)
         return http_errors.answer(error)
 
     app = FastAPI(

@@ -106,7 +106,7 @@ async def read_body(request: Request, most: int) -> Asked:
 
 def _content_type(request: Request) -> str:
     """What kind of body follows. Raises `HTTPException` or `InputError`."""
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise HTTPException(415, "Send the body without a content encoding.")
     if "Content-Type" not in request.headers:
         raise InputError(_NO_POSTER)
@@ -199,18 +199,28 @@ async def _from_form(form: FormData, most: int) -> Asked:
             raise SettingsError("A setting may be there only once.")
         chosen[name] = _from_text(values[0])
     options = _validated(Options, chosen)
-    if most == 1 and (len(images) > 1 or len(titles) > 1):
+    chosen_files = [image for image in images if not _is_unfilled(image)]
+    if most == 1 and (len(chosen_files) > 1 or len(titles) > 1):
         raise InputError("Send one poster; /api/v1/plots takes several.")
+    if len(titles) != len(images):  # else each title belongs to the field beside it, filled or not
+        images = chosen_files
     if not images:
         posters = [AskedPoster(title, title) for title in titles]
     elif titles and len(titles) != len(images):
         raise InputError("Beside files named image send as many fields named title, or none.")
     else:
-        posters = [
-            AskedPoster(_short(image.filename), title, await image.read())
-            for image, title in zip(images, titles or [""] * len(images), strict=True)
-        ]
+        posters = []
+        for image, title in zip(images, titles or [""] * len(images), strict=True):
+            if not _is_unfilled(image):
+                posters.append(AskedPoster(_short(image.filename), title, await image.read()))
+            elif title:
+                posters.append(AskedPoster(title, title))
     return _asked(posters, options)
+
+
+def _is_unfilled(image: UploadFile) -> bool:
+    """Whether it is what a browser sends of a file field in which nothing was chosen."""
+    return not image.filename and not image.size
 
 
 def _from_text(text: str) -> Any:
@@ -237,7 +247,7 @@ def _from_json(body: bytearray, most: int) -> Asked:
     posters = []
     for each in [given] if most == 1 else given["posters"]:
         name, title, image = each.get("name"), each.get("title"), each.get("image")
-        if image is not None:
+        if image or (image is not None and not title):  # an empty text beside a title is no picture
             posters.append(AskedPoster(_short(name), title or "", _decoded(image)))
         elif title is not None:
             posters.append(AskedPoster(title, title))

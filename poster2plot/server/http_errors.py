@@ -67,18 +67,26 @@ def status_and_sentence(error: Exception) -> tuple[int, str]:
 def as_result(error: Exception) -> dict[str, Any]:
     """An error where a record would be, in a stream or among several."""
     status, sentence = status_and_sentence(error)
-    return {"error": sentence, "status": status, **choice(error)}
+    result = {"error": sentence, "status": status, **choice(error)}
+    after = _retry_after(error, status)
+    return result if after is None else result | {"retry_after": after}
 
 
 def answer(error: Exception) -> Response:
     """The answer to a request that ends in an error."""
     status, sentence = status_and_sentence(error)
     headers = dict(getattr(error, "headers", None) or {})
-    if isinstance(error, BusyError):
-        headers["Retry-After"] = str(error.retry_after)
-    elif status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER)
+    after = _retry_after(error, status)
+    if after is not None:
+        headers["Retry-After"] = str(after)
     return JSONResponse({"error": sentence, **choice(error)}, status, headers)
+
+
+def _retry_after(error: Exception, status: int) -> int | None:
+    """In how many seconds a client may come again, of an error that passes."""
+    if isinstance(error, BusyError):
+        return error.retry_after
+    return RETRY_AFTER if status == 503 else None
 
 
 def _without_echo(error: Poster2PlotError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any
@@ -17,12 +18,17 @@ from poster2plot.pipeline import PlotRequest
 INTERVAL = 0.2  # seconds between events at least
 _SILENCE = 10.0  # seconds; proxies take a connection that is silent for long for a dead one
 MEDIA_TYPE = "text/event-stream"
+_UNWANTED = re.compile(r"q\s*=\s*0(?:\.0*)?", re.ASCII)
 
 
 def wants_events(request: Request) -> bool:
-    """Whether a request accepts server-sent events."""
+    """Whether a request accepts server-sent events; of quality 0 is what it does not accept."""
     accepted = ",".join(request.headers.getlist("Accept")).lower().split(",")
-    return any(each.partition(";")[0].strip() == MEDIA_TYPE for each in accepted)
+    for each in accepted:
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        if kind == MEDIA_TYPE and not any(map(_UNWANTED.fullmatch, parameters)):
+            return True
+    return False
 
 
 async def until_done(request: Request, plots: PlotRequest) -> None:

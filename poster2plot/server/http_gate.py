@@ -7,10 +7,10 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from poster2plot.errors import RateLimitError
@@ -86,12 +86,39 @@ def visitor_of(request: Request) -> Visitor:
     return Visitor("api", request.client.host if request.client else "")
 
 
-def with_cors(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:
-    """Let pages of these origins, or of all for `*`, use an app."""
-    return CORSMiddleware(
-        app,
-        allow_origins=[*origins],
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-        expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
-    )
+class Cors(CORSMiddleware):
+    """ASGI middleware: pages of these origins, or of all for `*`, may use an app.
+
+    Preflights never reach the app, so each passes a gate of its own, and is refused in a sentence.
+    """
+
+    def __init__(self, app: ASGIApp, limiter: RateLimiter, origins: Iterable[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=[*origins],
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
+        )
+        self._preflights = Gate(super().__call__, limiter)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer a preflight."""
+        asks = {"origin", "access-control-request-method"}
+        if scope.get("method") == "OPTIONS" and asks.issubset(Headers(scope=scope).keys()):
+            await self._preflights(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """As Starlette answers, which refuses in a text without naming what was asked for."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code == 200:
+            return answer
+        sentence = "Pages of this origin may not use the API in this way."
+        headers = {
+            name: value
+            for name, value in answer.headers.items()
+            if name not in ("content-length", "content-type")  # those of the text
+        }
+        return JSONResponse({"error": sentence}, answer.status_code, headers)

@@ -195,10 +195,12 @@ AmbiguousName = create_model(
 class PosterProblem(Problem):
     """What could not be done with one of several posters; `status` is what it alone would get.
 
-    Of a name that may mean several `titles` it has them.
+    Of a name that may mean several `titles` it has them, and of what may be tried again the seconds
+    until then, `retry_after`.
     """
 
     status: int
+    retry_after: int | None = None
     titles: list[FoundTitle] = Field(default=[])
 
 

@@ -44,11 +44,13 @@ from poster2plot.errors import CheckpointError
 from support.drawn_posters import draw_poster
 from support.hub_server import Hub, serve_hub
 from support.others_checkpoints import (
+    ADDED,
     ASIDE,
     compose,
     save_checkpoint,
     save_nlpconnect,
     save_sharded,
+    save_sharded_pickle,
     save_ydshieh,
     shard_pickle,
 )
@@ -58,6 +60,7 @@ SETTINGS = GenerationSettings(guidance=1, max_length=16)
 NLPCONNECT = "nlpconnect/vit-gpt2-image-captioning"
 YDSHIEH = "ydshieh/vit-gpt2-coco-en"
 SHARDED = "someone/sharded"
+SHARDED_PICKLE = "someone/sharded-pickle"
 
 
 def plots(name: str | Path) -> Poster2Plot:
@@ -119,12 +122,13 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         NLPCONNECT: save_nlpconnect(folder / "nlpconnect"),
         YDSHIEH: save_ydshieh(folder / "ydshieh"),
         SHARDED: save_sharded(folder / "sharded"),
+        SHARDED_PICKLE: save_sharded_pickle(folder / "sharded-pickle"),
     }
     with serve_hub(repositories) as server:
         yield server
 
 
-@pytest.mark.parametrize("name", [NLPCONNECT, YDSHIEH, SHARDED])
+@pytest.mark.parametrize("name", [NLPCONNECT, YDSHIEH, SHARDED, SHARDED_PICKLE])
 def test_a_public_layout_is_fetched_and_writes_as_stock(online: Hub, name: str):
     p2p = plots(name)
     assert written(p2p) == stock_tokens(online.repositories[name])
@@ -139,6 +143,12 @@ def test_a_public_layout_is_fetched_and_writes_as_stock(online: Hub, name: str):
     own = tiny_tokenizer()
     assert p2p.tokenizer(text)["input_ids"] == own(text)["input_ids"]
     assert p2p.tokenizer.pad_token_id == VOCABULARY - 1
+
+
+def test_tokens_that_were_added_are_fetched_too(online: Hub):
+    tokenizer = plots(SHARDED_PICKLE).tokenizer
+    assert tokenizer(f"{ADDED}{ADDED}")["input_ids"] == [VOCABULARY - 2] * 2
+    assert tokenizer.eos_token_id == VOCABULARY - 1
 
 
 def test_what_the_cache_knows_is_enough_while_the_hub_is_down(online: Hub):
@@ -356,19 +366,32 @@ def test_other_ways_to_prepare_a_picture_are_the_checkpoints_own(
     assert written(plots(new)) == stock_tokens(new)
 
 
-def test_a_whole_processor_without_a_part_for_pictures_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Then the model of 2021's is taken, which is told."""
-    from huggingface_hub import constants
-
+def test_a_damaged_whole_processor_is_one_sentence(tmp_path: Path):
     folder = save_sharded(tmp_path / "model")
-    (folder / "processor_config.json").write_text('{"processor_class": "TrOCRProcessor"}')
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    assert "takes preprocessor_config.json" in fails(folder)
     (folder / "processor_config.json").write_text("{")
     assert "The ImageProcessor of" in fails(folder)
+
+
+@pytest.mark.parametrize("whole", [None, '{"processor_class": "TrOCRProcessor"}'])
+@pytest.mark.parametrize("tokenizer", [True, False])
+@pytest.mark.parametrize("encoder", ["deit", "dinov2", "vit"])
+def test_the_layout_of_2021_alone_gets_another_models_image_processor(
+    new: Path, online: Hub, encoder: str, tokenizer: bool, whole: str | None
+):
+    (new / "preprocessor_config.json").unlink()
+    if whole is not None:
+        (new / "processor_config.json").write_text(whole)
+    if not tokenizer:
+        for file in new.glob("*token*"):
+            file.unlink()
+    config = json.loads((new / "config.json").read_text())
+    edit(new / "config.json", encoder=config["encoder"] | {"model_type": encoder})
+    message = fails(new)
+    if encoder == "vit" and not tokenizer:
+        assert "takes preprocessor_config.json" in message  # which this Hub does not have
+    else:
+        assert "has no image processor" in message
+        assert online.requests == []
 
 
 # Tokenizers
@@ -437,6 +460,17 @@ def test_what_is_left_out_of_a_generation_config_is_told(
     with caplog.at_level(logging.WARNING, "poster2plot"):
         plots(new)
     assert "asks for num_beam_groups, stop_strings in its generation config" in caplog.text
+
+
+def test_what_the_settings_decide_and_a_generation_config_asks_for_is_told(
+    new: Path, bundled: Poster2Plot, caplog: pytest.LogCaptureFixture
+):
+    edit(new / "generation_config.json", max_length=16, num_beams=8, length_penalty=2.0)
+    with caplog.at_level(logging.WARNING, "poster2plot"):
+        plots(new)
+    assert "asks for num_beams=8, max_length=16 in its generation config" in caplog.text
+    assert "by default they are num_beams=4, max_length=64." in caplog.text
+    assert bundled.engine.rules.overruled == {}
 
 
 def test_a_generation_config_that_cannot_be_followed_is_one_sentence(new: Path):

@@ -154,6 +154,12 @@ def test_settings_come_before_the_config_and_its_lengths_bound_them():
     )
     assert ours == plain
     assert engines[0].rules.ignored == []
+    assert engines[0].rules.overruled == {
+        "num_beams": (9, 4),
+        "max_length": (4, 64),
+        "length_penalty": (-3.0, 2.0),
+        "sample": (True, False),
+    }
     engine = Engine(configured({"max_new_tokens": 100}), "fp32")
     [[plot], _] = engine.decode(engine.encode(pictures()), SETTINGS["greedy"])
     assert len(plot.token_ids) < SETTINGS["greedy"].max_length
@@ -171,6 +177,23 @@ def test_what_is_not_followed_is_named():
     }
     neutral = {"encoder_repetition_penalty": 1.0, "force_words_ids": None, "use_cache": True}
     assert Engine(configured(keys | neutral)).rules.ignored == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({}, set()),
+        ({"num_beams": 4, "max_length": 64, "do_sample": False, "early_stopping": False}, set()),
+        ({"num_return_sequences": 3, "num_beams": 1}, {"num_candidates", "num_beams"}),
+        ({"no_repeat_ngram_size": 0, "early_stopping": True},
+         {"no_repeat_ngram_size", "early_stopping"}),
+        ({"temperature": 0.3, "top_p": 0.5}, set()),  # without effect on a search
+        ({"temperature": 0.3, "top_p": 0.9, "do_sample": True}, {"temperature", "sample"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_settings_decide_otherwise_is_named(keys: dict[str, Any], named: set[str]):
+    assert Engine(configured(keys)).rules.overruled.keys() == named
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from poster2plot import Candidate, GenerationSettings
+from poster2plot.page import served_cards
 from poster2plot.page.served_cards import address_of_card, routes
 from poster2plot.page.session_state import WrittenPlots
 from poster2plot.page.share_card import plot_card
@@ -43,6 +44,16 @@ def test_a_card_is_there_for_as_long_as_its_plots(base: str):
 def test_a_card_has_an_address_of_its_own_that_stays():
     one, same = written("A man."), written("A man.")
     assert address_of_card(one) == address_of_card(one) != address_of_card(same)
+
+
+def test_a_card_is_drawn_once_however_often_it_is_asked_for():
+    client = TestClient(Starlette(routes=routes()))
+    plots = written("A man.")
+    address = address_of_card(plots)
+    first = client.get(f"/{address}").content
+    drawn = served_cards._card.cache_info().misses
+    assert {client.get(f"/{address}").content for _ in range(3)} == {first}
+    assert served_cards._card.cache_info().misses == drawn
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "..%2Fnothing.png", "x.jpg"])

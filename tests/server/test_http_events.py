@@ -5,12 +5,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from poster2plot import Poster2Plot, read_image
+from poster2plot.errors import QueueFullError
 from poster2plot.server.http_api import routes
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
@@ -136,6 +138,23 @@ def test_what_fails_later_is_the_last_event(
     )  # fmt: skip
 
 
+def test_what_a_shutdown_ends_has_its_seconds(tiny_folder: Path, services: PosterServer):
+    own = Poster2Plot.from_pretrained(tiny_folder, "cpu", precision="fp32")
+    before = Held(own)
+    with (
+        serve_routes(routes(lambda: PlotService(own), services.finder)) as url,
+        stream(f"{url}/api/plot") as answer,
+    ):
+        told = events(answer)
+        assert next(told)[0] == "queue"
+        own.close(0)
+        name, error = list(told)[-1]
+    with pytest.raises(QueueFullError):
+        before.go_on()
+    assert (name, error["status"]) == ("error", 503)
+    assert error["retry_after"] > 0
+
+
 def test_who_hangs_up_is_not_written_for_and_is_present_no_more(
     tiny: Poster2Plot, services: PosterServer, held: Held
 ):
@@ -159,3 +178,20 @@ def test_who_hangs_up_is_not_written_for_and_is_present_no_more(
 def test_a_streamed_plot_is_the_librarys(address: str, tiny: Poster2Plot):
     [[best]] = tiny.generate([read_image(POSTER)])
     assert list(events(stream(address)))[-1][1]["plot"] == best.text
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        ("application/json, text/event-stream;q=0", False),
+        ("text/event-stream; Q=0.000", False),
+        ("text/event-stream;q=0.1", True),
+        ("text/event-stream;q=0, text/event-stream;q=1", True),
+        ("text/event-stream; charset=utf-8", True),
+        ("text/*", False),
+    ],
+)
+def test_events_come_to_who_accepts_them(address: str, accept: str, streams: bool):
+    answer = requests.post(address, files={"image": POSTER}, headers={"Accept": accept}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/event-stream") == streams

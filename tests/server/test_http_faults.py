@@ -210,6 +210,16 @@ def test_another_method_is_a_405_with_those_there_are(root: str, path: str, allo
     )
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS"])
+def test_metrics_are_only_read(root: str, method: str):
+    answer = requests.request(method, f"{root}/metrics", timeout=60)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["X-Request-ID"]
+    is_one_sentence(answer)
+    assert requests.head(f"{root}/metrics", timeout=60).status_code == 200
+
+
 def spoken(root: str, request: bytes) -> bytes:
     """What the server says to bytes, until it hangs up."""
     place = urlsplit(root)
@@ -276,6 +286,75 @@ def test_what_is_unusual_and_right_is_taken(address: str):
         answer = requests.post(address, data=body, headers={"Content-Type": kind}, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["source"] == "a.png"
+    for encoding in ("", "identity"):
+        headers = FORM | {"Content-Encoding": encoding}
+        answer = requests.post(address, data=IMAGE + END, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"min_length": 77, "max_length": 61}, "minimum length lies above the maximum"),
+        ({"num_candidates": 13, "num_beams": 11}, "no more candidates than it has beams"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_not_repeated(
+    address: str, settings: dict[str, int], says: str
+):
+    fields = {name: str(value) for name, value in settings.items()}
+    for answer in (
+        requests.post(address, files={"image": POSTER}, data=fields, timeout=60),
+        requests.post(address, json={"image": PICTURE, **settings}, timeout=60),
+    ):
+        assert answer.status_code == 400
+        is_one_sentence(answer)
+        assert says in answer.json()["error"]
+        assert not [each for each in fields.values() if each in answer.text]
+
+
+UNFILLED = part('name="image"; filename=""', b"")
+THE_TITLE = part('name="title"', ID.encode())
+NO_TITLE = part('name="title"', b"")
+
+
+def test_a_file_field_in_which_nothing_was_chosen_is_none(root: str, address: str):
+    """Browsers send an empty file without a name for it."""
+
+    def posted(url: str, *parts: bytes) -> requests.Response:
+        return requests.post(url, data=b"".join(parts) + END, headers=FORM, timeout=60)
+
+    one: list[tuple[bytes, ...]] = [
+        (UNFILLED, THE_TITLE),
+        (THE_TITLE, UNFILLED, UNFILLED),
+        (IMAGE, UNFILLED),
+        (UNFILLED, IMAGE, NO_TITLE),
+    ]
+    for parts in one:
+        answer = posted(address, *parts)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["source"] == ("a.png" if IMAGE in parts else ID)
+    assert posted(address, UNFILLED).status_code == 400
+    named = part('name="image"; filename="a"', b"")
+    assert posted(address, named, THE_TITLE).status_code == 400
+    several: list[tuple[tuple[bytes, ...], list[str]]] = [
+        ((UNFILLED, THE_TITLE), [ID]),
+        ((IMAGE, NO_TITLE, UNFILLED, THE_TITLE), ["a.png", ID]),
+        ((IMAGE, UNFILLED, UNFILLED), ["a.png"]),
+        ((UNFILLED, NO_TITLE, IMAGE, NO_TITLE), ["a.png"]),
+    ]
+    for parts, sources in several:
+        answer = posted(f"{root}/api/plots", *parts)
+        assert answer.status_code == 200, answer.text
+        assert [each["source"] for each in answer.json()["results"]] == sources
+
+
+def test_an_empty_text_is_no_picture_beside_a_title(root: str, address: str):
+    poster = {"image": "", "title": ID}
+    assert requests.post(address, json=poster, timeout=60).json()["source"] == ID
+    answer = requests.post(f"{root}/api/plots", json={"posters": [poster]}, timeout=60)
+    assert answer.json()["results"][0]["source"] == ID
+    assert requests.post(address, json={"image": ""}, timeout=60).status_code == 422
 
 
 @pytest.mark.parametrize(

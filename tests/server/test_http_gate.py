@@ -127,11 +127,74 @@ def test_no_keys_and_no_origins_are_off(monkeypatch: pytest.MonkeyPatch):
         assert Access.from_environment() == Access()
 
 
-@pytest.mark.parametrize("text", ["posters.example", "https://a.example/", "ftp://a", "https://["])
-def test_origins_that_are_none_are_refused(text: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("POSTER2PLOT_CORS_ORIGINS", text)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "posters.example",
+        "https://a.example/",
+        "ftp://a",
+        "https://[",
+        "https://",
+        "https://*.example.com",
+        "http://localhost:*",
+        "https://user@x",
+        "https://a.example:443",
+        "http://a.example:80",
+        "http://a.example:",
+        "https://é.example",
+        "https://a.example?x",
+    ],
+)
+def test_origins_that_no_browser_sends_are_refused(text: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("POSTER2PLOT_CORS_ORIGINS", f"https://posters.example,{text}")
     with pytest.raises(InputError, match="must hold origins"):
         Access.from_environment()
+
+
+def test_origins_are_taken_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch):
+    text = "HTTPS://Posters.Example, http://localhost:3000,http://[::1]:8080, https://a-b.c:80"
+    monkeypatch.setenv("POSTER2PLOT_CORS_ORIGINS", text)
+    assert Access.from_environment().origins == (
+        "https://posters.example",
+        "http://localhost:3000",
+        "http://[::1]:8080",
+        "https://a-b.c:80",
+    )
+
+
+def test_preflights_have_ids_and_limits_and_are_refused_in_json(
+    tiny: Poster2Plot, services: PosterServer
+):
+    mine = "https://posters.example"
+    api = routes(
+        lambda: PlotService(tiny),
+        services.finder,
+        access=Access(origins=(mine,)),
+        limits=Limits(requests=4),
+    )
+    with serve_routes(api) as url:
+
+        def preflight(origin: str = mine, method: str = "POST") -> requests.Response:
+            headers = {"Origin": origin, "Access-Control-Request-Method": method}
+            headers |= {"X-Request-ID": UUID}
+            return requests.options(f"{url}/api/plot", headers=headers, timeout=60)
+
+        right = preflight()
+        wrong = [preflight("https://another.example"), preflight(method="DELETE")]
+        plain = requests.options(f"{url}/api/plot", headers={"Origin": mine}, timeout=60)
+        late = preflight()
+    assert right.status_code == 200
+    assert right.headers["Access-Control-Allow-Origin"] == mine
+    for answer in wrong:
+        assert answer.status_code == 400
+        assert list(answer.json()) == ["error"]
+        assert "another" not in answer.text
+        assert "Origin" in answer.headers["Vary"]
+    assert plain.status_code == 405
+    assert late.status_code == 429
+    assert late.headers["Retry-After"]
+    for answer in (right, *wrong, late):
+        assert answer.headers["X-Request-ID"] == UUID
 
 
 def test_pages_of_named_origins_may_use_it(root: str, tiny: Poster2Plot, services: PosterServer):
@@ -280,7 +343,7 @@ def test_a_fault_of_the_server_is_a_sentence(
 
 
 @pytest.mark.parametrize("base", ["", "/posters/films/"])
-def test_the_image_asks_for_its_health_under_the_base_path(base: str):
+def test_the_image_asks_for_its_health_at_its_port_and_base_path_and_no_proxy(base: str):
     async def health(_: Request) -> Response:
         return Response("ok")
 
@@ -288,6 +351,11 @@ def test_the_image_asks_for_its_health_under_the_base_path(base: str):
     command = dockerfile.partition("HEALTHCHECK")[2].replace("\\\n", "").splitlines()[0]
     [_, *arguments] = json.loads(command.partition("CMD ")[2])
     with serve_routes([Route(f"{base.rstrip('/')}/_stcore/health", health)]) as url:
-        arguments[-1] = arguments[-1].replace("http://127.0.0.1:8501", url)
-        environment = {**os.environ, "STREAMLIT_SERVER_BASE_URL_PATH": base, "no_proxy": "*"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "STREAMLIT_SERVER_PORT": url.rpartition(":")[2],
+            "STREAMLIT_SERVER_BASE_URL_PATH": base,
+            "HTTP_PROXY": "http://127.0.0.1:9",  # where nobody listens
+            "http_proxy": "http://127.0.0.1:9",
+        }
         subprocess.run([sys.executable, *arguments], env=environment, check=True, timeout=60)

@@ -1,9 +1,12 @@
 """Several posters in one request, and JSON instead of forms."""
 
 import base64
+import threading
+import time
 from functools import partial
 from typing import Any
 
+import pytest
 import requests
 
 from poster2plot import Poster2Plot, read_image
@@ -34,6 +37,7 @@ def test_each_gets_its_record_or_its_error_in_order(root: str, tiny: Poster2Plot
     assert first["source"] == "first.png"
     assert len(first["candidates"]) == 2
     assert second["status"] == 415
+    assert "retry_after" not in second
     assert third["title"]["title"] == "Inception"
     assert fourth["status"] == 404
     for result, poster in ((first, POSTERS[0]), (fifth, POSTERS[1])):
@@ -79,7 +83,9 @@ def test_each_of_several_counts_against_the_limits(tiny: Poster2Plot, services: 
         with serve_routes(routes(partial(PlotService, tiny, limits), services.finder)) as url:
             results = requests.post(f"{url}/api/plots", json=body, timeout=60).json()["results"]
         assert sum("plot" in each for each in results) == written
-        assert {each["status"] for each in results if "error" in each} == {429}
+        refused = [each for each in results if "error" in each]
+        assert {each["status"] for each in refused} == {429}
+        assert all(1 <= each["retry_after"] <= 60 for each in refused)
 
 
 def test_one_in_json(address: str, services: PosterServer, titled: Poster2Plot):
@@ -95,3 +101,35 @@ def test_one_in_json(address: str, services: PosterServer, titled: Poster2Plot):
         body = {"image": TEXTS[0], "title": "The Sea"}
         record = requests.post(f"{url}/api/plot", json=body, timeout=60).json()
     assert record["title"] == {"title": "The Sea", "source": "given", "used": True}
+
+
+def test_who_hangs_up_is_not_written_for(tiny: Poster2Plot, services: PosterServer):
+    """Another's poster holds the model until those of the one who hung up have left the queue."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def pause(*_: object) -> None:
+        reached.set()
+        assert go_on.wait(30)
+
+    [held] = tiny.submit([draw_poster()], on_step=pause)
+    assert reached.wait(30)
+    service = PlotService(tiny, Limits(at_once=len(TEXTS)))
+    body = {"posters": [{"image": text} for text in TEXTS]}
+    with serve_routes(routes(lambda: service, services.finder)) as url:
+        with pytest.raises(requests.Timeout):
+            requests.post(f"{url}/api/v1/plots", json=body, timeout=2)
+        deadline = time.monotonic() + 30
+        labels = {"face": "api", "outcome": "cancelled"}
+        counted = partial(
+            service.metrics.registry.get_sample_value, "poster2plot_posters_total", labels
+        )
+        while counted() != len(TEXTS):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert tiny.waiting() == 0
+        go_on.set()
+        held.result(30)
+        answer = requests.post(
+            f"{url}/api/v1/plots", json=body, timeout=60
+        )  # it is present no more
+    assert all("plot" in each for each in answer.json()["results"])
