@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.search import Prompts
 from poster2plot.training.batches import Collator
-from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases
+from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import misread, plain_words
 from poster2plot.training.compose import Captioner
@@ -38,6 +38,10 @@ KL_WEIGHT = 0.02  # of a nat of divergence from the captioner as it came, in sta
 WARMUP_STEPS = 10
 PLOTS_AT_ONCE = {"cpu": 64, "cuda": 512}  # in a backward pass
 SAVE_EVERY = 10  # steps
+
+
+# Of plots, their titles, the predicted embeddings, and what was written last: as `PlotReward`.
+RatePlots = Callable[[Sequence[str], Sequence[str], Tensor, RecentPhrases], Rewards]
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Reinforcer:
     """A captioner that learns from rewards, what it was before, and the optimizer."""
 
     def __init__(
-        self, captioner: Captioner, sources: Sources, reward: PlotReward, how: Reinforcement
+        self, captioner: Captioner, sources: Sources, reward: RatePlots, how: Reinforcement
     ) -> None:
         self._captioner, self._sources, self._reward, self._how = captioner, sources, reward, how
         self._device = torch.device(sources.embedder.device)

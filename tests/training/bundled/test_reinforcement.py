@@ -1,5 +1,6 @@
 """Reinforcement learning on tiny parts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ HOW = Reinforcement(steps=24, posters=6, samples=6, learning_rate=0.02)
 
 
 def short_is_good(
-    plots: list[str], titles: list[str], wanted: torch.Tensor, recent: RecentPhrases
+    plots: Sequence[str], titles: Sequence[str], wanted: torch.Tensor, recent: RecentPhrases
 ) -> Rewards:
     none = torch.zeros(len(plots))
     return Rewards(-torch.tensor([float(len(plot)) for plot in plots]), none, none, none)
@@ -38,7 +39,8 @@ def sources(
     def encode(pairs: Any) -> torch.Tensor:
         pictures = [pair.picture.read() for pair in pairs]
         pixels = captioner.image_processor(pictures, return_tensors="pt").pixel_values
-        return captioner.model.encoder(pixels).last_hidden_state
+        states: torch.Tensor = captioner.model.encoder(pixels).last_hidden_state
+        return states
 
     save_encoder_states(folder / "states.npy", dataset.split("train"), encode)
     corpus = write_csv(folder / "corpus.csv", [{"text": text} for text in PLOTS])
