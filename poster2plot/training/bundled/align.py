@@ -22,8 +22,6 @@ from poster2plot.training.encoder_states import EncoderStates, save_encoder_stat
 from poster2plot.training.evaluation.retrieval import similarity
 from poster2plot.training.train import last_checkpoint
 
-HEAD = "head.pt"
-
 
 class Aligner(torch.nn.Module):
     """The trained end of an encoder, and a linear map from its CLS state to plot embeddings.
@@ -132,7 +130,6 @@ def align_encoder(
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
     encoder.save_pretrained(out)
     image_processor.save_pretrained(out)
-    torch.save(aligner.head.state_dict(), out / HEAD)
     aligner.eval()
     device = aligner.head.weight.device
     save_encoder_states(
@@ -140,17 +137,6 @@ def align_encoder(
         pairs,
         lambda some: aligner.encode(torch.stack([hidden[pair.id] for pair in some]).to(device)),
     )
-
-
-def predicted_embeddings(aligned: Path, pairs: Sequence[Pair]) -> Tensor:
-    """What the aligned encoder expects the posters' plots to mean: unit embeddings (N, E).
-
-    Their mean is taken out. `aligned` is a folder that `align_encoder` wrote.
-    """
-    states, head = EncoderStates(aligned / "states.npy"), torch.load(aligned / HEAD)
-    cls = torch.stack([states[pair.id][0] for pair in pairs])
-    predicted = F.normalize(F.linear(cls, head["weight"], head["bias"]), dim=-1)
-    return F.normalize(predicted - predicted.mean(0), dim=-1)
 
 
 def _frozen_hidden_states(

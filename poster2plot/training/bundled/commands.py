@@ -132,13 +132,25 @@ def add_commands(commands: Any) -> None:
     average.add_argument("--out", type=Path, required=True, help="folder of the mean")
     average.set_defaults(run=_average)
 
+    states = commands.add_parser(
+        "encoder-states",
+        help="what a captioner's encoder makes of each poster",
+    )
+    states.add_argument("--captioner", type=Path, required=True, help="of `train`, or exported")
+    states.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    _add_precision(states)
+    states.add_argument("--out", type=Path, required=True, help="gets states.npy")
+    states.set_defaults(run=_encoder_states)
+
     reinforce = commands.add_parser(
         "reinforce", help="a captioner learns from rewards for its plots"
     )
-    reinforce.add_argument("--captioner", type=Path, required=True, help="what `train` wrote")
+    reinforce.add_argument("--captioner", type=Path, required=True, help="of `train`, or exported")
     reinforce.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     reinforce.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    reinforce.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
+    reinforce.add_argument(
+        "--aligned", type=Path, required=True, help="what `align` or `encoder-states` wrote"
+    )
     reinforce.add_argument("--embedder", required=True, help="sentence embedding model")
     reinforce.add_argument(
         "--judge",
@@ -308,6 +320,21 @@ def _self_train(options: argparse.Namespace) -> None:
     )
     write_pseudo_labels(options.out, labels)
     print(f"{len(labels)} plots")
+
+
+def _encoder_states(options: argparse.Namespace) -> None:
+    from poster2plot.training.compose import Captioner
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.encoder_states import encoding, save_encoder_states
+
+    dataset, captioner = Dataset.read(options.data), Captioner.load(options.captioner)
+    captioner.model.to(_device())
+    options.out.mkdir(parents=True, exist_ok=True)
+    save_encoder_states(
+        options.out / "states.npy",
+        [*dataset.split("train"), *dataset.split("valid")],
+        encoding(captioner, bf16=options.precision == "bf16"),
+    )
 
 
 def _reinforce(options: argparse.Namespace) -> None:

@@ -71,12 +71,14 @@ def reinforce(
     out: Path,
     how: Reinforcement,
 ) -> None:
-    """Train what `train` left in `captioner` on its own plots, and leave the result in `out`.
+    """Train a captioner, of `train` or exported, on its own plots, and leave the result in `out`.
 
     `nats` tells how fluent texts are, in nats a token, (N,). A run that was interrupted goes on
     from its checkpoint in `out`.
     """
-    made = json.loads((captioner / "training.json").read_text(encoding="utf-8"))
+    made: dict[str, Any] = {"recipe": {"captioner": captioner.name}}
+    if (captioner / "training.json").is_file():  # an exported one has its recipe in its card
+        made = json.loads((captioner / "training.json").read_text(encoding="utf-8"))
     learner = Captioner.load(captioner)
     log = Reinforcer(learner, sources, plot_reward(sources, nats), how).run(out)
     made["reinforcement"] = {**asdict(how), "log": log}

@@ -68,8 +68,10 @@ def test_the_parts_learn_and_fit_together(
          "--encoder-states", tmp_path / "aligned" / "states.npy",
          "--out", tmp_path / "self-trained", "--only-pseudo-labels", "--epochs", "2",
          "--pseudo-labels", tmp_path / "matched.csv", tmp_path / "self-trained.csv"),
+        ("encoder-states", "--captioner", tmp_path / "captioner", "--data", data,
+         "--out", tmp_path / "states"),
         ("reinforce", "--captioner", tmp_path / "captioner", "--corpus", corpus, "--data", data,
-         "--aligned", tmp_path / "aligned", "--embedder", embedder, "--judge", teacher,
+         "--aligned", tmp_path / "states", "--embedder", embedder, "--judge", teacher,
          "--steps", "3", "--posters", "3", "--samples", "2", "--out", tmp_path / "reinforced"),
         ("average", tmp_path / "captioner", tmp_path / "self-trained", "--out", tmp_path / "mean"),
     ]  # fmt: skip
@@ -87,6 +89,8 @@ def test_the_parts_learn_and_fit_together(
         [expected] = aligned(pixels).last_hidden_state
     encoder_states = EncoderStates(tmp_path / "aligned" / "states.npy")
     torch.testing.assert_close(encoder_states[pair.id], expected, atol=5e-3, rtol=5e-3)
+    again = EncoderStates(tmp_path / "states" / "states.npy")
+    torch.testing.assert_close(again[pair.id], encoder_states[pair.id], atol=5e-3, rtol=5e-3)
     before = ViTModel.from_pretrained(encoder, add_pooling_layer=False)
     old, new = before.state_dict(), aligned.state_dict()
     changed = {name for name in old if not torch.equal(old[name], new[name])}
