@@ -82,7 +82,8 @@ def visit(browser: Browser, address: str, poster: Path, *, slow: bool) -> dict[s
         page.get_by_role("button", name="Earlier").click,
         page.get_by_text("1 of 2"),
     )
-    beside = page.locator('[class*="st-key-contrast-"] .stColumn:last-child .stMarkdown p')
+    column = page.locator('[class*="st-key-contrast-"] .stColumn:last-child')
+    beside = column.locator(".stMarkdown p").first  # above what it was written from
     without = page.get_by_role("radio", name="Without the poster")
     wait("the plot without the poster beside it", without.click, beside)
     wait("an example's plot", examples.click, page.get_by_text("Invented by").nth(1))
