@@ -40,10 +40,8 @@ class Captioner:
     @classmethod
     def load(cls, folder: Path) -> "Captioner":
         """The checkpoint of a folder, in fp32, to train it further."""
-        # On a CPU the fused attention's backward pass is slower at such lengths.
-        attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
         return cls(
-            VisionEncoderDecoderModel.from_pretrained(folder, dtype=torch.float32, **attention),
+            VisionEncoderDecoderModel.from_pretrained(folder, **_to_train()),
             AutoTokenizer.from_pretrained(folder),
             AutoImageProcessor.from_pretrained(folder),
         )
@@ -53,6 +51,16 @@ class Captioner:
         self.model.save_pretrained(folder, max_shard_size=LARGEST_FILE)
         for part in (self.tokenizer, self.image_processor):
             part.save_pretrained(folder)
+
+
+def _to_train() -> dict[str, Any]:
+    """How a model is loaded that is to be trained."""
+    # Else a checkpoint in half precision, as `export` writes it, would be trained in that.
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if not torch.cuda.is_available():
+        # There the fused attention's backward pass is slower at such lengths.
+        options["attn_implementation"] = "eager"
+    return options
 
 
 def compose(recipe: Recipe) -> Captioner:
@@ -67,12 +75,8 @@ def compose(recipe: Recipe) -> Captioner:
     set_seed(recipe.seed)  # for the new weights, alike in every process and every run
     config = AutoConfig.from_pretrained(recipe.encoder)
     pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
-    # Else a checkpoint in half precision, as `export` writes it, would be trained in that.
-    options: dict[str, Any] = {"dtype": torch.float32}
-    encoder = AutoModel.from_pretrained(recipe.encoder, **options, **pooler)
-    if not torch.cuda.is_available():
-        # There the fused attention's backward pass is slower at such lengths.
-        options["attn_implementation"] = "eager"
+    options = _to_train()
+    encoder = AutoModel.from_pretrained(recipe.encoder, dtype=options["dtype"], **pooler)
     config = AutoConfig.from_pretrained(recipe.decoder)
     captioner = None
     if config.model_type == "vision-encoder-decoder":

@@ -8,7 +8,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import Pair
 
 BATCH = 32  # posters at once
@@ -30,19 +29,6 @@ class EncoderStates:
     def __getitem__(self, id: str) -> Tensor:
         """Encoder states of one poster, float32 (S, width)."""
         return torch.from_numpy(self._rows[id].astype(np.float32))
-
-
-def encoding(captioner: Captioner, *, bf16: bool) -> Callable[[Sequence[Pair]], Tensor]:
-    """What maps pairs to the states (B, S, width) of a captioner's encoder, in evaluation mode."""
-    encoder, process = captioner.model.encoder.eval(), captioner.image_processor
-
-    def encode(pairs: Sequence[Pair]) -> Tensor:
-        pictures = process([pair.picture.read() for pair in pairs], return_tensors="pt")
-        with torch.autocast(encoder.device.type, torch.bfloat16, enabled=bf16):
-            states: Tensor = encoder(pictures.pixel_values.to(encoder.device)).last_hidden_state
-        return states
-
-    return encode
 
 
 def save_encoder_states(

@@ -6,24 +6,20 @@ gained in meaning.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoderModel
 
 from poster2plot.training.compose import Captioner
 
 
 def average(first: Path, second: Path, out: Path) -> None:
     """Write the mean of two checkpoints that `train` wrote, with the second one's recipe."""
-    model, other = (
-        VisionEncoderDecoderModel.from_pretrained(folder, dtype=torch.float32)
-        for folder in (first, second)
-    )
-    weights = other.state_dict()
+    mean, other = Captioner.load(first), Captioner.load(second)
+    weights = other.model.state_dict()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in mean.model.named_parameters():
             parameter.lerp_(weights[name], 0.5)
-    tokenizer = AutoTokenizer.from_pretrained(second)
-    Captioner(model, tokenizer, AutoImageProcessor.from_pretrained(second)).save(out)
+    replace(other, model=mean.model).save(out)
     shutil.copy(second / "training.json", out)

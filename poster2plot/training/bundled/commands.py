@@ -62,10 +62,7 @@ def add_commands(commands: Any) -> None:
         "match-texts",
         help="bundled model, step 4: texts retrieved for posters as pseudo-labels",
     )
-    match.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    match.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    match.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
-    match.add_argument("--embedder", required=True, help="sentence embedding model")
+    _add_sources(match)
     match.add_argument(
         "--nearest", type=int, default=10, help="posters to choose among (default: %(default)s)"
     )
@@ -77,10 +74,7 @@ def add_commands(commands: Any) -> None:
         "distill",
         help="bundled model, step 5: what a larger language model writes as pseudo-labels",
     )
-    distill.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    distill.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    distill.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
-    distill.add_argument("--embedder", required=True, help="sentence embedding model")
+    _add_sources(distill)
     distill.add_argument(
         "--teacher", required=True, help="language model to fine-tune: name, folder or GGUF file"
     )
@@ -100,11 +94,8 @@ def add_commands(commands: Any) -> None:
     self_train = commands.add_parser(
         "self-train", help="bundled model, step 7: the captioner's own best plots as pseudo-labels"
     )
+    _add_sources(self_train)
     self_train.add_argument("--captioner", required=True, help="what `train` wrote")
-    self_train.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    self_train.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    self_train.add_argument("--aligned", type=Path, required=True, help="what `align` wrote")
-    self_train.add_argument("--embedder", required=True, help="sentence embedding model")
     self_train.add_argument(
         "--judge", help="language model that tells how fluent plots are: name, folder or GGUF file"
     )
@@ -145,13 +136,8 @@ def add_commands(commands: Any) -> None:
     reinforce = commands.add_parser(
         "reinforce", help="a captioner learns from rewards for its plots"
     )
+    _add_sources(reinforce)
     reinforce.add_argument("--captioner", type=Path, required=True, help="of `train`, or exported")
-    reinforce.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    reinforce.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    reinforce.add_argument(
-        "--aligned", type=Path, required=True, help="what `align` or `encoder-states` wrote"
-    )
-    reinforce.add_argument("--embedder", required=True, help="sentence embedding model")
     reinforce.add_argument(
         "--judge",
         required=True,
@@ -177,6 +163,16 @@ def add_commands(commands: Any) -> None:
     lexicon.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     lexicon.add_argument("--out", type=Path, required=True, help="folder of the captioner")
     lexicon.set_defaults(run=_lexicon)
+
+
+def _add_sources(command: argparse.ArgumentParser) -> None:
+    """What `_sources` reads."""
+    command.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    command.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    command.add_argument(
+        "--aligned", type=Path, required=True, help="what `align` or `encoder-states` wrote"
+    )
+    command.add_argument("--embedder", required=True, help="sentence embedding model")
 
 
 def _add_precision(command: argparse.ArgumentParser) -> None:
@@ -323,18 +319,22 @@ def _self_train(options: argparse.Namespace) -> None:
 
 
 def _encoder_states(options: argparse.Namespace) -> None:
-    from poster2plot.training.compose import Captioner
-    from poster2plot.training.dataset import Dataset
-    from poster2plot.training.encoder_states import encoding, save_encoder_states
+    import torch
 
-    dataset, captioner = Dataset.read(options.data), Captioner.load(options.captioner)
-    captioner.model.to(_device())
+    from poster2plot.checkpoints.loading import load_checkpoint
+    from poster2plot.training.dataset import Dataset
+    from poster2plot.training.encoder_states import save_encoder_states
+    from poster2plot.training.evaluation.losses import encode
+
+    dataset, captioner = Dataset.read(options.data), load_checkpoint(options.captioner)
     options.out.mkdir(parents=True, exist_ok=True)
-    save_encoder_states(
-        options.out / "states.npy",
-        [*dataset.split("train"), *dataset.split("valid")],
-        encoding(captioner, bf16=options.precision == "bf16"),
-    )
+    bf16 = options.precision == "bf16"
+    with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
+        save_encoder_states(
+            options.out / "states.npy",
+            [*dataset.split("train"), *dataset.split("valid")],
+            lambda some: encode(captioner, [pair.picture.read() for pair in some]),
+        )
 
 
 def _reinforce(options: argparse.Namespace) -> None:

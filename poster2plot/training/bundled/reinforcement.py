@@ -23,6 +23,7 @@ from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.search import Prompts
 from poster2plot.training.batches import Collator
 from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards
+from poster2plot.training.bundled.self_training import LONGEST, sample
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import misread, plain_words
 from poster2plot.training.compose import Captioner
@@ -33,7 +34,6 @@ from poster2plot.training.target_texts import IGNORE_INDEX, prompt_ids
 # What a plot is written from. More pictures alone than in what is learnt from texts: there the
 # captioner has the most to gain.
 CLUE_SHARES: dict[Clues, float] = {"both": 0.5, "picture": 0.42, "title": 0.08}
-LONGEST = 56  # tokens of a plot
 KL_WEIGHT = 0.02  # of a nat of divergence from the captioner as it came, in standard rewards
 WARMUP_STEPS = 10
 PLOTS_AT_ONCE = {"cpu": 64, "cuda": 512}  # in a backward pass
@@ -50,8 +50,8 @@ class Reinforcement:
 
     steps: int
     posters: int  # a step
-    samples: int = 8  # plots of a poster
-    learning_rate: float = 5e-5  # falls to zero
+    samples: int  # plots of a poster
+    learning_rate: float  # falls to zero
     bf16: bool = False
     seed: int = 0
 
@@ -113,6 +113,7 @@ class Reinforcer:
             self._optimizer,
             lambda step: min((step + 1) / WARMUP_STEPS, 1 - step / (how.steps + 1)),
         )
+        self._generator = torch.Generator(self._device)
         self._recent = RecentPhrases()
         self._wanted: dict[Clues, Tensor] = {
             clues: sources.predicted(clues) for clues in CLUE_SHARES
@@ -147,8 +148,9 @@ class Reinforcer:
     def step(self, number: int) -> dict[str, float]:
         """Write, rate, learn; the mean rewards, divergence in nats a token, and words a plot."""
         how, tokenizer = self._how, self._captioner.tokenizer
-        torch.manual_seed(how.seed * 100_003 + number)
-        requests = self._requests(Random(how.seed * 100_003 + number))
+        seed = how.seed * 100_003 + number
+        self._generator.manual_seed(seed)
+        requests = self._requests(Random(seed))
         prompts = prompt_ids(tokenizer, requests.titles)
         ids = self._sample(requests.states, prompts)
         plots = [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
@@ -197,29 +199,21 @@ class Reinforcer:
     @torch.inference_mode()
     def _sample(self, states: Tensor, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """`samples` plots for each of the posters in turn, as token ids with the end token."""
-        model = copy.deepcopy(self._model)
+        model, end = copy.deepcopy(self._model), self._captioner.tokenizer.eos_token_id
         if self._device.type == "cuda" and self._how.bf16:
             model = model.bfloat16()
-        decoder, end = Decoder(model, "fp32"), self._captioner.tokenizer.eos_token_id
-        padded = Prompts.of(prompts, self._device).tokens
-        cross_attention = decoder.cross_attention_cache(states.to(decoder.dtype))
-        cache = decoder.prefill(
-            padded[:, :-1], cross_attention, beams=self._how.samples, guided=False
+        padded = Prompts.of(prompts, self._device)
+        sampled = sample(
+            Decoder(model, "fp32"),
+            states,
+            padded,
+            samples=self._how.samples,
+            longest=min(LONGEST, model.config.decoder.n_positions - padded.tokens.shape[1]),
+            end=end,
+            temperature=1.0,  # what the gradient is of
+            generator=self._generator,
         )
-        last = padded[:, None, -1:].expand(-1, 1, self._how.samples)  # (B, 1, samples)
-        steps: list[Tensor] = []
-        ended = torch.zeros_like(last, dtype=torch.bool)
-        longest = min(LONGEST, model.config.decoder.n_positions - padded.shape[1])
-        while len(steps) < longest and not ended.all():
-            logits = decoder.next_token_logits(last, cross_attention, cache).float()
-            cumulative = logits.softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
-            # Inverse transform sampling: `multinomial` draws a number for each of the vocabulary.
-            drawn = torch.rand(*last.shape, 1, device=self._device) * cumulative[..., -1:]
-            last = torch.searchsorted(cumulative, drawn, right=True)[..., 0]
-            last = last.clamp(max=logits.shape[-1] - 1)
-            ended = ended | (last == end)
-            steps.append(last[:, 0])
-        rows = torch.stack(steps, dim=-1).flatten(0, 1).tolist()
+        rows = sampled.flatten(0, 1).tolist()
         return [row[: row.index(end) + 1] if end in row else row for row in rows]
 
     def _learn(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poster2plot.training.bundled.text_matching import has_stock_opening, names, rare_words
-from poster2plot.training.evaluation.wording import words
+from poster2plot.training.evaluation.wording import phrases, words
 from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.target_texts import title_words
 
@@ -108,9 +108,7 @@ class RecentPhrases:
 
 def _phrases(plot: str) -> set[str]:
     """Every `_PHRASE` words in a row, and the first two after `_OPENING`."""
-    found = words(plot)
-    phrases = {" ".join(found[i : i + _PHRASE]) for i in range(len(found) - _PHRASE + 1)}
-    return phrases | {_OPENING + " ".join(found[:2])}
+    return phrases(plot, _PHRASE) | {_OPENING + " ".join(words(plot)[:2])}
 
 
 class Rewards(NamedTuple):

@@ -80,13 +80,14 @@ def sample_plots(
         prompts = Prompts.of(prompt_ids(tokenizer, titles), p2p.device)
         room = p2p.config.decoder.n_positions - prompts.tokens.shape[1]
         with engine.threads(exclusive=True):
-            sampled = _sample(
+            sampled = sample(
                 engine.decoder,
                 torch.stack([encoder_states[pair.id] for pair in some]),
                 prompts,
                 samples=samples,
                 longest=min(LONGEST, room),
                 end=tokenizer.eos_token_id,
+                temperature=TEMPERATURE,
                 generator=generator,
             )
         for row, (found, title) in enumerate(zip(sampled.tolist(), titles, strict=True), start):
@@ -104,7 +105,7 @@ def sample_plots(
 
 
 @torch.inference_mode()
-def _sample(
+def sample(
     decoder: Decoder,
     encoder_states: Tensor,
     prompts: Prompts,
@@ -112,6 +113,7 @@ def _sample(
     samples: int,
     longest: int,
     end: int,
+    temperature: float,
     generator: torch.Generator,
 ) -> Tensor:
     """At most `longest` token ids (B, samples, T) after each prompt, by states (B, S, width)."""
@@ -123,7 +125,7 @@ def _sample(
     ended = torch.zeros_like(last, dtype=torch.bool)
     while len(steps) < longest and not ended.all():
         logits = decoder.next_token_logits(last, cross_attention, cache).float()
-        cumulative = (logits / TEMPERATURE).softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
+        cumulative = (logits / temperature).softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
         # Inverse transform sampling: `multinomial` draws a number for each token of the vocabulary.
         drawn = torch.rand(*last.shape, 1, device=cumulative.device, generator=generator)
         last = torch.searchsorted(cumulative, drawn * cumulative[..., -1:], right=True)[..., 0]

@@ -20,7 +20,7 @@ from torch import Tensor
 from poster2plot.training.batches import Example
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.dataset import Dataset
-from poster2plot.training.evaluation.wording import words
+from poster2plot.training.evaluation.wording import phrases
 from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.plot_embeddings import Clues, centred
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
@@ -156,10 +156,9 @@ def thin_phrases(texts: Sequence[_Text], share: float) -> list[_Text]:
     used: Counter[str] = Counter()
     kept = []
     for plot in texts:
-        found = words(plot.text)
-        phrases = {" ".join(found[i : i + 4]) for i in range(len(found) - 3)}
-        if all(used[phrase] < max(1, share * len(texts)) for phrase in phrases):
-            used.update(phrases)
+        found = phrases(plot.text, 4)
+        if all(used[phrase] < max(1, share * len(texts)) for phrase in found):
+            used.update(found)
             kept.append(plot)
     return kept
 

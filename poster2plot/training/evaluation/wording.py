@@ -21,6 +21,12 @@ def vocabulary(texts: Collection[str]) -> frozenset[str]:
     return frozenset(word for text in texts for word in words(text))
 
 
+def phrases(text: str, length: int) -> set[str]:
+    """Each so many words of a text in a row, in small letters."""
+    found = words(text)
+    return {" ".join(found[i : i + length]) for i in range(len(found) - length + 1)}
+
+
 @dataclass(frozen=True)
 class Wording:
     """Shares of a set of plots."""
@@ -78,9 +84,7 @@ def _commonest_opening(plots: Sequence[str], length: int) -> tuple[str, float]:
 
 
 def _commonest_phrase(plots: Sequence[str], length: int) -> tuple[str, float]:
-    used: Counter[str] = Counter()
-    for found in map(words, plots):
-        used.update({" ".join(found[i : i + length]) for i in range(len(found) - length + 1)})
+    used = Counter(phrase for plot in plots for phrase in phrases(plot, length))
     # Of several, always the same one.
     phrase, count = min(used.items(), key=lambda item: (-item[1], item[0]), default=("", 0))
     return phrase, count / len(plots)
