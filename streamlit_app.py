@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from poster2plot import Poster2PlotError, page
 from poster2plot.page import cached_resources, served_attention, served_cards
 from poster2plot.page.first_load import FirstLoad
+from poster2plot.page.upload_answers import keep_upload_answers
 from poster2plot.page.upload_quota import UploadQuota
 from poster2plot.server import http_api
 from poster2plot.server.private_logs import keep_visitors_out
@@ -38,6 +39,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 
 log_to_stderr()
 keep_visitors_out()
+keep_upload_answers()
 base_path = st.get_option("server.baseUrlPath").strip("/")
 root_path = f"/{base_path}" if base_path else ""
 try:

@@ -125,14 +125,11 @@ def test_candidates_stand_side_by_side_and_can_be_copied(page: Page):
 
 def test_a_plot_that_comes_to_lie_under_the_pointer_does_not_cover_its_poster(page: Page):
     try_example(page)
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
     page.mouse.move(600, 40)
+    # Fixed, as the page may still be scrolling to the plot.
     page.locator(".word").first.evaluate(
-        """(word) => {
-            const { x, y } = word.getBoundingClientRect()
-            word.style.position = "relative"
-            word.style.left = `${598 - x}px`
-            word.style.top = `${38 - y}px`
-        }"""
+        "(word) => Object.assign(word.style, { position: 'fixed', left: '598px', top: '38px' })"
     )
     expect(page.locator(".word:hover")).to_have_count(1)
     expect(page.locator(".view.looking")).to_have_count(0)
