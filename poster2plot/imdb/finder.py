@@ -32,6 +32,7 @@ from poster2plot.imdb.circuit_breakers import make_breakers
 from poster2plot.imdb.http_client import FetchError
 from poster2plot.imdb.ids import parse_title_id
 from poster2plot.imdb.keys import clean_key, plain_value
+from poster2plot.imdb.negative_cache import NegativeCache
 from poster2plot.imdb.poster import Poster
 from poster2plot.imdb.poster_cache import PosterCache
 from poster2plot.imdb.proxies_and_certificates import check_environment
@@ -53,7 +54,7 @@ class PosterFinder:
     TMDB and OMDb are asked where there is a key for them, then Cinemeta and Metahub, which need
     none, then, only if switched on, IMDb's suggestions: IMDb's terms do not allow scraping.
     Keys may be as they were pasted (`keys`). `cache_dir` keeps posters for 30 days, and for a day
-    that there is none; "user" is the user's cache directory, None is no cache.
+    which services have none; "user" is the user's cache directory, None keeps nothing on disk.
     `services` says how and where the services are asked, `seconds` how long all of them together.
     One that fails several times in a row is left out for a while (`circuit_breakers`).
     TMDB, OMDb and Cinemeta are also searched by name.
@@ -92,6 +93,7 @@ class PosterFinder:
             # Without a home there is no such directory, and "~" would be one of that name here.
             cache_dir = folder if folder.is_absolute() else None
         self._cache = PosterCache(cache_dir) if cache_dir else None
+        self._without = NegativeCache(cache_dir)
 
     @classmethod
     def from_environment(
@@ -156,23 +158,28 @@ class PosterFinder:
             PosterServiceError: every service failed.
         """
         title_id = parse_title_id(title)
-        names = self.services
-        if self._cache and not refresh:
-            if cached := self._cache.read(title_id):
+        known: PosterInfo | None = None
+        without: set[str] = set()  # the services that have no poster, as they said not long ago
+        if not refresh:
+            if self._cache and (cached := self._cache.read(title_id)):
                 logger.info("found in the cache")
                 return cached
-            if self._cache.is_without_poster(title_id, names):
+            said = self._without.read(title_id)
+            without, known = said.recent(), said.known
+            if without.issuperset(self.services):
                 logger.info("the cache knows of no poster")
                 raise PosterNotFoundError(
                     f"No service has a poster for {title_id}, as they said within the last day; "
                     "upload the poster instead."
                 )
-        known: PosterInfo | None = None
         failures: list[str] = []
         is_certain = True  # every service that was asked did answer
         end = time.monotonic() + self._seconds
         services = replace(self._services, fetcher=self._services.fetcher.until(end))
+        without_now: list[str] = []
         for name, ask in self._chain:
+            if name in without:
+                continue
             if time.monotonic() >= end:
                 failures.append(f"no time was left for {name}")
                 is_certain = False
@@ -185,6 +192,8 @@ class PosterFinder:
                     info = ask(services, title_id)
                     picture = _picture(services, info)
                 outcome = "has the poster" if picture else "has no poster"
+                if not picture:
+                    without_now.append(name)
             except (FetchError, ImageError) as error:
                 unusable = "gave a picture that cannot be used"
                 failures.append(f"{name} {getattr(error, 'reason', unusable)}")
@@ -199,11 +208,14 @@ class PosterFinder:
                 poster = _poster(title_id, picture, info, known)
                 if self._cache:
                     self._cache.write(poster)
+                self._without.forget(title_id)
                 return poster
             if info and info.title and known is None:
                 known = info
+        if without_now:
+            self._without.add(title_id, without_now, known)
         if self._cache and not failures:
-            self._cache.write_without_poster(title_id, names)
+            self._cache.forget(title_id)
         if self._cache and failures and (old := self._cache.read_expired(title_id)):
             poster, kept = old
             logger.warning("found in the cache, where it has expired")

@@ -1,4 +1,4 @@
-"""Posters kept on disk, so that no service is asked twice for a title, nor daily for none."""
+"""Posters kept on disk, so that no service is asked twice for a title."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from poster2plot.imdb.poster import Poster
 
 CACHE_SECONDS = 30 * 24 * 3600  # after which a poster is found anew
 EXPIRED_SECONDS = 180 * 24 * 3600  # for which it is there if none can be found; TMDB allows no more
-WITHOUT_SECONDS = 24 * 3600  # for which a title without a poster is not asked for again
 CACHE_BYTES = 256 << 20  # of all posters together
 
 logger = logging.getLogger(__name__)
@@ -25,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 class PosterCache:
     """A file for each title: a line of JSON, then the picture. Trouble with it is a miss.
-
-    An empty picture stands for a title that none of some services has a poster of.
 
     Safe to share between threads, and `folder` between processes: a file is replaced as a whole.
     """
@@ -62,64 +58,59 @@ class PosterCache:
             return None
         return (poster, kept) if poster.title_id == title_id else None
 
-    def is_without_poster(self, title_id: str, services: Collection[str]) -> bool:
-        """Whether all of these services said within a day that they have no poster of a title."""
-        path = self._path(title_id, "none")
-        try:
-            if abs(time.time() - path.stat().st_mtime) > WITHOUT_SECONDS:
-                return False
-            said = json.loads(path.read_bytes())
-            return said["title_id"] == title_id and set(services) <= set(said["services"])
-        except (OSError, ValueError, TypeError, LookupError, RecursionError):
-            return False
-
-    def write_without_poster(self, title_id: str, services: Collection[str]) -> None:
-        """Keep that these services have no poster of a title, and no older one of it."""
-        about = {"title_id": title_id, "services": list(services)}
-        self._write(self._path(title_id, "none"), json.dumps(about).encode())
-        self._forget(self._path(title_id))
-
-    def _path(self, title_id: str, kind: str = "poster") -> Path:
-        return self.folder / f"{title_id}.{kind}"
-
     def write(self, poster: Poster) -> None:
-        """Keep a poster, in place of its title's last one, and delete what is too old or too much.
-
-        Only the owner can read it. A disk that is full or cannot be written is logged, not raised.
-        """
+        """Keep a poster, in place of its title's last one, as `keep` does."""
         about = asdict(poster)
         picture = about.pop("image_bytes")
-        self._write(self._path(poster.title_id), json.dumps(about).encode() + b"\n" + picture)
-        self._forget(self._path(poster.title_id, "none"))
+        keep(self._path(poster.title_id), json.dumps(about).encode() + b"\n" + picture)
 
-    def _forget(self, path: Path) -> None:
+    def forget(self, title_id: str) -> None:
+        """Drop a title's poster, if there is one."""
+        forget(self._path(title_id))
+
+    def _path(self, title_id: str) -> Path:
+        return self.folder / f"{title_id}.poster"
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file of a cache as a whole, and delete what is too old or too much beside it.
+
+    Only the owner can read it. A disk that is full or cannot be written is logged, not raised.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkstemp makes a file that only its owner can read and write.
+        handle, temporary = tempfile.mkstemp(".part", "tt", path.parent)
         try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)  # noqa: PTH105
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        _shrink(path.parent)
+    except OSError as error:
+        _tell(error)
+
+
+def forget(path: Path) -> None:
+    """Delete a file of a cache if it is there; trouble is logged as by `keep`."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _tell(error)
+
+
+def _shrink(folder: Path) -> None:
+    """Delete what is too old, then the oldest until `CACHE_BYTES` are kept."""
+    ours = (".poster", ".none", ".part")
+    files = [path for path in folder.glob("tt*") if path.suffix in ours]
+    stats = sorted(((path.stat(), path) for path in files), key=lambda item: -item[0].st_mtime)
+    kept = 0
+    for stat, path in stats:
+        kept += stat.st_size
+        if kept > CACHE_BYTES or time.time() - stat.st_mtime > EXPIRED_SECONDS:
             path.unlink(missing_ok=True)
-        except OSError as error:
-            logger.info("the cache cannot be written: %s", error.strerror)
 
-    def _write(self, path: Path, content: bytes) -> None:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes a file that only its owner can read and write.
-            handle, temporary = tempfile.mkstemp(".part", "tt", self.folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                os.replace(temporary, path)  # noqa: PTH105
-            finally:
-                Path(temporary).unlink(missing_ok=True)
-            self._shrink()
-        except OSError as error:
-            logger.info("the cache cannot be written: %s", error.strerror)
 
-    def _shrink(self) -> None:
-        """Delete what is too old, then the oldest until `CACHE_BYTES` are kept."""
-        ours = (".poster", ".none", ".part")
-        files = [path for path in self.folder.glob("tt*") if path.suffix in ours]
-        stats = sorted(((path.stat(), path) for path in files), key=lambda item: -item[0].st_mtime)
-        kept = 0
-        for stat, path in stats:
-            kept += stat.st_size
-            if kept > CACHE_BYTES or time.time() - stat.st_mtime > EXPIRED_SECONDS:
-                path.unlink(missing_ok=True)
+def _tell(error: OSError) -> None:
+    logger.info("the cache cannot be written: %s", error.strerror)

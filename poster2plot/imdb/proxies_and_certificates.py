@@ -18,7 +18,11 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import (  # type: ignore[attr-defined]
+    getproxies,
+    proxy_bypass,
+    proxy_bypass_environment,
+)
 
 import certifi
 import httpcore2
@@ -82,7 +86,8 @@ def _proxy(origin: httpcore2.Origin) -> httpcore2.Proxy | None:
 
 def _is_bypassed(host: str, port: int, no_proxy: str) -> bool:
     """Whether a host is reached without a proxy; the standard library knows no networks."""
-    if proxy_bypass(f"{host}:{port}"):
+    address = f"{host}:{port}"
+    if proxy_bypass_environment(address, {"no": no_proxy}) or proxy_bypass(address):
         return True
     for entry in no_proxy.split(","):
         with suppress(ValueError):  # one of both is a name

@@ -9,6 +9,7 @@ import pytest
 
 from poster2plot import PosterFinder, PosterNotFoundError, PosterServiceError
 from poster2plot.imdb import poster_cache
+from poster2plot.imdb.negative_cache import WITHOUT_SECONDS
 from support.poster_server import (
     ID,
     METAHUB,
@@ -125,12 +126,19 @@ def test_the_cache_drops_what_is_oldest_and_nothing_else(
     assert left == {f"{ID}.poster", "tt0000010.poster", "tt-notes.txt"}
 
 
-def test_failures_are_not_cached(server: PosterServer, folder: Path) -> None:
-    keeping = server.finder(cache_dir=folder)
-    server.answers[MOVIE] = Answer(status=403)
-    reason(keeping, PosterNotFoundError)
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_only_services_that_failed_are_asked_again_within_a_day(
+    server: PosterServer, folder: Path, on_disk: bool
+) -> None:
+    finder = server.finder(cache_dir=folder if on_disk else None, tmdb_key=V3_KEY)
+    server.answers[TMDB] = tmdb(poster_path=None, title="Known to TMDB")
+    server.answers[METAHUB] = Answer(status=403)
+    reason(finder, PosterNotFoundError)
+    server.requests.clear()
     server.answers[METAHUB] = Answer(POSTER)
-    assert keeping.find(ID).service == "Metahub"
+    poster = finder.find(ID)
+    assert (poster.service, poster.title) == ("Metahub", "Known to TMDB")
+    assert server.paths == [METAHUB]
 
 
 def test_a_title_without_a_poster_is_not_asked_for_again_within_a_day(
@@ -148,7 +156,7 @@ def test_a_title_without_a_poster_is_not_asked_for_again_within_a_day(
     assert [path.name for path in folder.iterdir()] == [f"{ID}.poster"]
 
 
-@pytest.mark.parametrize("how", ["refresh", "a day later", "damaged"])
+@pytest.mark.parametrize("how", ["refresh", "a day later", "damaged", "of another version"])
 def test_a_title_without_a_poster_may_have_one_later(
     server: PosterServer, folder: Path, how: str
 ) -> None:
@@ -157,10 +165,13 @@ def test_a_title_without_a_poster_may_have_one_later(
     server.answers[METAHUB] = Answer(POSTER)
     entry = folder / f"{ID}.none"
     if how == "a day later":
-        old = time.time() - poster_cache.WITHOUT_SECONDS - 60
-        os.utime(entry, (old, old))
+        said = json.loads(entry.read_bytes())
+        said["services"] = dict.fromkeys(said["services"], time.time() - WITHOUT_SECONDS - 60)
+        entry.write_text(json.dumps(said))
     elif how == "damaged":
         entry.write_bytes(b"[")
+    elif how == "of another version":
+        entry.write_text(json.dumps({"title_id": ID, "services": ["Cinemeta", "Metahub"]}))
     assert keeping.find(ID, refresh=how == "refresh").service == "Metahub"
     assert [path.name for path in folder.iterdir()] == [f"{ID}.poster"]
 

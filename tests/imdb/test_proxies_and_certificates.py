@@ -324,6 +324,8 @@ def test_a_name_that_is_none_cannot_be_reached(name: str) -> None:
         ("poster.example:443", True),
         ("poster.example:80", False),
         ("other.example, poster.example", True),
+        ('"other.example, poster.example"', True),
+        ("'poster.example'\n", True),
         ("ter.example", False),
         ("10.0.0.0/8", False),
     ],
