@@ -58,18 +58,19 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
     )
 
 
-def without_title(plot: str, title: str) -> str:
-    """A plot less the longer words of its title and what continues them, or "." if none is left.
+def without_title_names(plot: str, title: str, plain: set[str]) -> str:
+    """A plot less the longer words of its title, but for `plain` ones that it has in small letters.
 
-    To repeat the title brings a plot nearer to what is written under it, and tells nothing.
+    To repeat the title brings a plot nearer to what is written under it, and tells nothing, unless
+    it is a word of the plot's own sentence. It is "." where nothing is left.
     """
-    told = [word for word in words(title) if len(word) > 3]
-    kept = [
-        word
-        for word in plot.split()
-        if not any(found.startswith(title_word) for found in words(word) for title_word in told)
-    ]
-    return " ".join(kept) or "."
+    told = tuple(word for word in words(title) if len(word) > 3)
+
+    def is_name(word: str) -> bool:
+        own = word[:1].islower() and plain >= {*words(word)}
+        return not own and any(found.startswith(told) for found in words(word))
+
+    return " ".join(word for word in plot.split() if not is_name(word)) or "."
 
 
 def _begins_with(plot: str, title: str) -> bool:
@@ -150,7 +151,10 @@ class PlotReward:
 
         `wanted` (N, E) are the centred unit embeddings that poster and title predict.
         """
-        told = [without_title(*each) for each in zip(plots, titles, strict=True)]
+        told = [
+            without_title_names(plot, title, self.plain)
+            for plot, title in zip(plots, titles, strict=True)
+        ]
         lengths = torch.tensor([float(len(words(plot))) for plot in plots])
         named = torch.tensor([float(bool(names(plot))) for plot in plots])
         title_first = torch.tensor(

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards, without_title
+from poster2plot.training.bundled.rewards import (
+    PlotReward,
+    RecentPhrases,
+    Rewards,
+    without_title_names,
+)
 
 FAR = "A nurse leaves the quiet town to find a sister whom everybody else has long forgotten."
 NEAR = "A thief returns to an old harbour where one last ship waits for somebody brave enough."
@@ -69,13 +74,15 @@ def test_a_name_is_worth_less_though_it_is_the_titles():
     assert refused.plainness < allowed.plainness < rewarded(FAR).plainness
 
 
-def test_words_of_the_title_mean_nothing():
-    assert rewarded(NEAR).meaning > 0 > rewarded(NEAR, title="Thief").meaning
-    assert (
-        without_title("Two thieves, a thief’s harbours!", "The Harbour Thief") == "Two thieves, a"
-    )
-    assert without_title("Nurse Nurses", "Nurse") == "."
-    assert without_title(NEAR, "") == NEAR
+def test_the_title_means_nothing_but_as_a_word_of_the_sentence():
+    named = NEAR.replace("A thief", "Thief")
+    assert rewarded(NEAR, title="Thief").meaning > 0 > rewarded(named, title="Thief").meaning
+    plain = {"thief", "thieves", "two", "a"}
+    plot, title = "Thieves, a thief’s harbours!", "The Harbour Thief"
+    assert without_title_names(plot, title, plain | {"thief’s"}) == "Thieves, a thief’s"
+    assert without_title_names("The Thief’s a thief", title, plain) == "The a thief"
+    assert without_title_names("Nurse Nurses", "Nurse", plain) == "."
+    assert without_title_names(NEAR, "", plain) == NEAR
 
 
 @pytest.mark.parametrize(
