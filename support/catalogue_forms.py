@@ -119,6 +119,7 @@ def _parquet(kind: str) -> Maker:
             "large_string": pa.large_string(),
             "string_view": pa.string_view(),
             "dictionary": pa.dictionary(pa.int32(), pa.string()),
+            "dictionary of binary": pa.dictionary(pa.int32(), pa.binary()),
         }
         values: list[Any] = [picture(i) for i in range(COUNT)]
         if "struct" in kind:
@@ -138,7 +139,7 @@ def _parquet(kind: str) -> Maker:
 
 for _kind in (
     "binary", "large_binary", "binary_view", "struct", "large struct", "list of structs", "string",
-    "large_string", "string_view", "dictionary",
+    "large_string", "string_view", "dictionary", "dictionary of binary",
 ):  # fmt: skip
     form(f"Parquet, {_kind}", "pyarrow")(_parquet(_kind))
 
@@ -170,6 +171,27 @@ def _nested(folder: Path) -> tuple[Path, Rows]:
     return folder / "nested.parquet", ALL
 
 
+@form("Parquet, bytes and file name in a struct", "pyarrow")
+def _data_and_name(folder: Path) -> tuple[Path, Rows]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{"filename": f"{i}.png", "data": picture(i)} for i in range(COUNT)]
+    pq.write_table(pa.table({"image": rows}), folder / "posters.parquet")
+    return folder / "posters.parquet", ALL
+
+
+@form("Parquet, bytes of a picture beside other bytes", "pyarrow")
+def _other_bytes(folder: Path) -> tuple[Path, Rows]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    hashes, data = [b"\xff\x01"] * COUNT, [picture(i) for i in range(COUNT)]
+    table = pa.table({"id": hashes, "embedding": hashes, "cover": data})
+    pq.write_table(table, folder / "posters.parquet")
+    return folder / "posters.parquet", ALL
+
+
 @form("Parquet, file names as bytes", "pyarrow")
 def _names_as_bytes(folder: Path) -> tuple[Path, Rows]:
     import pyarrow as pa
@@ -199,6 +221,36 @@ def _pandas_parquet(folder: Path) -> tuple[Path, Rows]:
     frame = pd.DataFrame({"movieId": [1, 2, 3], "imdbId": numbers})
     frame.to_parquet(folder / "links.parquet")
     return folder / "links.parquet", TITLES
+
+
+@form("Parquet of a data frame, ids as numbers, some missing", "pandas")
+def _pandas_missing(folder: Path) -> tuple[Path, Rows]:
+    import pandas as pd
+
+    _frame_of_ids(pd).to_parquet(folder / "links.parquet")
+    return folder / "links.parquet", TITLES
+
+
+@form("CSV of a data frame, ids as numbers, some missing", "pandas")
+def _pandas_missing_csv(folder: Path) -> tuple[Path, Rows]:
+    import pandas as pd
+
+    _frame_of_ids(pd).to_csv(folder / "links.csv")
+    return folder / "links.csv", TITLES
+
+
+@form("JSON lines of a data frame, ids as numbers, some missing", "pandas")
+def _pandas_missing_json(folder: Path) -> tuple[Path, Rows]:
+    import pandas as pd
+
+    _frame_of_ids(pd).to_json(folder / "links.jsonl", orient="records", lines=True)
+    return folder / "links.jsonl", TITLES
+
+
+def _frame_of_ids(pd: Any) -> Any:
+    """One that makes numbers with a point of the ids, as one of them is missing."""
+    numbers: list[Any] = [int(str(title)[2:]) for title in TITLES]
+    return pd.DataFrame({"imdbId": [*numbers[:1], None, *numbers[1:]]})
 
 
 @form("Feather of a data frame", "pandas")
@@ -403,6 +455,31 @@ form("table without a header")(
 )
 
 
+form("CSV with a line for Excel that names the delimiter")(_csv("a.csv", "sep=;\r\n" + _lines(";")))
+form("CSV that begins with empty lines")(_csv("a.csv", "\r\n \r\n" + _lines()))
+
+
+@form("list of files whose names have delimiters and quotes, as find writes it")
+def _found(folder: Path) -> tuple[Path, Rows]:
+    names = ["Alone.png", 'The "B".png', "Monsters, Inc.png", '"Crocodile" Dundee.png', "x;y.png"]
+    pictures(folder / "posters", names)
+    return _text("a.txt", "".join(f"posters/{name}\n" for name in names))(folder), ALL[:5]
+
+
+@form("list of files whose first has a delimiter")
+def _found_first(folder: Path) -> tuple[Path, Rows]:
+    names = ["A, b.png", "c.png", "d, e, f.png"]
+    pictures(folder / "posters", names)
+    return _text("a.csv", "".join(f"posters/{name}\n" for name in names))(folder), ALL[:3]
+
+
+@form("CSV with addresses of files, as Spark has them")
+def _file_addresses(folder: Path) -> tuple[Path, Rows]:
+    posters = pictures(folder / "posters", ["a b.png", "é%.png"])
+    lines = ["path", (posters / "a b.png").as_uri(), f"file:{(posters / 'é%.png').as_uri()[7:]}"]
+    return _text("a.csv", "".join(f"{line}\n" for line in lines))(folder), ALL[:2]
+
+
 @form("IMDb's title.basics.tsv.gz, with an odd quote")
 def _basics(folder: Path) -> tuple[Path, Rows]:
     (folder / "title.basics.tsv.gz").write_bytes(gzip.compress(_IMDB.encode()))
@@ -472,7 +549,7 @@ def _links(folder: Path) -> tuple[Path, Rows]:
     with (posters / "e-sparse.png").open("wb") as file:
         file.write(picture(2))
         file.truncate(2**20)
-    return _tar(folder, "a.tar", "--sparse", "posters"), [0, 1, 2, 0, 1]
+    return _tar(folder, "a.tar", "--sparse", "posters"), [0, 1, 0, 1, 2]
 
 
 @form("tar with two files of one name", "tar")
@@ -482,6 +559,26 @@ def _twice(folder: Path) -> tuple[Path, Rows]:
     (posters / "a.png").write_bytes(picture(5))
     subprocess.run(["tar", "-rf", "a.tar", "posters/a.png"], check=True, cwd=folder)
     return folder / "a.tar", [1, 5]
+
+
+@form("tar with a link to a file that was replaced later", "tar")
+def _link_before(folder: Path) -> tuple[Path, Rows]:
+    posters = pictures(folder / "posters", ["a.png"])
+    os.link(posters / "a.png", posters / "b.png")
+    _tar(folder, "a.tar", "posters/a.png", "posters/b.png")
+    (posters / "a.png").unlink()
+    (posters / "a.png").write_bytes(picture(5))
+    subprocess.run(["tar", "-rf", "a.tar", "posters/a.png"], check=True, cwd=folder)
+    return folder / "a.tar", [0, 5]
+
+
+@form("two tars one after the other", "tar")
+def _tars_in_a_row(folder: Path) -> tuple[Path, Rows]:
+    pictures(folder / "posters")
+    parts = [_tar(folder, f"{i}.tar", f"posters/{i}.png", f"posters/{i + 1}.png") for i in (0, 2)]
+    parts.append(_tar(folder, "4.tar", "--format=v7", "posters/4.png", "posters/5.png"))
+    (folder / "a.tar").write_bytes(b"".join(part.read_bytes() for part in parts))
+    return folder / "a.tar", ALL
 
 
 @form("tar from a Mac")
@@ -532,7 +629,7 @@ def _bsdtar_of_links(folder: Path) -> tuple[Path, Rows]:
         file.write(picture(2))
         file.truncate(2**20)
     names = sorted(f"posters/{path.name}" for path in posters.iterdir())
-    return _bsdtar(folder, "a.tar", "--format", "pax", *names), [0, 1, 2, 0, 1]
+    return _bsdtar(folder, "a.tar", "--format", "pax", *names), [0, 1, 0, 1, 2]
 
 
 @form("zip of a folder with a Mac's notes", "bsdtar")
@@ -571,6 +668,25 @@ def _plain_zip(folder: Path) -> tuple[Path, Rows]:
     (folder / "posters" / "notes.md").write_text("x" * 1000)
     names = sorted(str(path.relative_to(folder)) for path in (folder / "posters").iterdir())
     return _zip(folder, "a.zip", *names), ALL
+
+
+@form("zip with links", "zip")
+def _zip_links(folder: Path) -> tuple[Path, Rows]:
+    posters = pictures(folder / "posters", ["a.png", "deep/b.png"])
+    (posters / "c.png").symlink_to("deep/b.png")
+    (posters / "d.png").symlink_to("nowhere.png")
+    names = [f"posters/{name}" for name in ("a.png", "deep/b.png", "c.png", "d.png")]
+    return _zip(folder, "a.zip", "-y", *names), [0, 1, 1]
+
+
+@form("zip of Windows, with backslashes")
+def _windows_zip(folder: Path) -> tuple[Path, Rows]:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for name, number in (("p\\0.png", 0), ("p\\.hidden\\0.png", 9), ("p\\1.png", 1)):
+            member = zipfile.ZipInfo(name)
+            member.create_system = 0
+            archive.writestr(member, picture(number))
+    return folder / "a.zip", [0, 1]
 
 
 @form("zip from a Mac")

@@ -7,8 +7,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from poster2plot.batch.failures import sentence
-from poster2plot.batch.run import StoppedError, run
+from poster2plot.batch.failures import StoppedError, sentence
+from poster2plot.batch.run import run
 from poster2plot.cli import add_model, add_settings
 from poster2plot.errors import Poster2PlotError
 

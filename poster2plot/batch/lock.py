@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -40,6 +41,8 @@ class OutputLock:
         self._output, self._is_local = shards.output, shards.is_local
         self._owner = {
             "host": socket.gethostname(),
+            "machine": _machine(),
+            "numbering": _numbering(),
             "process": os.getpid(),
             "started": _start_of(os.getpid()),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -58,6 +61,7 @@ class OutputLock:
         except InputError:
             raise
         except Exception as error:  # each store has its own
+            self._let_go()
             if why := trouble(error):
                 raise InputError(f"{self._output!r} cannot be written, as {why}.") from error
             if not isinstance(error, OSError):
@@ -77,25 +81,33 @@ class OutputLock:
         self._stop.set()
         if self._alive:
             self._alive.join()
+        self._let_go()
+
+    def _let_go(self) -> None:
         with suppress(Exception):  # the next run takes over what stays
-            if self._is_owned():
+            owner = self._there()
+            is_empty = self._file is not None and not owner  # there was no room to say whose it is
+            if is_empty or owner.get("token") == self._owner["token"]:
                 self._fs.rm_file(self._path)
         if self._file is not None:
             os.close(self._file)
+            self._file = None
 
     def _take_on_disk(self) -> None:
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            is_held = False
             try:
                 if fcntl:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_held = False
+                # Whatever of this machine had it has ended, in whichever container.
+                lives = _lives_elsewhere
             except BlockingIOError:
                 is_held = True
             except OSError:  # a disk that knows no locks
-                is_held = False
+                lives = _lives
             owner = _read(os.pread(file, 4096, 0))
-            if is_held or self._lives_elsewhere(owner):
+            if is_held or lives(owner):
                 os.close(file)
                 raise self._refused(owner)
             try:  # whoever had it may have removed it in between
@@ -110,7 +122,7 @@ class OutputLock:
     def _take_in_store(self) -> None:
         with suppress(FileNotFoundError):
             owner = _read(self._fs.cat_file(self._path))
-            if self._lives_elsewhere(owner) or _lives_here(owner):
+            if _lives(owner):
                 raise self._refused(owner)
             self._fs.rm_file(self._path)
         try:
@@ -119,11 +131,6 @@ class OutputLock:
         except FileExistsError:
             raise self._refused(self._there()) from None
         self.check()
-
-    def _lives_elsewhere(self, owner: dict[str, Any]) -> bool:
-        if not owner or owner.get("host") == self._owner["host"]:
-            return False
-        return abs(time.time() - float(owner.get("alive", 0))) < STALE
 
     def _refused(self, owner: dict[str, Any]) -> InputError:
         if not owner:
@@ -154,9 +161,6 @@ class OutputLock:
         if owner and owner.get("token") != self._owner["token"]:
             raise self._refused(owner)
 
-    def _is_owned(self) -> bool:
-        return self._there().get("token") == self._owner["token"]
-
     def _live(self) -> None:
         while not self._stop.wait(SIGN_OF_LIFE):
             with suppress(Exception):  # a store that fails for a moment
@@ -175,15 +179,48 @@ def _read(data: bytes) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _lives_here(owner: dict[str, Any]) -> bool:
-    """Whether a process of this machine that took a lock is still the one that did."""
-    if owner.get("host") != socket.gethostname():
-        return False
+def _machine() -> str:
+    """What tells this machine from others of its name, and from itself before it was restarted."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def _numbering() -> str:
+    """Which numbers of processes these are; each container has its own."""
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  # it leads to no file
+    except OSError:
+        return ""
+
+
+def _is_of_this_machine(owner: dict[str, Any]) -> bool:
+    if "machine" in owner:
+        return bool(owner["machine"] == _machine())
+    return bool(owner.get("host") == socket.gethostname())  # as earlier versions wrote
+
+
+def _lives_elsewhere(owner: dict[str, Any]) -> bool:
+    """Whether a process of another machine gave a sign of life of late."""
+    return bool(owner) and not _is_of_this_machine(owner) and _gave_a_sign(owner)
+
+
+def _lives(owner: dict[str, Any]) -> bool:
+    """Whether the process that took a lock is still the one that did, wherever it is."""
+    if not _is_of_this_machine(owner) or owner.get("numbering", _numbering()) != _numbering():
+        return _gave_a_sign(owner)
     try:
         os.kill(int(owner["process"]), 0)
+    except PermissionError:  # of another user
+        pass
     except (OSError, KeyError, ValueError):
         return False
     return bool(_start_of(int(owner["process"])) == owner.get("started"))
+
+
+def _gave_a_sign(owner: dict[str, Any]) -> bool:
+    return abs(time.time() - float(owner.get("alive", 0))) < STALE
 
 
 def _start_of(process: int) -> str:

@@ -275,10 +275,12 @@ def _model(job: Job) -> Poster2Plot:
             place = stack.enter_context(tempfile.TemporaryDirectory())
             for name, data in ray.get(job.files).items():
                 Path(place, name).write_bytes(data)
-        elif job.weights and folder_digest(checkpoint_folder(job.model)) != job.weights:
+        if job.weights and folder_digest(checkpoint_folder(place)) != job.weights:
             raise CheckpointError(
-                f"The model {job.model or 'of the package'!r} has other files there than here; "
-                "install the same version on every machine."
+                f"The model {job.model!r} changed since the run began; start it again."
+                if job.files is not None
+                else f"The model {job.model or 'of the package'!r} has other files there than "
+                "here; install the same version on every machine."
             )
         p2p = Poster2Plot.from_pretrained(place, job.device, precision=job.precision)
     if job.model is not None:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from poster2plot.batch import snapshot
 from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.catalogues.passed_over import PassedOver
+from poster2plot.batch.failures import StoppedError
 from poster2plot.batch.lock import OutputLock
 from poster2plot.batch.processes import Processes
 from poster2plot.batch.service_rates import patient_finder
@@ -38,11 +39,8 @@ from poster2plot.title_reading.reader import reader_version
 
 _ATTEMPTS = 3  # at a merge, each time with the shards that were damaged written anew
 _NO_READER = "none"
+_SERVICES = "poster services"  # a part of what rows of titles depend on
 _EXAMPLES = 3  # errors that are shown where there is nothing else
-
-
-class StoppedError(Poster2PlotError):
-    """A run began, and stopped before there was an output."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def _job(options: Namespace, device: str, finder: PosterFinder) -> Job:
         "row format": ROW_FORMAT,
     }
     # A service more, or a key for one, may have what none had.
-    of_titles = {"poster services": ", ".join(finder.services)}
+    of_titles = {_SERVICES: ", ".join(finder.services)}
     return Job(options.model, name, device, precision, passes_over, description, of_titles, missing)
 
 
@@ -221,13 +219,18 @@ def _is_finished(options: Namespace, shards: Shards, found: snapshot.Summary) ->
     if not shards.is_there():
         return False
     record = shards.record()
-    is_whole = shards.is_recorded(record)
-    if is_whole and record and not record["again"]:
-        other = _other(record["job"], found.job)
-        if record["catalogue"] != found.digest:
+    if record and shards.is_recorded(record):
+        new = dict(found.job)
+        if record["again"]:  # other services may have what these had not
+            new.pop(_SERVICES, None)
+        other = _other(record["job"], new)
+        if record["again"]:  # files that changed meanwhile are what it is gone on with for
+            if record.get("input", options.input) != options.input:
+                other.append(f"the catalogue ({record['input']!r} then)")
+        elif record["catalogue"] != found.digest:
             other.append(f"the catalogue (of {record['items']:,} posters then)")
         if not other:
-            return not options.overwrite
+            return not (options.overwrite or record["again"])
         if not options.overwrite:
             raise InputError(
                 f"{options.output!r} is there already and complete, but since then "
@@ -295,6 +298,7 @@ def _finish(options: Namespace, job: Job, shards: Shards, listed: Path, workers:
         if errors == total:
             _refuse_nothing(options, shards, [complete[name] for name in names], total, again)
         record = {
+            "input": options.input,
             "job": end and end.job,
             "catalogue": end and end.digest,
             "items": total,
@@ -365,6 +369,10 @@ class _Here:
     def _write(self, job: Job, mine: Iterator[Chunk], rows: int, shards: Shards) -> None:
         if self._worker is None:
             p2p = Poster2Plot.from_pretrained(job.model, job.device, precision=job.precision)  # type: ignore[arg-type]
+            if folder_digest(checkpoint_folder(job.model)) != job.description["weights"]:
+                raise StoppedError(
+                    f"The model {job.name!r} changed since the run began; start it again."
+                )
             if p2p.device.type != job.device:
                 raise CheckpointError(f"{p2p.notice} Start again with --device cpu.")
             settings = p2p.resolve(job.settings)

@@ -112,6 +112,8 @@ class Shards:
             folder = self.path.rpartition("/")[0]
             if self.is_local and not os.path.isdir(folder or "/"):  # noqa: PTH112
                 raise InputError(f"The output {output!r} cannot be written: no folder {folder!r}.")
+            if self.is_local and os.path.isdir(self.path):  # noqa: PTH112
+                raise InputError(f"The output {output!r} is a folder; name a file.")
         except (ValueError, ImportError, OSError) as error:
             raise InputError(f"The output {output!r} cannot be written: {error}.") from error
         self.folder = f"{self.path}.parts"

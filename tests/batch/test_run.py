@@ -19,9 +19,11 @@ import pytest
 from poster2plot import InputError
 from poster2plot.batch import lock as locks
 from poster2plot.batch import run as batch_run
+from poster2plot.batch import snapshot
+from poster2plot.batch.failures import sentence
 from poster2plot.batch.lock import STALE, OutputLock
 from poster2plot.batch.shards import Shards
-from support.poster_server import ID, PICTURE, TMDB, V3_KEY, Answer, serve_posters, tmdb
+from support.poster_server import ID, METAHUB, PICTURE, TMDB, V3_KEY, Answer, serve_posters, tmdb
 from support.toy_model import save_tiny_model
 from tests.batch.conftest import catalogue, poster, run
 
@@ -188,6 +190,55 @@ def test_rows_that_could_not_be_had_are_tried_again(
     assert not Path(f"{output}.parts").exists()
 
 
+def test_an_output_with_rows_to_come_is_not_replaced_by_another_job(
+    tiny_folder: Path, folder: Path, output: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    table, other = tmp_path / "list.csv", tmp_path / "other.csv"
+    for path in (table, other):
+        path.write_text(f"path\nposters/0.png\n{ID}\n")
+    with serve_posters() as server:
+        down = server.finder()
+        up = server.finder(tmdb_key=V3_KEY)
+        monkeypatch.setattr(batch_run, "patient_finder", lambda _: down)
+        server.answers = {METAHUB: Answer(b"", 503)}
+        assert run(tiny_folder, table, "--output", output) == 1
+        written = output.read_text()
+        for given, more, says in (
+            (table, ["--guidance", "2"], "the setting guidance changed"),
+            (other, [], f"the catalogue ({str(table)!r} then) changed"),
+        ):
+            assert run(tiny_folder, given, "--output", output, *more) == 2
+            said = capsys.readouterr().err
+            assert says in said
+            assert "add --overwrite" in said
+            assert output.read_text() == written
+        monkeypatch.setattr(batch_run, "patient_finder", lambda _: up)
+        server.answers = {TMDB: tmdb(), PICTURE: Answer(poster(3))}
+        assert run(tiny_folder, table, "--output", output) == 0
+    assert [row["error"] for row in rows(output)] == [None, None]
+
+
+def test_a_model_that_changes_while_a_run_begins_writes_no_rows(
+    tiny_folder: Path, folder: Path, output: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    model, take = tmp_path / "model", snapshot.take
+    shutil.copytree(tiny_folder, model)
+
+    def changing(*arguments: Any) -> Any:
+        """A catalogue may take minutes to list."""
+        save_tiny_model(model, seed=1)
+        return take(*arguments)
+
+    monkeypatch.setattr(snapshot, "take", changing)
+    assert run(model, folder, "--output", output) == 1
+    assert "changed since the run began; start it again" in capsys.readouterr().err
+    assert not list(Path(f"{output}.parts").glob("*-*"))
+    assert run(model, folder, "--output", output) == 0
+    assert is_as_clean(model, folder, output)
+
+
 def test_a_damaged_shard_is_written_anew(
     tiny_folder: Path, folder: Path, output: Path, capsys: Capture
 ):
@@ -216,6 +267,33 @@ def test_one_run_at_a_time(tiny_folder: Path, folder: Path, output: Path, capsys
     assert f"is being written by process {os.getpid()} on " in said
     assert [path.name for path in output.parent.iterdir()] == ["posters"]
     assert run(tiny_folder, folder, "--output", output) == 0
+
+
+@pytest.mark.parametrize("url", ["{}/plots.csv", "memory://{}/plots.csv"])
+def test_another_machine_may_have_the_same_name(tmp_path: Path, url: str):
+    shards = Shards(url.format(tmp_path))
+    fs, path = fsspec.core.url_to_fs(f"{shards.output}.lock")
+    owner = {"host": socket.gethostname(), "process": 2**22 + 1, "since": "then", "token": "x"}
+    there = owner | {"machine": "another", "numbering": ""}
+    fs.pipe_file(path, json.dumps(there | {"alive": time.time() - 5}).encode())
+    with pytest.raises(InputError, match="is being written"), OutputLock(shards):
+        pass
+    fs.pipe_file(path, json.dumps(there | {"alive": time.time() - STALE - 1}).encode())
+    with OutputLock(shards):
+        pass
+
+
+def test_in_a_store_another_container_of_this_machine_may_have_the_lock():
+    shards = Shards("memory://container/plots.csv")
+    fs, path = fsspec.core.url_to_fs(f"{shards.output}.lock")
+    with OutputLock(shards) as lock:
+        owner = lock._owner | {"process": 2**22 + 1, "alive": time.time()}
+    fs.pipe_file(path, json.dumps(owner | {"numbering": "pid:[1]"}).encode())
+    with pytest.raises(InputError, match="is being written"), OutputLock(shards):
+        pass
+    fs.pipe_file(path, json.dumps(owner).encode())
+    with OutputLock(shards):
+        pass
 
 
 @pytest.mark.parametrize("url", ["{}/plots.csv", "memory://{}/plots.csv"])
@@ -288,6 +366,16 @@ def test_an_output_in_an_object_store(
     ]
 
 
+def test_an_output_that_is_a_folder_is_refused_before_anything_is_written(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture
+):
+    output.mkdir()
+    for more in ([], ["--overwrite"]):
+        assert run(tiny_folder, folder, "--output", output, *more) == 2
+        assert "is a folder; name a file" in capsys.readouterr().err
+    assert {path.name for path in output.parent.iterdir()} == {"posters", output.name}
+
+
 def nothing(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
@@ -343,6 +431,32 @@ def test_a_full_disk_is_said_and_what_is_written_stays(
     assert "error: The run stopped, as a file may not grow" in said
     assert "Traceback" not in said
     assert run(tiny_folder, folder, "--output", output) == 0
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_lock(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture
+):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        assert run(tiny_folder, folder, "--output", output) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "cannot be written, as a file may not grow" in capsys.readouterr().err
+    assert [path.name for path in output.parent.iterdir()] == ["posters"]
+    assert run(tiny_folder, folder, "--output", output) == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_too_little_memory_is_said(error: Exception):
+    assert "too little memory; close other programs" in (sentence(error) or "")
 
 
 def test_no_run_of_other_items_is_taken_for_this_one(tmp_path: Path):

@@ -687,6 +687,7 @@ LONG_TEXT = zlib.compress(b"x" * (2**20 + 1))
         chunk(b"gAMA", b""),
         chunk(b"cHRM", b"odd"),
         chunk(b"acTL", b""),
+        chunk(b"tRNS", b"\0"),
     ],
 )
 def test_a_png_is_its_pixels_whatever_its_notes_are(chunks: bytes):
@@ -710,6 +711,7 @@ def test_a_png_keeps_its_transparency_and_orientation_when_its_notes_are_odd():
         segment(0xED, b"Photoshop 3.0\08BIM\4\4"),
         segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 3,
         segment(0xE0, b"JFIF\0"),
+        segment(0xEE, b"Adobe"),
     ],
 )
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
@@ -719,6 +721,28 @@ def test_a_jpeg_is_its_pixels_whatever_its_notes_are(segments: bytes, mode: str)
         warnings.simplefilter("ignore")  # Pillow's, of the second picture that is not there
         picture = read_image(data)
     assert near(sides(picture)[0], LEFT, 30)
+
+
+def test_a_png_may_have_a_wrong_sum_over_its_pixels_and_nothing_else():
+    data = encode(noise())
+    start = data.index(b"IDAT") + 4
+    size = int.from_bytes(data[start - 8 : start - 4], "big")
+    packed = data[start : start + size]
+
+    def with_pixels(*parts: bytes) -> bytes:
+        return data[: start - 8] + b"".join(chunk(b"IDAT", part) for part in parts) + chunk(b"IEND")
+
+    wrong = packed[:-4] + b"0000"
+    for parts in ([wrong], [wrong[:90], b"", wrong[90:]], [packed[:-4] + b"0000 and more"]):
+        assert read_image(with_pixels(*parts)).tobytes() == read_image(data).tobytes()
+    cut = packed[: size // 2]
+    for broken in (with_pixels(cut), with_pixels(cut + b"0000"), data[: start + size - 1] + b"0"):
+        with pytest.raises(DamagedImageError, match="cut off or damaged"):
+            read_image(broken)
+    flipped = bytearray(with_pixels(wrong))
+    flipped[start + size // 2] ^= 1
+    with pytest.raises(DamagedImageError, match="cut off or damaged"):
+        read_image(bytes(flipped))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])

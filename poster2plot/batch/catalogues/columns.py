@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ _SAME = {
 _NUMBERS = ("imdb_title_id", "imdb_id", "tconst")  # whose numbers are ids of IMDb
 SAMPLE = 16  # cells that tell what a column holds
 NOTHING = ("", r"\N")  # cells of text that are empty; IMDb's files have the second
+# How pandas and others put the bytes of a picture into text: as Python writes them, as an address
+# that holds them, in base64.
+_PICTURE_AS_TEXT = re.compile(
+    r"""(\{'bytes': )?b['"](\\x|GIF8|RIFF|BM)|data:image/|"""
+    r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk|SUkqA|TU0AK)[A-Za-z0-9+/\s]{60}"
+)
 
 
 TITLES = "title"  # the column of titles, if there is one
@@ -73,7 +80,7 @@ def poster_column(
 
     `sample` gives a few cells of a column: one of web addresses, which nobody fetches, or of plain
     numbers that are no ids of IMDb is passed over where another is there. Raises `InputError`,
-    which calls the table `table`, where none of `COLUMNS` is there.
+    which calls the table `table`, where none of `COLUMNS` is there, or it has pictures as text.
     """
     plain = [normal(name) for name in names]
     found = [plain.index(wanted) for wanted in COLUMNS if wanted in plain]
@@ -81,6 +88,7 @@ def poster_column(
     if usable:
         return usable[0]
     if found and plain[found[0]] != "id":
+        _refuse_pictures_as_text(sample(found[0]), names[found[0]], table)
         return found[0]
     there = ", ".join(repr(shortened(name, 40)) for name in names[:20]) or "nothing"
     raise InputError(
@@ -89,7 +97,17 @@ def poster_column(
     )
 
 
+def _refuse_pictures_as_text(cells: Sequence[str], column: str, table: str) -> None:
+    if any(map(_PICTURE_AS_TEXT.match, cells)):
+        raise InputError(
+            f"{table!r} has pictures written as text in its column {shortened(column, 40)!r}; "
+            "give a Parquet file with their bytes, or their files."
+        )
+
+
 def _is_usable(name: str, cells: Sequence[str]) -> bool:
+    if any(map(_PICTURE_AS_TEXT.match, cells)):
+        return False
     if cells and all(cell.startswith(("http://", "https://")) for cell in cells):
         return all(looks_like_title(cell) and "imdb.com" in cell for cell in cells)
     return name != "id" or not cells or not all(cell.isdigit() for cell in cells)
@@ -98,10 +116,13 @@ def _is_usable(name: str, cells: Sequence[str]) -> bool:
 def poster_cell(column: str, cell: object) -> str:
     """What a cell of text or a number says: the name of a poster, or "" for none."""
     text = str(cell).strip() if cell is not None else ""
-    if text in NOTHING:
+    if text in NOTHING or (isinstance(cell, float) and math.isnan(cell)):
         return ""
-    if normal(column) in _NUMBERS and text.isascii() and text.isdigit() and len(text) <= 10:
-        return f"tt{int(text):07d}"
+    if normal(column) in _NUMBERS:
+        # Programs make numbers with a point of those of a column in which some are missing.
+        digits = text.removesuffix(".0")
+        if digits.isascii() and digits.isdigit() and len(digits) <= 10:
+            return f"tt{int(digits):07d}"
     return text
 
 
@@ -199,11 +220,12 @@ def arrow_column(
         values = Column(path, False).leaf(batch).to_pylist()
         return [value for value in values if value is not None][:SAMPLE]
 
+    called = [_called(path, kind, candidates) for path, kind in candidates]
     fitting = sorted(
-        (COLUMNS.index(normal(path[-1])), len(path), i)
-        for i, (path, kind) in enumerate(candidates)
-        if normal(path[-1]) in COLUMNS
-        and (kind != "number" or normal(path[-1]) in _NUMBERS)
+        (COLUMNS.index(name), len(path), i)
+        for i, (name, (path, kind)) in enumerate(zip(called, candidates, strict=True))
+        if name in COLUMNS
+        and (kind != "number" or name in _NUMBERS)
         and (not declared or path in declared)
     )
     for _, _, i in fitting:
@@ -212,14 +234,30 @@ def arrow_column(
             return Column(path, True)
         values = sample(path)
         if kind == "bytes":
-            return Column(path, not _are_names(values))
-        if _is_usable(normal(path[-1]), [str(value) for value in values]):
+            if _are_names(values):
+                return Column(path, False)
+            if not values or any(map(reader_of, values)):
+                return Column(path, True)
+        elif _is_usable(called[i], [str(value) for value in values]):
             return Column(path, False)
     if fitting:
         path, kind = candidates[fitting[0][2]]
-        if normal(path[-1]) != "id":
-            return Column(path, False)
-    pictures = declared or [path for path, kind in candidates if kind in ("picture", "bytes")]
+        if called[fitting[0][2]] != "id":
+            if kind == "text":
+                _refuse_pictures_as_text(sample(path), ".".join(path), table)
+            return Column(path, kind == "bytes")
+    pictures = declared or [
+        path
+        for (path, kind), name in zip(candidates, called, strict=True)
+        if kind == "picture" or (kind == "bytes" and name != "id")
+    ]
+    if len(pictures) > 1 and not declared:  # bytes may be of anything
+        kinds = dict(candidates)
+        pictures = [
+            path
+            for path in pictures
+            if kinds[path] == "picture" or any(map(reader_of, sample(path)))
+        ] or pictures
     if len(pictures) == 1:
         return Column(pictures[0], True)
     if pictures:
@@ -235,6 +273,15 @@ def arrow_column(
     )
 
 
+def _called(path: tuple[str, ...], kind: str, all_of_them: Sequence[tuple[Any, str]]) -> str:
+    """The name that tells what a column is; the only bytes of a struct are what that is called."""
+    name = normal(path[-1])
+    if kind != "bytes" or name in COLUMNS or len(path) == 1:
+        return name
+    beside = [other for other, its in all_of_them if its == kind and other[:-1] == path[:-1]]
+    return normal(path[-2]) if len(beside) == 1 else name
+
+
 def _candidates(fields: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """Each column and what it may be, those within structs too."""
     import pyarrow as pa
@@ -247,7 +294,7 @@ def _candidates(fields: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tupl
             yield path, "text"
         elif _is_bytes(kind):
             yield path, "bytes"
-        elif pa.types.is_integer(kind):
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
             yield path, "number"
         elif pa.types.is_struct(kind):
             yield from _candidates(kind, path)
@@ -293,6 +340,8 @@ def _is_text(kind: Any) -> bool:
 def _is_bytes(kind: Any) -> bool:
     import pyarrow as pa
 
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     types = pa.types
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 

@@ -11,6 +11,8 @@ import tarfile
 import zlib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from poster2plot.batch.catalogues.arrow_tables import picture_in_row
 from poster2plot.batch.catalogues.names import printable, shortened
@@ -187,8 +189,13 @@ def named_item(cell: str, table: str) -> Item:
     if looks_like_title(cell):
         return Item(cell, "title")
     source = printable(cell)
+    if cell.startswith("file:/"):
+        cell = url2pathname(urlsplit(cell).path)
     if cell.split("://")[0] in STORES:
         return Item(source, file=cell)
+    if "://" in cell:
+        why = f"There is no file at {shortened(source)!r}; addresses of the web are not fetched."
+        return Item(source, "nothing", detail=why)
     folder = table.rpartition("/")[0]
     if "://" in folder:
         return Item(source, file=f"{folder}/{cell.lstrip('/')}")

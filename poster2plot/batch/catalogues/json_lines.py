@@ -16,7 +16,7 @@ from poster2plot.batch.catalogues.columns import (
     title_column,
     title_in,
 )
-from poster2plot.batch.catalogues.csv_tables import UNREADABLE
+from poster2plot.batch.catalogues.csv_tables import TROUBLES
 from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import Place
 from poster2plot.batch.catalogues.text_files import open_text
@@ -43,12 +43,16 @@ def json_cells(place: Place, passed_over: PassedOver | None = None) -> Iterator[
             titles = TITLES if place_of_title is None else names[place_of_title]
             for row in chain(first, rows):
                 value = row.get(names[column])
-                cell = poster_cell(names[column], value) if isinstance(value, str | int) else ""
+                cell = (
+                    poster_cell(names[column], value)
+                    if isinstance(value, str | int | float)
+                    else ""
+                )
                 if cell:
                     yield Cell(cell, title_in(row.get(titles)))
                 elif passed_over is not None:
                     passed_over.add("lines without a poster", place.shown)
-    except (*UNREADABLE, ValueError) as error:
+    except (*TROUBLES, ValueError) as error:
         raise_failure(error, place.shown, place.url)
         raise InputError(f"{place.shown!r} cannot be read as JSON objects, one a line.") from error
 

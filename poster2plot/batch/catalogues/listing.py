@@ -60,9 +60,6 @@ def items(name: str, passed_over: PassedOver | None = None, leave_out: str = "")
             yield from _file(place, passed_over)
         else:
             raise InputError(f"There is no file or folder at {printable(name)!r}; check the path.")
-    except PermissionError as error:
-        raise_failure(error, place.shown, place.url)
-        raise InputError(f"{place.shown!r} may not be read; check who may.") from error
     except FileNotFoundError as error:
         raise InputError(f"{place.shown!r} changed while it was listed; start again.") from error
     except Poster2PlotError:

@@ -17,7 +17,9 @@ import fsspec
 from poster2plot.batch.catalogues.names import printable
 from poster2plot.batch.catalogues.trouble import is_failure
 
-STORES = ("s3", "gs", "abfs", "hdfs")  # a cell may name these; no web address, whoever wrote it
+STORES = (
+    "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hdfs",
+)  # fmt: skip  # a cell may name these; no web address, whoever wrote it
 MISSING = "missing"  # the version of a file that is not there …
 UNREADABLE = "unreadable"  # … and of one that may not be looked at
 _AT_ONCE = 32  # requests to a store

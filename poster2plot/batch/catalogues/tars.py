@@ -25,6 +25,7 @@ COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 _JSON_BYTES = 2**20  # a longer one is not about a picture
+_LONGEST_LINE = 80  # characters; longer ones are captions and plots
 _BLOCK = 512  # bytes; of zeros, it ends a tar
 
 
@@ -39,8 +40,8 @@ def tar_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
 
     Of members with the same name the last counts, as it does when a tar is unpacked; links lead to
     the members that they name. The `title` that a .json says is that of the pictures under its
-    name, as in WebDataset. Where a tar is cut off, a last item says so. Raises `InputError` where
-    it is not a tar, or is compressed.
+    name, as in WebDataset, or else the line of a .txt. Where a tar is cut off, a last item says so.
+    Raises `InputError` where it is not a tar, or is compressed.
     """
     url, before = place.url, version(place.url)
     try:
@@ -63,9 +64,9 @@ def _members(
     place: Place, passed_over: PassedOver
 ) -> tuple[dict[str, _Member], dict[str, str], str]:
     """The pictures by name, titles by sample and, where the end is missing, the last member."""
-    found: dict[str, _Member] = {}
+    found: dict[str, _Member | str] = {}  # or what a link of that name leads to
     titles: dict[str, str] = {}
-    links: dict[str, str] = {}
+    texts: dict[str, str] = {}
     last = ""
     with place.fs.open(place.path) as file:
         _refuse_compressed(file, place)
@@ -81,8 +82,11 @@ def _members(
                 file.seek(tar.offset)
                 if file.read(_BLOCK).strip(b"\0"):
                     break  # no header and no end
-                last = ""
-                break
+                if (more := _after_the_end(file)) is None:
+                    last = ""
+                    break
+                tar.offset = more  # another tar, as `cat a.tar b.tar` leaves it
+                continue
             tar.members = []  # type: ignore[attr-defined]  # what is listed would be kept
             name = member.name.removeprefix("./")
             last = printable(name) or "."
@@ -93,27 +97,44 @@ def _members(
                 passed_over.add("hidden", shown)
             elif PurePosixPath(name).suffix.lower() == ".json" and _is_short_file(member):
                 titles[_sample(name)] = _title(tar.extractfile(member))
+            elif PurePosixPath(name).suffix.lower() == ".txt" and _is_short_file(member):
+                texts[_sample(name)] = _title_of_text(tar.extractfile(member))
             elif PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
                 passed_over.add("of another kind", shown)
             else:
-                if found.pop(name, None) or links.pop(name, None):
+                if found.pop(name, None):
                     passed_over.add("replaced by later members of the same name", shown)
-                if member.islnk():
-                    links[name] = member.linkname.removeprefix("./")
+                if member.islnk():  # to what bears that name now, not to what replaces it later
+                    target = member.linkname.removeprefix("./")
+                    found[name] = found.get(target, target)
                 elif member.issym():
                     above = posixpath.dirname(name)
-                    links[name] = posixpath.normpath(posixpath.join(above, member.linkname))
+                    found[name] = posixpath.normpath(posixpath.join(above, member.linkname))
                 elif member.issparse():
                     found[name] = _Member("sparse", member.offset, member.size)
                 else:
                     found[name] = _Member("part", member.offset_data, member.size)
-    for name in links:
-        end = _end_of(name, links)
-        if end in found:
-            found[name] = found[end]
+    pictures: dict[str, _Member] = {}
+    for name in found:
+        end = _end_of(name, found)
+        if isinstance(end, _Member):
+            pictures[name] = end
         else:
             passed_over.add("links that lead nowhere", f"{place.shown}/{printable(name)}")
-    return found, titles, last
+    return pictures, texts | {sample: title for sample, title in titles.items() if title}, last
+
+
+def _after_the_end(file: Any) -> int | None:
+    """Where the next header is after the zeros that end a tar, None where there is nothing."""
+    while block := file.read(_BLOCK):
+        if block.strip(b"\0"):
+            place: int = file.tell() - len(block)
+            try:
+                tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            except tarfile.HeaderError:  # what tar passes over, too
+                return None
+            return place
+    return None
 
 
 def _sample(name: str) -> str:
@@ -135,12 +156,20 @@ def _title(file: IO[bytes] | None) -> str:
     return title_in(about.get(TITLES)) if isinstance(about, dict) else ""
 
 
-def _end_of(name: str, links: dict[str, str]) -> str:
-    seen = {name}
-    while name in links and links[name] not in seen:
-        name = links[name]
-        seen.add(name)
-    return name
+def _title_of_text(file: IO[bytes] | None) -> str:
+    """The title in a file of text: its only line, where that is as short as titles are."""
+    text = file.read().decode("utf-8", "replace").strip() if file else ""
+    return "" if len(text.splitlines()) > 1 or len(text) > _LONGEST_LINE else title_in(text)
+
+
+def _end_of(name: str, found: dict[str, _Member | str]) -> _Member | str | None:
+    """What a name leads to in the end, over links; no member where it leads nowhere."""
+    seen: set[str] = set()
+    end: _Member | str | None = name
+    while isinstance(end, str) and end not in seen:
+        seen.add(end)
+        end = found.get(end)
+    return end
 
 
 def _refuse_compressed(file: Any, place: Place) -> None:

@@ -70,9 +70,14 @@ def is_failure(error: BaseException, url: str) -> bool:
 
 
 def raise_failure(error: BaseException, shown: str, url: str) -> None:
-    """Raise `UnreachableError` for what is no fault of the file, which is called `shown`."""
+    """Raise `UnreachableError` for what is no fault of the file, which is called `shown`.
+
+    Raises `InputError` where it is only that the file may not be read.
+    """
     if is_failure(error, url):
         raise UnreachableError(f"{shown!r} cannot be read, as {trouble(error)}.") from error
+    if isinstance(error, PermissionError):
+        raise InputError(f"{shown!r} may not be read; check who may.") from error
 
 
 def trouble(error: BaseException) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -17,10 +19,11 @@ from poster2plot.images.limits import IMAGE_SUFFIXES
 
 _UTF_8 = 0x800  # flag of a name
 _ENCRYPTED = 0x1
+_WINDOWS = 0  # or MS-DOS
 
 
 def zip_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
-    """The pictures of a zip in its order, without unpacking it.
+    """The pictures of a zip in its order, without unpacking it; links lead to members.
 
     Raises `InputError` where it is not a whole zip.
     """
@@ -29,7 +32,7 @@ def zip_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     for member in zip_members(place):
         name = member_name(member)
         shown = f"{place.shown}/{printable(name)}"
-        if member.is_dir():
+        if name.endswith("/"):
             continue
         if is_hidden(name):
             passed_over.add("hidden", shown)
@@ -42,7 +45,16 @@ def zip_items(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     if version(place.url) != before:
         raise InputError(f"{place.shown!r} changed while it was listed; start again later.")
     for name, member in found.items():
-        yield _item(place, name, member, before)
+        item = _item(place, name, member, before)
+        if stat.S_ISLNK(member.external_attr >> 16) and item.kind != "nothing":
+            target = item.read().decode("utf-8", "surrogateescape")
+            above = posixpath.dirname(name)
+            end = found.get(posixpath.normpath(posixpath.join(above, target)))
+            if end is None or stat.S_ISLNK(end.external_attr >> 16):
+                passed_over.add("links that lead nowhere", item.source)
+                continue
+            item = _item(place, name, end, before)
+        yield item
 
 
 def zip_members(place: Place) -> list[zipfile.ZipInfo]:
@@ -56,11 +68,13 @@ def zip_members(place: Place) -> list[zipfile.ZipInfo]:
 
 
 def member_name(member: zipfile.ZipInfo) -> str:
-    """The name of a member; Macs write UTF-8 without saying so."""
+    """The name of a member; Macs write UTF-8 without saying so, some of Windows backslashes."""
     name = member.filename
     if not member.flag_bits & _UTF_8 and not name.isascii():
         with contextlib.suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
+    if member.create_system == _WINDOWS:
+        name = name.replace("\\", "/")
     return name.removeprefix("./")
 
 

@@ -1,13 +1,18 @@
 """Every form in which people have posters, written by the tool whose form it is."""
 
+import base64
 import gzip
 import io
 import json
 import os
 import tarfile
+import tempfile
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +24,8 @@ from poster2plot.batch.catalogues.passed_over import PassedOver
 from reliability.catalogue_forms import rows_right
 from support.catalogue_forms import FORMS, Form, picture, pictures
 from tests.batch.conftest import tar_of
+
+NOBODY = 65534  # a user
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -68,6 +75,14 @@ def lost_shard(folder: Path) -> Path:
     return folder
 
 
+def pictures_as_text(as_text: Callable[[bytes], str]):
+    def make(folder: Path) -> Path:
+        pd.DataFrame({"image": [as_text(picture(0))]}).to_csv(folder / "a.csv")
+        return folder / "a.csv"
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -79,6 +94,9 @@ def lost_shard(folder: Path) -> Path:
         (written("a.csv", b'path,title\na.png,"open\nb.png,x\n'), "a quote is opened and never"),
         (written("a.csv", b'path,title\na.png,"x\nb.png,"y"\n'), "after line 1 "),
         (written("a.csv", b"id\n1\n2\n"), "none of the columns"),
+        (pictures_as_text(repr), "has pictures written as text in its column 'image'"),
+        (pictures_as_text(lambda data: base64.b64encode(data).decode()), "written as text"),
+        (pictures_as_text(lambda data: str({"bytes": data, "path": None})), "written as text"),
         (written("a.csv.gz", gzip.compress(b"path\na.png\n" * 99)[:-20]), "is it complete"),
         (written("a.zip", b"PK\x03\x04cut off"), "not a zip, or it is cut off"),
         (written("a.jsonl", b'{"path": "a.png"}\n[1]\n'), "JSON objects"),
@@ -144,14 +162,49 @@ def test_what_is_passed_over_is_counted(tmp_path: Path):
         assert what in said
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_folder_that_may_not_be_read_is_passed_over(tmp_path: Path):
-    folder = pictures(tmp_path / "in", ["0.png", "lost+found/1.png"])
-    (folder / "lost+found").chmod(0)
+@pytest.fixture
+def folder_of_another() -> Iterator[Path]:
+    """A folder of another user, who is root; what is not shown there may not be read."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_said(folder_of_another: Path):
+    folder = pictures(folder_of_another / "in", ["0.png", "1.png", "lost+found/2.png"])
+    tar_of(folder / "a.tar", ["a.png"])
+    (folder / "a.csv").write_text("path\n0.png\n")
+    closed = [folder / name for name in ("1.png", "lost+found", "a.tar", "a.csv")]
+    list(items(str(folder)))  # what is imported is imported now
+    for path in closed:
+        path.chmod(0)
     passed_over = PassedOver()
-    assert len(list(items(str(folder), passed_over))) == 1
+    try:
+        with as_nobody():
+            good, bad, archive = items(str(folder), passed_over)
+            assert archive.detail == f"'{folder}/a.tar' may not be read; check who may."
+            assert good.read() == picture(0)
+            with pytest.raises(InputError, match=r"1\.png' may not be read; check who may"):
+                bad.read()
+            for path in closed[1:]:
+                with pytest.raises(InputError, match="may not be read; check who may"):
+                    list(items(str(path)))
+    finally:
+        for path in closed:
+            path.chmod(0o700)
     assert "1 folders that may not be read" in str(passed_over)
-    (folder / "lost+found").chmod(0o700)
 
 
 def test_rows_without_a_poster_are_counted(tmp_path: Path):

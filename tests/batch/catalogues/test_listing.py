@@ -138,11 +138,11 @@ def test_a_row_may_end_before_its_title(tmp_path: Path):
     assert found == [("a.png", ""), ("b.png", "B")]
 
 
-def test_titles_of_a_webdataset_are_in_the_json_beside_a_picture(tmp_path: Path):
+def test_titles_of_a_webdataset_are_in_what_is_beside_a_picture(tmp_path: Path):
     files = {
         "1.jpg": b"",
         "1.json": b'{"title": "The Sea"}',
-        "2.txt": b"a caption",
+        "2.txt": b"Another",
         "2.json": b'{"title": "Two"}',
         "2.front.png": b"",
         "2.back.png": b"",
@@ -156,6 +156,12 @@ def test_titles_of_a_webdataset_are_in_the_json_beside_a_picture(tmp_path: Path)
         "6.jpg": b"",
         "7.json": b"\xff",
         "7.jpg": b"",
+        "8.txt": b"Eight\n",
+        "8.jpg": b"",
+        "9.txt": b"A young keeper finds a letter. " * 3,
+        "9.jpg": b"",
+        "10.txt": b"Two\nlines",
+        "10.jpg": b"",
     }
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, content in files.items():
@@ -167,7 +173,8 @@ def test_titles_of_a_webdataset_are_in_the_json_beside_a_picture(tmp_path: Path)
         "1.jpg": "The Sea",
         "2.front.png": "Two",
         "2.back.png": "Two",
-        **dict.fromkeys(["3.jpg", "4.jpg", "5.jpg", "6.jpg", "7.jpg"], ""),
+        "8.jpg": "Eight",
+        **dict.fromkeys([f"{i}.jpg" for i in (3, 4, 5, 6, 7, 9, 10)], ""),
     }
 
 
@@ -207,6 +214,9 @@ def test_a_row_may_name_its_picture_or_have_none(tmp_path: Path):
         ("/elsewhere/a.png", "/in/a.csv", "file", "/elsewhere/a.png"),
         ("/a.png", "s3://bucket/in/a.csv", "file", "s3://bucket/in/a.png"),
         ("s3://bucket/a.png", "/in/a.csv", "file", "s3://bucket/a.png"),
+        ("abfss://bucket/a.png", "/in/a.csv", "file", "abfss://bucket/a.png"),
+        ("file:///else/a%20b.png", "/in/a.csv", "file", "/else/a b.png"),
+        ("ftp://host/a.png", "/in/a.csv", "nothing", ""),
     ],
 )
 def test_what_a_cell_names(cell: str, table: str, kind: str, file: str):
