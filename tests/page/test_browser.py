@@ -165,6 +165,7 @@ def test_plots_can_be_taken_along(page: Page):
     assert row["plot"] == plot
     [record] = json.loads(download(page, "JSON").path().read_text(encoding="utf-8"))
     assert record["plot"] == plot
+    assert record.pop("picture").startswith("data:image/jpeg;base64,")
     assert record["settings"]["num_beams"] == 4
     with zipfile.ZipFile(download(page, "ZIP").path()) as archive:
         assert json.loads(archive.read("plots.json")) == [record]
