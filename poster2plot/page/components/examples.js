@@ -3,6 +3,7 @@
 export default function ({ data, parentElement, setTriggerValue }) {
   const row = parentElement.querySelector(".row")
   row.classList.toggle("large", Boolean(data.large))
+  const focused = [...row.children].indexOf(row.getRootNode().activeElement)
   row.replaceChildren(
     ...data.posters.map(({ name, label, image }) => {
       const picture = document.createElement("img")
@@ -11,11 +12,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const button = document.createElement("button")
       button.title = label
       button.append(picture)
-      button.disabled = Boolean(data.answer)
+      button.ariaDisabled = String(Boolean(data.answer)) // so that it keeps the focus
       button.classList.toggle("answer", name === data.answer)
       button.classList.toggle("wrong", name === data.chosen && name !== data.answer)
-      button.onclick = () => setTriggerValue("chosen", name)
+      button.onclick = () => data.answer || setTriggerValue("chosen", name)
       return button
     }),
   )
+  row.children[focused]?.focus({ preventScroll: true })
 }
