@@ -4,6 +4,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const row = parentElement.querySelector(".row")
   row.classList.toggle("large", Boolean(data.large))
   const focused = [...row.children].indexOf(row.getRootNode().activeElement)
+  // What was chosen had the focus, also where all is made anew.
+  const isLost = data.chosen && document.activeElement === document.body
+  const chosen = isLost ? data.posters.findIndex(({ name }) => name === data.chosen) : -1
   row.replaceChildren(
     ...data.posters.map(({ name, label, image }) => {
       const picture = document.createElement("img")
@@ -19,5 +22,5 @@ export default function ({ data, parentElement, setTriggerValue }) {
       return button
     }),
   )
-  row.children[focused]?.focus({ preventScroll: true })
+  row.children[Math.max(focused, chosen)]?.focus({ preventScroll: true })
 }

@@ -6,6 +6,7 @@ const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
 const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
 const MOST_FRAMES = 90
+const PLOT_HEIGHT = 200 // pixels, of a long one
 
 function toggleInputs(open) {
   const state = open ? "details:not([open])" : "details[open]"
@@ -90,7 +91,9 @@ function whenCalm(find, then) {
 
 function bringIntoView(element, block) {
   const { top, bottom } = element.getBoundingClientRect()
-  if (top >= 0 && bottom <= innerHeight) return
+  // On a phone the plot comes below the poster, and is still to come.
+  const room = matchMedia("(max-width: 40rem)").matches ? PLOT_HEIGHT : 0
+  if (top >= 0 && bottom + room <= innerHeight) return
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches
   element.scrollIntoView({ block, behavior: still ? "auto" : "smooth" })
 }
