@@ -11,10 +11,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from poster2plot import Poster2PlotError, page
-from poster2plot.page import cached_resources, served_attention, served_cards
+from poster2plot.page import cached_resources, served_attention, served_cards, served_matches
 from poster2plot.page.first_load import FirstLoad
 from poster2plot.page.upload_answers import keep_upload_answers
-from poster2plot.page.upload_quota import UploadQuota
+from poster2plot.page.upload_quota import UploadQuota, keep_uploads_off_the_disk
 from poster2plot.server import http_api
 from poster2plot.server.private_logs import keep_visitors_out
 from poster2plot.server.request_log import log_to_stderr
@@ -40,6 +40,7 @@ async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
 log_to_stderr()
 keep_visitors_out()
 keep_upload_answers()
+keep_uploads_off_the_disk()
 base_path = st.get_option("server.baseUrlPath").strip("/")
 root_path = f"/{base_path}" if base_path else ""
 try:
@@ -54,7 +55,12 @@ except Poster2PlotError as error:
     sys.exit(f"error: {error}")
 app = st.App(
     Path(page.__file__).with_name("main.py"),
-    routes=[*routes, *served_cards.routes(root_path), *served_attention.routes(root_path)],
+    routes=[
+        *routes,
+        *served_cards.routes(root_path),
+        *served_attention.routes(root_path),
+        *served_matches.routes(root_path),
+    ],
     middleware=[Middleware(FirstLoad, root_path=root_path), Middleware(UploadQuota)],
     lifespan=lifespan,
 )

@@ -11,5 +11,6 @@ from poster2plot.page import cached_resources
 from support.poster_server import PosterServer
 
 if __name__ == "__main__":
-    cached_resources.finder = PosterServer(port=int(sys.argv[1])).finder
+    posters = PosterServer(port=int(sys.argv[1]))
+    cached_resources.finder, cached_resources.services = posters.finder, posters.services
     main(["run", "streamlit_app.py", *sys.argv[2:]])

@@ -9,6 +9,7 @@ import streamlit as st
 
 from poster2plot import Poster2Plot, PosterFinder
 from poster2plot.imdb.keys import plain_value
+from poster2plot.imdb.services import Services
 from poster2plot.server.service import PlotService
 
 _lock = threading.Lock()
@@ -33,6 +34,12 @@ def finder() -> PosterFinder:
     """The poster services, with the keys of the secrets or the environment."""
     with _lock:
         return _finder()
+
+
+@functools.cache
+def services() -> Services:
+    """Where the poster services are asked."""
+    return Services()
 
 
 def close(seconds: float) -> None:
@@ -65,4 +72,4 @@ def _desk(name: str | None) -> PlotService:
 @functools.cache
 def _finder() -> PosterFinder:
     has_secrets = st.secrets.load_if_toml_exists()
-    return PosterFinder.from_environment(st.secrets if has_secrets else None)
+    return PosterFinder.from_environment(st.secrets if has_secrets else None, services=services())

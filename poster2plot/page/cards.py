@@ -81,8 +81,9 @@ class Card:
         self._has_title_field = True
         with self._label:
             edit_title(self.entry, title, key=f"title {self._id}")
-        label = self.entry.label if title is None or title.text != self.entry.label else ""
-        self._whence.caption(f"{whence(title)} {escape_markdown(label)}")
+        label = self.entry.label
+        is_said = title is not None and title.text.casefold() == label.casefold()
+        self._whence.caption(f"{whence(title)} {'' if is_said else escape_markdown(label)}")
 
     def show_poster(self, picture: bytes, note: str = "") -> None:
         """Show the poster, a JPEG, and what is done with it; `grow` then shows the plot."""

@@ -11,7 +11,7 @@ from poster2plot import Poster2PlotError
 from poster2plot.page import cached_resources
 from poster2plot.page.downloads import download_all
 from poster2plot.page.escaping import escape_markdown
-from poster2plot.page.saved_visits import open_archive
+from poster2plot.page.saved_visits import open_visit
 from poster2plot.page.session_state import (
     PlotKey,
     WrittenPlots,
@@ -53,7 +53,7 @@ def show_gallery(*, key: str) -> None:
             on_click=_forget,
             args=(list(plots),),
         )
-    compared = [plot for plot in _compared() if plot in plots]
+    compared = _compared()
     if len(compared) == SIDE_BY_SIDE:
         _compare([plots[plot] for plot in compared])
     elif compared:
@@ -79,7 +79,11 @@ def _open_saved_visit(key: str) -> None:
         return
     field = f"visit {key}"
     st.file_uploader(
-        "The ZIP of a download", type="zip", key=field, on_change=_take_in, args=(field,)
+        "The ZIP or JSON of a download",
+        type=["zip", "json"],
+        key=field,
+        on_change=_take_in,
+        args=(field,),
     )
 
 
@@ -94,7 +98,7 @@ def _take_in(field: str) -> None:
     if file is None:
         return
     try:
-        count = open_archive(file.getvalue(), cached_resources.desk(), current_visitor())
+        count = open_visit(file.getvalue(), cached_resources.desk(), current_visitor())
     except Poster2PlotError as error:
         said = _Said(str(error), is_error=True)
     else:
@@ -110,12 +114,12 @@ def _tile(plot: PlotKey, plots: WrittenPlots, *, is_compared: bool, key: str) ->
     if vote := vote_of(plot):
         st.caption(f"Your vote: {vote.lower()}")
     st.caption(escape_markdown(_in_short(plots.record)))
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="xsmall"):
         st.button(
             "Compared" if is_compared else "Compare",
             key=f"compare {hash(plot)} {key}",
-            icon=":material/compare:",
-            type="secondary" if is_compared else "tertiary",
+            icon=":material/check:" if is_compared else ":material/compare:",
+            type="tertiary",
             help=f"Put the plot of {escape_markdown(plots.label)} beside another one",
             on_click=_take_for_comparison,
             args=(plot,),
@@ -145,7 +149,7 @@ def _compare(pair: list[WrittenPlots]) -> None:
                 st.markdown(f"**{escape_markdown(plots.record['plot'])}**")
                 st.caption(
                     "  \n".join(
-                        f"{name.replace('_', ' ')}: {escape_markdown(str(settings[name]))}"
+                        f"{name.replace('_', ' ')}: {escape_markdown(_in_words(settings[name]))}"
                         for name in differing
                     )
                     or "Both by the same settings."
@@ -158,6 +162,12 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record["settings"], "title": title if used else "none", "model": record["model"]}
 
 
+def _in_words(setting: object) -> str:
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
+    return str(setting)
+
+
 def _in_short(record: Mapping[str, Any]) -> str:
     settings = record["settings"]
     if settings["sample"]:
@@ -168,7 +178,9 @@ def _in_short(record: Mapping[str, Any]) -> str:
 
 
 def _compared() -> list[PlotKey]:
+    """Those that are taken for comparison, at most two, without what was forgotten meanwhile."""
     compared: list[PlotKey] = st.session_state.setdefault("compared", [])
+    compared[:] = [plot for plot in compared if plot in written_plots()]
     return compared
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -71,7 +72,7 @@ class Game:
 def play(desk: PlotService, settings: GenerationSettings) -> None:
     """The game, which runs by itself while the rest of the page writes."""
     st.markdown("The model wrote a plot for one of four posters. For which?")
-    mine = {each.label: each.picture for each in written_plots().values()}
+    mine = _posters_of_visit()
     of_mine = len(mine) >= CHOICES and (
         st.segmented_control(
             "Posters",
@@ -101,6 +102,17 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
     if game.round is not None:
         with place.container():
             _show(game.round, game.score)
+
+
+def _posters_of_visit() -> dict[str, bytes]:
+    """Each poster once, by a name of its own: what is pasted is always called `image.png`."""
+    labels = {each.picture: each.label for each in written_plots().values()}
+    posters: dict[str, bytes] = {}
+    seen: Counter[str] = Counter()
+    for picture, label in labels.items():
+        seen[label] += 1
+        posters[f"{label} ({seen[label]})" if seen[label] > 1 else label] = picture
+    return posters
 
 
 def _show(current: Round, score: Score) -> None:

@@ -16,6 +16,7 @@ from poster2plot.page.title_search import TitleSearch, split_titles
 from poster2plot.server.visitor import Visitor
 
 EXAMPLES = {example_title(path): path for path in sorted(EXAMPLE_POSTERS.glob("*.jpg"))}
+_BY_ADDRESS = {path.stem: name for name, path in EXAMPLES.items()}
 UPLOAD_TYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 MOST_POSTERS = 20  # at once
 MOST_NAMES = 3  # that are searched at once
@@ -23,6 +24,7 @@ _LIMITS = (
     f"Up to {MOST_POSTERS} posters at once, each up to {MAX_BYTES // 2**20} MB and "
     f"{MAX_PIXELS // 10**6} megapixels. Save a HEIC photo as JPEG first."
 )
+_PRIVACY = "They stay in this server’s memory, until minutes after you close the page."
 
 
 def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
@@ -30,7 +32,7 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
 
     With them the search for names, whose matches are still to come.
     """
-    links.follow({path.stem: name for name, path in EXAMPLES.items()})
+    links.follow(_BY_ADDRESS)
     # Another key makes another, empty widget: there is no other way to clear an uploader.
     cleared = st.session_state.setdefault("cleared", 0)
     # The page closes it when a result comes: components/page_manners.js.
@@ -59,7 +61,7 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
             search = TitleSearch(names[:MOST_NAMES], visitor)
         with st.container(horizontal=True, vertical_alignment="center"):
             photograph = st.toggle("Camera", key=f"camera {cleared}")
-            st.caption(_LIMITS, width="stretch")
+            st.caption(f"{_LIMITS} {_PRIVACY}", width="stretch")
         photo = st.camera_input("Show a poster", key=f"photo {cleared}") if photograph else None
     with st.container(key="strip"):
         st.caption("Try an example, drawn for this page:")
@@ -91,6 +93,11 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
     if len(entries) > MOST_POSTERS:
         too_many.warning(f"These are the first {MOST_POSTERS} of {len(entries)} posters.")
     return session_state.newest_first(entries[:MOST_POSTERS]), search
+
+
+def follow_again() -> None:
+    """Choose what the address says, after the visitor went back or forward."""
+    links.follow_again(_BY_ADDRESS)
 
 
 def remove(entry: Entry) -> None:

@@ -12,7 +12,7 @@ from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.first_load import DESCRIPTION
 from poster2plot.page.gallery import show_gallery
 from poster2plot.page.guess import play
-from poster2plot.page.inputs import choose_posters
+from poster2plot.page.inputs import choose_posters, follow_again
 from poster2plot.page.results import Results
 from poster2plot.page.session_state import current_visitor
 from poster2plot.page.sidebar import choose_settings
@@ -43,7 +43,7 @@ posters, history, game, about = st.tabs(
     ["Posters", "History", "Guess", "About"], key="tab", on_change="rerun"
 )
 with posters:
-    page_manners()
+    page_manners(on_return=follow_again)
     entries, search = choose_posters(current_visitor())
     hint = st.empty()
     if not entries:

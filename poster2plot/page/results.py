@@ -41,7 +41,13 @@ from poster2plot.page.session_state import (
     written_plots,
 )
 from poster2plot.page.title_search import TitleSearch
-from poster2plot.page.titles import is_being_read, title_of, with_printed_title
+from poster2plot.page.titles import (
+    correct,
+    correction_of,
+    is_being_read,
+    title_of,
+    with_printed_title,
+)
 from poster2plot.page.toolbar import Toolbar
 from poster2plot.page.variants import Variants, variants_of, varied
 from poster2plot.records import plot_record, title_and_year
@@ -106,7 +112,10 @@ class Results:
         self._shown: list[PlotKey] = []
         self._written = 0
         self._stopped = st.session_state.pop("stopped", False)
-        self._linked = links.linked_variant() if len(entries) == 1 else 0
+        asked = links.linked() if entries else None
+        self._linked = asked if len(entries) == 1 and entries[0].link else None
+        if self._linked:
+            correct(entries[0], self._linked.title)
         forget_removed_entries(entries)
         self._announcer = Announcer()
         self._toolbar = Toolbar(len(entries))
@@ -133,7 +142,9 @@ class Results:
         busy = bool(self._unfinished())
         try:
             self._toolbar.show(busy=busy)
-            self._load()
+            for card in self._to_load:
+                if card.entry.from_afar:
+                    start_fetching(card.entry)
             self._write()
         except RerunException:
             raise
@@ -144,17 +155,6 @@ class Results:
             self._toolbar.show(busy=False)
         with self._downloads.container():
             download_all(self._shown, key="results")
-
-    def _load(self) -> None:
-        """Read the posters that are here, and send for the others."""
-        self._queue_some()
-        for card in self._to_load:
-            if card.entry.from_afar:
-                start_fetching(card.entry)
-        for card in [card for card in self._to_load if not card.entry.from_afar]:
-            self._to_load.remove(card)
-            self._open(card)
-            self._queue_some()
 
     def _open(self, card: Card) -> None:
         """Show what there is already, else take the card down for writing."""
@@ -178,8 +178,7 @@ class Results:
         if uses_titles:
             card.show_title(title)
         poster = (digest_of(card.entry, loaded), loaded.image.size, title)
-        linked = self._linked if card.entry.link else 0
-        variants = variants_of((*poster, self._settings, self._desk.p2p.name), linked)
+        variants = variants_of((*poster, self._settings, self._desk.p2p.name), self._linked)
         settings = varied(self._settings, variants.shown)
         key = (*poster, settings, self._desk.p2p.name)
         if key in self._shown:
@@ -187,7 +186,7 @@ class Results:
             return
         self._shown.append(key)
         if len(self._entries) == 1 and card.entry.link:
-            links.put_variant_in_address(variants.shown)
+            links.put_in_address(_link_of(card.entry, variants))
         if self._stopped and key not in written_plots():
             not_to_rewrite().add(key)
         if key in written_plots():
@@ -203,22 +202,25 @@ class Results:
             )
 
     def _write(self) -> None:
+        self._queue_some()
         self._cancel_unwanted()
-        count = self._unfinished()
-        if count:
-            self._announcer.say(f"Writing {count} plots." if count > 1 else "Writing the plot.")
+        count, is_told = self._unfinished(), False
         news, started, due = news_of_plots(), time.perf_counter(), 0.0
         grown: dict[PlotKey, str] = {}
         while self._unfinished() or not self._search.is_done:
             self._search.show(self._announcer)
+            is_hurried = self._open_next_upload()
             self._open_what_has_come()
             self._queue_some()
+            if not (is_told or is_hurried) and (plots := self._unfinished() + self._written):
+                is_told = True
+                self._announcer.say(f"Writing {plots} plots." if plots > 1 else "Writing the plot.")
             if count and (now := time.perf_counter()) >= due:
                 due = now + _BETWEEN_PROGRESS
                 requests = [being_written()[key].request for key in self._writing]
                 self._toolbar.show_progress(self._unfinished(), count, now - started, requests)
             with waiting_page(news):
-                news.wait(unhurried(_PATIENCE))
+                news.wait(0 if is_hurried else unhurried(_PATIENCE))
             news.clear()
             for key, job in [*self._writing.items()]:
                 writing = being_written()[key]
@@ -232,6 +234,18 @@ class Results:
         if self._written:
             several = f"{self._written} plots are" if self._written > 1 else "The plot is"
             self._announcer.say(f"{several} written.")
+
+    def _open_next_upload(self) -> bool:
+        """Read one of the posters that are here already; whether there was one.
+
+        One at a time, so that what is written meanwhile is shown, and the next can be queued.
+        """
+        for card in self._to_load:
+            if not card.entry.from_afar:
+                self._to_load.remove(card)
+                self._open(card)
+                return True
+        return False
 
     def _open_what_has_come(self) -> None:
         for card in [card for card in self._to_read if not is_being_read(card.entry)]:
@@ -308,7 +322,8 @@ class Results:
 
     def _show(self, card: Card, key: PlotKey, variants: Variants, image: Image.Image) -> None:
         plots = written_plots()[key]
-        link = card.entry.link and links.link_to(card.entry.link, variants.shown, self._desk.p2p)
+        shown = _link_of(card.entry, variants)
+        link = card.entry.link and links.link_to(card.entry.link, shown, self._desk.p2p)
         if without := card.show_plots(key, plots, variants, image, link):
             self._show_contrast(card.show_contrast(without, plots), key, without, image)
 
@@ -335,3 +350,7 @@ class Results:
             return
         job.place.show_without_plot(job.key, job.image, why)
         self._announcer.say(f"{job.place.entry.label}: {why}")
+
+
+def _link_of(entry: Entry, variants: Variants) -> links.Linked:
+    return links.Linked(variants.shown, correction_of(entry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError, create_model
+from PIL import Image
+from pydantic import TypeAdapter, create_model
 
 from poster2plot import Poster2PlotError
 from poster2plot.page.escaping import file_stem
@@ -32,10 +34,14 @@ from poster2plot.server.visitor import Visitor
 RECORDS = "plots.json"
 _MOST_RECORD_BYTES = 4 * 2**20
 _MOST_POSTER_BYTES = 2**20  # of one; those that `small_jpeg` makes have a tenth
-_WRONG = "This is no visit that was saved here; choose the plots.zip of a download."
+_SIDE_IN_JSON = 360  # px of a poster's longer side
+_JPEG_URL = "data:image/jpeg;base64,"
+_WRONG = "This is no visit that was saved here; choose the plots.zip or plots.json of a download."
 
 _Vote: Any = Literal["good", "nonsense", ""]
-_SavedPlot: Any = create_model("SavedPlot", __base__=PlotRecord, vote=(_Vote, ""))
+_SavedPlot: Any = create_model(
+    "SavedPlot", __base__=PlotRecord, vote=(_Vote, ""), picture=(str, "")
+)
 _SavedPlots = TypeAdapter(list[_SavedPlot])
 
 
@@ -59,15 +65,16 @@ def kept(plots: Sequence[PlotKey]) -> list[KeptPlot]:
 
 
 def as_json(plots: Sequence[KeptPlot]) -> str:
-    """The records of plots with their votes."""
-    return json.dumps([plot.record for plot in plots], ensure_ascii=False, indent=2)
+    """The records of plots with their votes, and the posters in small as `data:` URLs."""
+    return _dumped([{**plot.record, "picture": _as_url(plot.written.picture)} for plot in plots])
 
 
 def as_archive(plots: Sequence[KeptPlot]) -> bytes:
     """A ZIP of the records, the posters, and the cards."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # pictures are compressed already
-        archive.writestr(RECORDS, as_json(plots), zipfile.ZIP_DEFLATED)
+        records = _dumped([plot.record for plot in plots])
+        archive.writestr(RECORDS, records, zipfile.ZIP_DEFLATED)
         for number, plot in enumerate(plots, 1):
             written = plot.written
             archive.writestr(_poster_name(number), written.picture)
@@ -76,34 +83,62 @@ def as_archive(plots: Sequence[KeptPlot]) -> bytes:
     return buffer.getvalue()
 
 
-def open_archive(data: bytes, desk: PlotService, visitor: Visitor) -> int:
-    """Add the plots of `as_archive` to this visit's, and return how many there are.
+def open_visit(data: bytes, desk: PlotService, visitor: Visitor) -> int:
+    """Add the plots of `as_archive` or `as_json` to this visit's, and return how many there are.
 
     Raises `Poster2PlotError` where it is no such file, or a picture in it is none, and then adds
     nothing.
     """
+    opened = _open_archive if zipfile.is_zipfile(io.BytesIO(data)) else _open_json
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            saved = _SavedPlots.validate_json(_read(archive, RECORDS, _MOST_RECORD_BYTES))
-            if len(saved) > MOST_KEPT:
-                raise Poster2PlotError(f"A visit has at most {MOST_KEPT} plots.")
-            pictures = [
-                _read(archive, _poster_name(number), _MOST_POSTER_BYTES)
-                for number in range(1, len(saved) + 1)
-            ]
-    # What zipfile raises for damaged, encrypted and odd archives.
-    except (ValidationError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError):
+        saved, pictures = opened(data)
+    # What zipfile raises for damaged, encrypted and odd archives, and base64 for what is none.
+    except (ValueError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError):
         raise Poster2PlotError(_WRONG) from None
     posters = [desk.read(picture, name="a poster", visitor=visitor) for picture in pictures]
     for each, poster in zip(saved, posters, strict=True):
         record = each.model_dump(mode="json", exclude_unset=True)
+        record.pop("picture", None)
         vote = record.pop("vote", "")
-        digest = hashlib.sha256(poster.image.tobytes() + json.dumps(record).encode()).hexdigest()
+        key = ("saved", hashlib.sha256(json.dumps(record).encode()).hexdigest())
         label = title_and_year(record["title"]) if _has_title(record) else record["source"]
-        written = WrittenPlots(label, small_jpeg(poster.image), [], record, {})
-        keep_plots(("saved", digest), written)
-        set_vote(("saved", digest), vote.capitalize() or None)
+        keep_plots(key, WrittenPlots(label, small_jpeg(poster.image), [], record, {}))
+        set_vote(key, vote.capitalize() or None)
     return len(saved)
+
+
+def _open_archive(data: bytes) -> tuple[list[Any], list[bytes]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        saved = _validated(_read(archive, RECORDS, _MOST_RECORD_BYTES))
+        names = [_poster_name(number) for number in range(1, len(saved) + 1)]
+        return saved, [_read(archive, name, _MOST_POSTER_BYTES) for name in names]
+
+
+def _open_json(data: bytes) -> tuple[list[Any], list[bytes]]:
+    saved = _validated(data)
+    if not all(each.picture.startswith(_JPEG_URL) for each in saved):
+        raise ValueError("no posters")  # as in the JSON that other faces write
+    return saved, [
+        base64.b64decode(each.picture.removeprefix(_JPEG_URL), validate=True) for each in saved
+    ]
+
+
+def _validated(records: bytes) -> list[Any]:
+    """Raises `ValidationError`, or `Poster2PlotError` where there are too many."""
+    saved: list[Any] = _SavedPlots.validate_json(records)
+    if len(saved) > MOST_KEPT:
+        raise Poster2PlotError(f"A visit has at most {MOST_KEPT} plots.")
+    return saved
+
+
+def _dumped(records: list[dict[str, Any]]) -> str:
+    return json.dumps(records, ensure_ascii=False, indent=2)
+
+
+def _as_url(jpeg: bytes) -> str:
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        small = small_jpeg(picture, _SIDE_IN_JSON)
+    return f"{_JPEG_URL}{base64.b64encode(small).decode()}"
 
 
 def _has_title(record: dict[str, Any]) -> bool:

@@ -1,6 +1,5 @@
 """Where the model looked, by HTTP: it takes as long as a few tokens, and few ask for it."""
 
-from functools import lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -10,6 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from poster2plot.page import cached_resources
+from poster2plot.page.made_once import MadeOnce
 from poster2plot.page.session_state import WrittenPlots
 
 # Of all visits, by token. A poster is as large as it came, so it is kept no longer than its card.
@@ -40,19 +40,21 @@ def _answer(request: Request) -> Response:
     plots, poster = _plots.get(token), _posters.get(token)
     if plots is None or poster is None:
         return PlainTextResponse("No visit keeps this poster.", 404, _NOT_KEPT)
-    return JSONResponse(_levels(token), headers=_NOT_KEPT)
+    return JSONResponse(_levels(plots), headers=_NOT_KEPT)
 
 
-@lru_cache(maxsize=256)  # who asks again and again must not keep the model busy
-def _levels(token: str) -> dict[str, Any]:
-    p2p, poster = cached_resources.desk().p2p, _posters[token]
+def _look(plots: WrittenPlots) -> dict[str, Any]:
+    p2p, poster = cached_resources.desk().p2p, _posters[plots.token]
     grid: tuple[int, ...] = (1, 1)
-    plots: list[list[list[int]]] = []
-    for candidate in _plots[token].candidates:
+    looked: list[list[list[int]]] = []
+    for candidate in plots.candidates:
         levels = []
         for each in p2p.attention(poster, candidate):
             grid = tuple(each.weights.shape)
             largest = each.weights.max().clamp(min=1e-9)
             levels.append((each.weights / largest * 255).round().int().flatten().tolist())
-        plots.append(levels)
-    return {"grid": grid, "plots": plots}
+        looked.append(levels)
+    return {"grid": grid, "plots": looked}
+
+
+_levels = MadeOnce(_look, most=256)

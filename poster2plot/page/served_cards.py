@@ -4,13 +4,13 @@ Streamlit hands something to a component only with a run of the script, which ma
 component in the place of the one that asked.
 """
 
-from functools import lru_cache
 from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from poster2plot.page.made_once import MadeOnce
 from poster2plot.page.session_state import WrittenPlots
 from poster2plot.page.share_card import plot_card
 
@@ -33,14 +33,10 @@ def routes(root_path: str = "") -> list[BaseRoute]:
 
 
 def _answer(request: Request) -> Response:
-    token = request.path_params["token"]
-    plots = _plots.get(token)  # held here, so that it is there until its card is drawn
+    plots = _plots.get(request.path_params["token"])
     if plots is None:
         return PlainTextResponse("No visit keeps this plot.", 404, _NOT_KEPT)
-    return Response(_card(token), headers=_NOT_KEPT, media_type="image/png")
+    return Response(_card(plots), headers=_NOT_KEPT, media_type="image/png")
 
 
-@lru_cache(maxsize=64)  # some 20 MB; who asks again and again must not keep a core busy
-def _card(token: str) -> bytes:
-    plots = _plots[token]
-    return plot_card(plots.picture, plots.record)
+_card = MadeOnce(lambda plots: plot_card(plots.picture, plots.record), most=64)  # some 20 MB

@@ -32,9 +32,9 @@ T = TypeVar("T")
 PlotKey = tuple[Any, ...]  # a picture, its title, settings and a model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WrittenPlots:
-    """What was written for a poster; `picture` is a small JPEG of it.
+    """What was written for a poster, equal to itself alone; `picture` is a small JPEG of it.
 
     `view` is what the browser shows, made once, as the page is sent anew at every click. `token` is
     in the addresses of their card and their attention.

@@ -14,6 +14,7 @@ from poster2plot.imdb.services import TitleMatch
 from poster2plot.page import cached_resources
 from poster2plot.page.announcements import Announcer
 from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.served_matches import address_of_match
 from poster2plot.page.session_state import start_thread
 from poster2plot.server.visitor import Visitor
 
@@ -94,8 +95,9 @@ def _show_matches(place: DeltaGenerator, name: str, matches: Sequence[TitleMatch
         with st.container(horizontal=True, gap="small"):
             for match in matches[:MOST_SHOWN]:
                 year = f"{match.year}, " if match.year else ""
+                poster = f"![]({address_of_match(match.poster_url)}) " if match.poster_url else ""
                 st.button(
-                    f"**{escape_markdown(match.title)}**  \n{year}{_KINDS[match.kind]}",
+                    f"{poster}**{escape_markdown(match.title)}**  \n{year}{_KINDS[match.kind]}",
                     key=f"match {name} {match.title_id}",
                     on_click=_choose,
                     args=(name, match.title_id),

@@ -71,6 +71,19 @@ def edit_title(entry: Entry, title: Title | None, *, key: str) -> None:
     )
 
 
+def correction_of(entry: Entry) -> str | None:
+    """What the visitor wrote in the place of the title; "" for none, None where nothing was."""
+    return _corrections().get(entry.source)
+
+
+def correct(entry: Entry, text: str | None) -> None:
+    """Write in the place of the title, or take that back."""
+    if text is None:
+        _corrections().pop(entry.source, None)
+    else:
+        _corrections()[entry.source] = text
+
+
 def whence(title: Title | None) -> str:
     """Where a title is from, as a sentence."""
     return _WHENCE[title.source] if title else "No title: the plot is of the picture alone."

@@ -47,7 +47,8 @@ class Toolbar:
         done = count - unfinished
         ahead = [request.ahead() for request in requests]
         others = f" after {min(ahead)} of other visitors" if any(ahead) and min(ahead) else ""
-        left = f", about {seconds / done * unfinished:.0f} s left" if done else ""
+        half_done = done + len(ahead) / 2  # those that are written together are nearly done at once
+        left = f", about {seconds / half_done * (count - half_done):.0f} s left" if done else ""
         doing = "Writing" if ahead else "Fetching"
         text = f"{doing} {min(done + 1, count)} of {count}{others}{left} …"
         if self._told != (done / count, text):  # each time would be a message to the browser

@@ -1,7 +1,8 @@
-"""What uploads may keep in memory, since Streamlit caps each file but not how many there are."""
+"""What uploads may keep, since Streamlit caps each file but not how many there are."""
 
 from typing import cast
 
+from starlette.formparsers import MultiPartParser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import runtime
@@ -12,6 +13,11 @@ from poster2plot.images.limits import MAX_BYTES
 VISIT_BYTES = 200 * 2**20  # of one visitor
 ALL_BYTES = 2 * 2**30  # of all visitors
 _PATH = "/_stcore/upload_file/"  # then the visitor's session and the file
+
+
+def keep_uploads_off_the_disk() -> None:
+    """Have Starlette keep uploads in memory, which it writes to temporary files from 1 MB on."""
+    MultiPartParser.spool_max_size = MAX_BYTES + 2**20  # Streamlit takes no more than the cap
 
 
 class UploadQuota:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from poster2plot import GenerationSettings
+from poster2plot.page.links import Linked
 from poster2plot.page.session_state import PlotKey
 from poster2plot.settings import RANGES
 
@@ -20,22 +21,29 @@ class Variants:
 
     def write_another(self) -> None:
         """Show one more, which is still to be written."""
-        self.shown = self.count
-        self.count += 1
+        self.show(self.count)
+
+    def show(self, place: int) -> None:
+        """Show the one at a place, which may be still to be written."""
+        self.shown = place
+        self.count = max(self.count, place + 1)
 
     def step(self, places: int) -> None:
         """Show an earlier or a later one."""
         self.shown = min(max(self.shown + places, 0), self.count - 1)
 
 
-def variants_of(key: PlotKey, linked: int = 0) -> Variants:
+def variants_of(key: PlotKey, linked: Linked | None = None) -> Variants:
     """Those of a poster by its key without variant.
 
-    At first the one that a link leads to is shown, else the one of the seed that is kept.
+    What an address leads to is shown, else at first the one of the seed that is kept.
     """
     known: dict[PlotKey, Variants] = st.session_state.setdefault("variants", {})
-    place = linked or kept_place()
-    return known.setdefault(key, Variants(place + 1, place))
+    place = linked.place if linked else kept_place()
+    variants = known.setdefault(key, Variants(place + 1, place))
+    if linked:
+        variants.show(place)
+    return variants
 
 
 def kept_place() -> int:

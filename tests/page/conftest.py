@@ -36,7 +36,12 @@ def address() -> Iterator[str]:
             MOVIE: cinemeta(services, description="A thief enters dreams."),
             MOVIE.replace(ID, SLOW_ID): Answer(stall=True),
             catalogue("movie", "inception"): metas(
-                {"id": ID, "name": "Inception", "releaseInfo": "2010"},
+                {
+                    "id": ID,
+                    "name": "Inception",
+                    "releaseInfo": "2010",
+                    "poster": services.url + PICTURE,
+                },
                 {"id": "tt7321322", "name": "Inception: The Cobol Job", "releaseInfo": "2010"},
             ),
             PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),

@@ -165,6 +165,7 @@ def test_plots_can_be_taken_along(page: Page):
     assert row["plot"] == plot
     [record] = json.loads(download(page, "JSON").path().read_text(encoding="utf-8"))
     assert record["plot"] == plot
+    assert record.pop("picture").startswith("data:image/jpeg;base64,")
     assert record["settings"]["num_beams"] == 4
     with zipfile.ZipFile(download(page, "ZIP").path()) as archive:
         assert json.loads(archive.read("plots.json")) == [record]
@@ -226,12 +227,21 @@ def test_nothing_is_wider_than_the_window(page: Page):
             assert too_wide == [], (name, tab)
 
 
-def test_on_paper_are_posters_and_plots_alone(page: Page):
+@pytest.mark.parametrize("page", [{"color_scheme": "dark"}], indirect=True)
+def test_on_paper_are_posters_titles_and_plots_alone(page: Page):
     try_example(page)
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    page.locator(".word").first.click()
+    expect(page.locator(".view.looking")).to_have_count(1)
     page.emulate_media(media="print")
     expect(picture(page, "The House on Harrow Hill")).to_be_visible()
-    expect(page.locator(".plot")).to_be_visible()
-    for hidden in ("button", "tab", "textbox", "slider"):
+    expect(page.locator(".plot")).to_have_css("color", "rgb(0, 0, 0)")
+    expect(page.get_by_role("textbox")).to_have_count(1)
+    expect(page.get_by_role("textbox", name="Title")).to_have_css("color", "rgb(0, 0, 0)")
+    expect(page.get_by_text("Where it looked for")).to_be_visible()
+    for part in ("body", ".stApp"):
+        expect(page.locator(part)).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    for hidden in ("button", "tab", "slider"):
         expect(page.get_by_role(hidden)).to_have_count(0)
 
 
@@ -301,6 +311,19 @@ def test_the_api_answers_beside_the_page(address: str):
     assert len(record["plot"].split()) >= 4
 
 
+def violations(page: Page) -> list[str]:
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    # Streamlit's uploader has a role and a name that contradict each other.
+    rules = {"presentation-role-conflict": {"enabled": False}}
+    options = {"resultTypes": ["violations"], "rules": rules}
+    found = Axe().run(page, options=options).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for each in found
+        for node in each["nodes"]
+    ]
+
+
 @pytest.mark.parametrize(
     "page",
     [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}],
@@ -308,26 +331,42 @@ def test_the_api_answers_beside_the_page(address: str):
     indirect=True,
 )
 def test_axe_finds_nothing_in_any_state(page: Page):
-    def violations() -> list[str]:
-        expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
-        # Streamlit's uploader has a role and a name that contradict each other.
-        rules = {"presentation-role-conflict": {"enabled": False}}
-        options = {"resultTypes": ["violations"], "rules": rules}
-        found = Axe().run(page, options=options).response["violations"]
-        return [
-            f"{each['id']}: {node['html'][:200]} {node['failureSummary']}"
-            for each in found
-            for node in each["nodes"]
-        ]
-
-    assert violations() == []
+    assert violations(page) == []
     try_example(page)
     page.get_by_role("button", name="Write another").click()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
     page.get_by_text("Good", exact=True).click()
     page.get_by_role("radio", name="Without the poster").click()
     expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
-    assert violations() == []
+    assert violations(page) == []
     for tab in ("History", "Guess", "About"):
         page.get_by_role("tab", name=tab).click()
-        assert violations() == []
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize(
+    "page", [{}, {"color_scheme": "dark"}], ids=["light", "dark"], indirect=True
+)
+def test_axe_finds_nothing_in_what_is_refused_found_compared_or_guessed(page: Page):
+    drop(page, "photo.heic", b"no picture that is read")
+    page.get_by_role("textbox", name="or name films or series").fill("inception\nnm0000138")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("is a person on IMDb")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Inception 2010, film")).to_be_visible(timeout=PATIENCE)
+    assert violations(page) == []
+    try_example(page)
+    page.get_by_role("button", name="Write another").click()
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="History").click()
+    for _ in range(2):
+        page.get_by_role("button", name="Compare", exact=True).first.click()
+        expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    expect(page.get_by_role("img", name="Compared poster")).to_have_count(2)
+    page.get_by_role("button", name="Open a saved visit").click()
+    expect(page.get_by_text("The ZIP or JSON of a download")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("tab", name="Guess").click()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name=re.compile("^Poster 1: ")).click(timeout=PATIENCE)
+    expect(page.get_by_text("of 1 right")).to_be_visible()
+    assert violations(page) == []

@@ -258,3 +258,115 @@ def test_a_tap_while_the_next_plot_is_written_does_not_lose_it(page: Page):
     expect(page).to_have_url(re.compile("search=Sampling"), timeout=PATIENCE)
     posters = page.get_by_role("button", name=re.compile("^Poster [1-4]: "))
     expect(posters).to_have_count(4, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+def test_of_several_posters_the_first_stays_in_view(page: Page):
+    colors = ("navy", "darkred", "green", "purple")
+    page.locator(f"{DROPZONE} input").set_input_files(
+        [
+            {"name": f"{color}.png", "mimeType": "image/png", "buffer": encode(draw_poster(color))}
+            for color in colors
+        ]
+    )
+    expect(page.get_by_text("Invented by")).to_have_count(len(colors), timeout=PATIENCE)
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    wait_until_in_view(page, picture(page, "navy.png"), page.locator(".plot").first)
+
+
+def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
+    def press(name: str) -> None:
+        page.get_by_role("button", name=name).focus()
+        page.keyboard.press("Enter")
+
+    try_example(page)
+    press("Write another")
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Write another")).to_be_focused()
+    press("Earlier")
+    expect(page.get_by_text("1 of 2")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Later")).to_be_focused()  # there is no earlier one
+    page.get_by_role("tab", name="Guess").click()
+    press("Start")
+    third = page.get_by_role("button", name=re.compile("^Poster 3: "))
+    third.focus(timeout=PATIENCE)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("of 1 right")).to_be_visible()
+    expect(third).to_be_focused()
+    expect(third).to_be_disabled()
+
+
+def test_back_and_forward_lead_to_what_was_there(page: Page):
+    drop(page, "mine.png", encode(draw_poster()))
+    expect(picture(page, "mine.png")).to_be_visible(timeout=PATIENCE)
+    example(page, "Undertow Bay").click()
+    expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    example(page, "Iron Meadow").click()
+    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    page.go_back()
+    expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    expect(picture(page, "Iron Meadow")).to_have_count(0)
+    page.go_back()
+    expect(picture(page, "Undertow Bay")).to_have_count(0, timeout=PATIENCE)
+    expect(picture(page, "mine.png")).to_be_visible()
+    page.go_forward()
+    page.go_forward()
+    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    assert "example=iron-meadow" in page.url
+
+
+def test_back_leads_to_the_earlier_plot(page: Page):
+    first = try_example(page)
+    page.get_by_role("button", name="Write another").click()
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.go_back()
+    expect(page.get_by_text("1 of 2")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".plot")).to_have_text(first)
+    page.go_forward()
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_link_has_the_title_that_a_visitor_wrote(page: Page):
+    try_example(page, "Undertow Bay")
+    title = page.get_by_role("textbox", name="Title")
+    title.fill("The Wolves of Winter")
+    title.press("Enter")
+    expect(page.get_by_text("Your title.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    plot = page.locator(".plot").inner_text()
+    page.get_by_role("button", name="Link to this plot").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert parse_qs(urlsplit(link).query)["title"] == ["The Wolves of Winter"]
+    assert "title=The" in page.url
+    page.goto("about:blank")
+    page.goto(link)
+    expect(page.locator(".plot")).to_have_text(plot, timeout=PATIENCE)
+    expect(page.get_by_role("textbox", name="Title")).to_have_value("The Wolves of Winter")
+    example(page, "Iron Meadow").click()
+    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    assert "title=" not in page.url
+
+
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+def test_why_a_file_is_refused_stands_beside_it(page: Page):
+    drop(page, "photo.heic", b"\0\0\0\x18ftypheic")
+    chip = page.get_by_test_id("stFileChip")
+    expect(chip.get_by_text("files are not allowed")).to_be_in_viewport()
+    assert chip.get_by_text("files are not allowed").evaluate("each => each.offsetHeight") > 10
+    expect(page.get_by_text("Save a HEIC photo as JPEG first.")).to_be_visible()
+
+
+def test_a_score_is_copied_without_the_clipboard_of_secure_pages(page: Page):
+    page.get_by_role("tab", name="Guess").click()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name=re.compile("^Poster 1: ")).click(timeout=PATIENCE)
+    page.evaluate("navigator.clipboard.writeText('before')")
+    page.evaluate(
+        'Object.defineProperty(navigator, "clipboard", { value: undefined, configurable: true })'
+    )
+    page.get_by_role("button", name="Share score").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.evaluate("delete navigator.clipboard")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.match(r"I matched [01] of 1 posters .* http://127", copied)

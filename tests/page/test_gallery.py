@@ -12,7 +12,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from poster2plot.page.downloads import as_csv
-from poster2plot.page.saved_visits import KeptPlot, as_archive
+from poster2plot.page.saved_visits import KeptPlot, as_archive, as_json
 from poster2plot.page.share_card import SIZE
 from support.app_page import open_tab, upload
 from support.drawn_posters import draw_poster, encode
@@ -70,6 +70,24 @@ def test_two_plots_can_be_compared(page: AppTest):
     assert any("Choose another plot" in each.value for each in page.tabs[1].caption)
 
 
+def test_what_is_forgotten_is_not_compared_any_more(app: AppTest):
+    colors = ("navy", "darkred", "green")
+    page = open_tab(
+        upload(app, *((f"{color}.png", encode(draw_poster(color))) for color in colors)), "History"
+    )
+
+    def press(label: str, place: int = 0) -> None:
+        [*(button for button in page.button if button.label == label)][place].click().run()
+        assert not page.exception
+
+    press("Compare")
+    press("Compare")  # of those that are left
+    press("Forget", place=1)
+    assert sum(button.label == "Compared" for button in page.button) == 1
+    press("Compare")
+    assert sum(button.label == "Compared" for button in page.button) == 2
+
+
 def test_the_wall_can_begin_with_the_oldest(page: AppTest):
     def on_the_wall() -> list[str]:
         captions = [each.value for each in page.tabs[1].caption]
@@ -93,10 +111,10 @@ def test_differing_settings_stand_beside_compared_plots(app: AppTest):
     assert not page.exception
 
 
-def open_visit(page: AppTest, archive: bytes) -> None:
+def open_visit(page: AppTest, saved: bytes, name: str = "plots.zip") -> None:
     if len(page.file_uploader) == 1:
         next(each for each in page.button if each.label == "Open a saved visit").click().run()
-    page.file_uploader[1].set_value(("plots.zip", archive, "application/zip")).run()
+    page.file_uploader[1].set_value((name, saved, "application/octet-stream")).run()
     assert not page.exception
 
 
@@ -111,6 +129,38 @@ def test_a_saved_visit_can_be_opened_again(page: AppTest):
     assert exported(page)[:2] == (records, rows)
     open_visit(page, archive)
     assert len(page.session_state.written_plots) == 2  # the same
+
+
+def test_a_visit_goes_on_from_its_json(page: AppTest):
+    vote = next(group for group in page.button_group if (group.key or "").startswith("vote "))
+    vote.set_value("Good").run()
+    records, rows, archive = exported(page)
+    state = page.session_state
+    plots = [KeptPlot(each, state.votes.get(key)) for key, each in state.written_plots.items()]
+    saved = as_json(plots).encode()
+    next(button for button in page.button if button.label == "Forget all").click().run()
+    open_visit(page, saved, "plots.json")
+    assert exported(page)[:2] == (records, rows)
+    assert all(Image.open(io.BytesIO(each.picture)) for each in state.written_plots.values())
+    open_visit(page, archive)
+    assert len(page.session_state.written_plots) == 2  # the same
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda saved: saved[: len(saved) // 2],
+        lambda _: b"[" * 100_000,
+        lambda _: b'{"plots": []}',
+        lambda saved: saved.replace(b"base64,", b"base64,?"),
+        lambda saved: json.dumps([{**each, "picture": ""} for each in json.loads(saved)]).encode(),
+    ],
+)
+def test_what_is_no_saved_json_is_refused(page: AppTest, spoil: Callable[[bytes], bytes]):
+    saved = as_json([KeptPlot(each, None) for each in page.session_state.written_plots.values()])
+    open_visit(page, spoil(saved.encode()), "plots.json")
+    assert page.tabs[1].error
+    assert len(page.session_state.written_plots) == 2
 
 
 def changed(archive: bytes, name: str, data: bytes | None) -> bytes:

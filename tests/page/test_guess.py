@@ -62,6 +62,14 @@ def test_own_posters_can_be_guessed_once_there_are_four(app: AppTest):
     assert app.segmented_control("guess of").value == "My posters"
 
 
+def test_posters_of_one_name_are_told_apart(app: AppTest):
+    colors = ("navy", "darkred", "green", "purple")
+    upload(app, *(("image.png", encode(draw_poster(color))) for color in colors)).run()
+    app.segmented_control("guess of").set_value("My posters").run()
+    names = {"image.png", *(f"image.png ({number})" for number in (2, 3, 4))}
+    assert set(next_round(app).pictures) == names
+
+
 def test_a_busy_model_is_one_sentence(
     app: AppTest, tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
 ):

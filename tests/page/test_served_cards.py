@@ -1,6 +1,7 @@
 """The cards by HTTP."""
 
 import gc
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -8,6 +9,7 @@ from starlette.testclient import TestClient
 
 from poster2plot import Candidate, GenerationSettings
 from poster2plot.page import served_cards
+from poster2plot.page.made_once import MadeOnce
 from poster2plot.page.served_cards import address_of_card, routes
 from poster2plot.page.session_state import WrittenPlots
 from poster2plot.page.share_card import plot_card
@@ -46,14 +48,30 @@ def test_a_card_has_an_address_of_its_own_that_stays():
     assert address_of_card(one) == address_of_card(one) != address_of_card(same)
 
 
-def test_a_card_is_drawn_once_however_often_it_is_asked_for():
+def test_a_card_is_drawn_once_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+
+    def counted(*of: Any) -> bytes:
+        drawn.append(of)
+        return plot_card(*of)
+
+    monkeypatch.setattr(served_cards, "plot_card", counted)
     client = TestClient(Starlette(routes=routes()))
     plots = written("A man.")
     address = address_of_card(plots)
     first = client.get(f"/{address}").content
-    drawn = served_cards._card.cache_info().misses
     assert {client.get(f"/{address}").content for _ in range(3)} == {first}
-    assert served_cards._card.cache_info().misses == drawn
+    assert len(drawn) == 1
+
+
+def test_what_is_made_is_gone_with_the_plots_and_never_too_much():
+    made = MadeOnce(lambda plots: plots.label, most=2)
+    kept = [written("A man.") for _ in range(3)]
+    assert [made(plots) for plots in kept] == ["a file"] * 3
+    assert len(made) == 2
+    kept.clear()
+    gc.collect()
+    assert len(made) == 0
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "..%2Fnothing.png", "x.jpg"])

@@ -12,9 +12,8 @@ from poster2plot import Candidate
 FOLDER = Path(__file__).parent
 
 
-def _read(name: str) -> str | None:
-    path = FOLDER / name
-    return path.read_text(encoding="utf-8") if path.exists() else None
+def _read(*names: str) -> str:
+    return "".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
 _page_manners = st.components.v2.component("page_manners", js=_read("page_manners.js"))
@@ -28,7 +27,7 @@ _copy_line = st.components.v2.component(
     "copy_line",
     html="<button>Share score</button>",
     css=_read("copy_line.css"),
-    js=_read("copy_line.js"),
+    js=_read("copy_text.js", "copy_line.js"),
 )
 _picture_to_share = st.components.v2.component(
     "picture_to_share",
@@ -40,13 +39,16 @@ _plot_view = st.components.v2.component(
     "plot_view",
     html=_read("plot_view.html"),
     css=_read("plot_view.css"),
-    js=_read("plot_view.js"),
+    js=_read("copy_text.js", "plot_view.js"),
 )
 
 
-def page_manners() -> None:
-    """Take in what is pasted or dropped, bring a new result into view, tell screen readers."""
-    _page_manners(key="page_manners")
+def page_manners(*, on_return: Callable[[], None]) -> None:
+    """Take in what is pasted or dropped, bring a new result into view, tell screen readers.
+
+    `on_return` is called after the visitor went back or forward to another address of the page.
+    """
+    _page_manners(key="page_manners", on_returned_change=on_return)
 
 
 def example_posters(addresses: Mapping[str, str], *, on_choice: Callable[[str], None]) -> None:

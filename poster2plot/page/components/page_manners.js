@@ -1,10 +1,12 @@
 // What a page does by itself: it takes pictures that are pasted or dropped anywhere, brings a new
-// result into view, and tells screen readers when a plot begins, is done, or cannot be had.
+// result into view, keeps the focus, goes back and forward, and tells screen readers when a plot
+// begins, is done, or cannot be had.
 
 const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
 const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
 const MOST_FRAMES = 90
+const PLOT_HEIGHT = 200 // pixels, of a long one
 
 function toggleInputs(open) {
   const state = open ? "details:not([open])" : "details[open]"
@@ -72,23 +74,26 @@ function input(event) {
   idle = setTimeout(commit, IDLE, event.target)
 }
 
-// A card's place moves while the inputs close above it.
-function whenCalm(element, then) {
+// A card's place moves while the inputs close above it, and a new run may put another one there.
+function whenCalm(find, then) {
   let [top, calm, frames] = [NaN, 0, 0]
   function look() {
-    const now = element.getBoundingClientRect().top
-    calm = now === top ? calm + 1 : 0
+    const element = find()
+    const now = element?.getBoundingClientRect().top
+    calm = element && now === top ? calm + 1 : 0
     top = now
     frames += 1
     if (calm < CALM_FRAMES && frames < MOST_FRAMES) requestAnimationFrame(look)
-    else if (element.isConnected) then()
+    else if (element) then(element)
   }
   requestAnimationFrame(look)
 }
 
 function bringIntoView(element, block) {
   const { top, bottom } = element.getBoundingClientRect()
-  if (top >= 0 && bottom <= innerHeight) return
+  // On a phone the plot comes below the poster, and is still to come.
+  const room = matchMedia("(max-width: 40rem)").matches ? PLOT_HEIGHT : 0
+  if (top >= 0 && bottom + room <= innerHeight) return
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches
   element.scrollIntoView({ block, behavior: still ? "auto" : "smooth" })
 }
@@ -96,9 +101,9 @@ function bringIntoView(element, block) {
 const contrasts = new Map() // by card, without what another plot stands beside its own
 function lookForContrast({ dataset: { card, without } }) {
   if (without && without !== contrasts.get(card)) {
-    const contrast = document.querySelector(`.st-key-contrast-${card}`)
-    if (!contrast) return // it is still to come
-    whenCalm(contrast, () => bringIntoView(contrast, "nearest"))
+    const contrast = () => document.querySelector(`.st-key-contrast-${card}`)
+    if (!contrast()) return // it is still to come
+    whenCalm(contrast, (element) => bringIntoView(element, "nearest"))
   }
   contrasts.set(card, without)
 }
@@ -110,7 +115,8 @@ function lookForResult() {
       '.st-key-results .stElementContainer[data-stale="false"] [data-card]',
     ),
   ].filter(({ dataset }) => dataset.state !== "fetching")
-  const [newest] = marks.filter(({ dataset }) => !known.has(dataset.card))
+  // Of several that come together the first is looked at; the others come below it.
+  const newest = marks[0] && !known.has(marks[0].dataset.card) ? marks[0] : null
   // While the page runs, what it has not sent again yet only seems to be gone.
   if (document.querySelector('[data-test-script-state="notRunning"]')) known.clear()
   for (const { dataset } of marks) known.add(dataset.card)
@@ -119,8 +125,33 @@ function lookForResult() {
   if (["writing", "done"].includes(newest.dataset.state)) {
     toggleInputs(false)
   }
-  const card = newest.closest('[class*="st-key-card-"]')
-  whenCalm(card, () => bringIntoView(card, "start"))
+  const card = () => document.querySelector(`.st-key-card-${newest.dataset.card}`)
+  whenCalm(card, (element) => bringIntoView(element, "start"))
+}
+
+// A card replaces its buttons; who works without a mouse goes on where they were.
+let focused = null // what had the focus last, and the name that its successor has, too
+function focusin({ target }) {
+  const keyed = target.closest?.('[class*="st-key-"]')
+  const name = [...(keyed?.classList ?? [])].find((each) => each.startsWith("st-key-"))
+  focused = name ? { target, name } : null
+}
+
+function pointerdown() {
+  focused = null
+}
+
+function keepFocus() {
+  if (!focused) return
+  const { target, name } = focused
+  if (target.isConnected && !target.disabled) return
+  if (![document.body, target].includes(document.activeElement)) return
+  const button = (of) => document.querySelector(`.${CSS.escape(of)} button:enabled`)
+  if (!document.querySelector(`.${CSS.escape(name)}`)) return // it is still to come
+  // At either end of the plots one of the two arrows is disabled.
+  const twin = name.replace(/Earlier|Later/, (word) => (word === "Later" ? "Earlier" : "Later"))
+  const heir = button(name) ?? button(twin)
+  heir?.focus({ preventScroll: true })
 }
 
 let said = null // the number of the last sentence
@@ -138,14 +169,16 @@ function tell() {
   region.textContent = sentence.textContent
 }
 
-export default function () {
+export default function ({ setTriggerValue }) {
   let asked = false
+  const popstate = () => setTriggerValue("returned", location.href)
   const observer = new MutationObserver(() => {
     if (asked) return
     asked = true
     requestAnimationFrame(() => {
       asked = false
       lookForResult()
+      keepFocus()
       tell()
     })
   })
@@ -156,11 +189,13 @@ export default function () {
       "data-say", "data-card", "data-stale", "data-state", "data-test-script-state", "data-without",
     ],
   })
-  const listeners = { paste, dragover, drop, keydown, input }
+  const listeners = { paste, dragover, drop, keydown, input, focusin, pointerdown }
   for (const [name, listener] of Object.entries(listeners)) {
     document.addEventListener(name, listener)
   }
+  addEventListener("popstate", popstate)
   return () => {
+    removeEventListener("popstate", popstate)
     observer.disconnect()
     for (const [name, listener] of Object.entries(listeners)) {
       document.removeEventListener(name, listener)

@@ -35,18 +35,7 @@ function fetched(address) {
 }
 
 async function copy(text, button, label) {
-  try {
-    await navigator.clipboard.writeText(text)
-  } catch {
-    // Browsers keep the clipboard from pages that come without TLS from another machine.
-    const area = document.createElement("textarea")
-    area.value = text
-    document.body.append(area)
-    area.select()
-    document.execCommand("copy")
-    area.remove()
-  }
-  button.textContent = "Copied"
+  button.textContent = (await copyText(text)) ? "Copied" : "Not allowed"
   setTimeout(() => (button.textContent = label), 2000)
 }
 
@@ -61,7 +50,7 @@ function smallButton(label, onclick) {
 // The page's address has the settings already; `link` has the poster.
 function address(link) {
   const url = new URL(location.href)
-  for (const name of ["example", "titles", "another", "model"]) url.searchParams.delete(name)
+  for (const name of ["example", "titles", "another", "title", "model"]) url.searchParams.delete(name)
   for (const [name, value] of Object.entries(link)) url.searchParams.set(name, value)
   return url.href
 }
