@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,9 @@ PHASES = ("examples", "coverage", "fuzzing", "stateful")
 CASES = 10_000
 SECONDS = 900
 _PATIENCE = 120  # seconds more, for what has begun
-_CONFIG = Path(__file__).parents[1] / "support" / "schemathesis.toml"
+_ROOT = Path(__file__).parents[1]
+_CONFIG = _ROOT / "support" / "schemathesis.toml"
+_HOOKS = {"SCHEMATHESIS_HOOKS": "support.schemathesis_hooks", "PYTHONPATH": str(_ROOT)}
 _ALL = 10**6
 _SEARCH = re.compile(r"/cinemeta/catalog/movie/top/search=(.*)\.json", re.DOTALL)
 _TITLE = re.compile(r"/cinemeta/meta/movie/(tt[0-9]+)\.json")
@@ -95,7 +98,13 @@ def run(
         *options,
     ]
     ended = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=patience, check=False
+        command,
+        cwd=folder,
+        env=os.environ | _HOOKS,
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
     )
     said = ended.stdout + ended.stderr
     if not report.exists():
