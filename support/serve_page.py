@@ -4,6 +4,7 @@ Usage: `python -m support.serve_page PORT_OF_SERVICES OPTIONS_OF_STREAMLIT…`
 """
 
 import sys
+from functools import cache
 
 from streamlit.web.cli import main
 
@@ -12,5 +13,6 @@ from support.poster_server import PosterServer
 
 if __name__ == "__main__":
     posters = PosterServer(port=int(sys.argv[1]))
-    cached_resources.finder, cached_resources.services = posters.finder, posters.services
+    cached_resources.finder = posters.finder
+    cached_resources.services = cache(posters.services)
     main(["run", "streamlit_app.py", *sys.argv[2:]])

@@ -4,7 +4,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from support.browser import DROPZONE, PATIENCE, drop, example, picture, slow_down, try_example
 from support.drawn_posters import draw_poster, encode
@@ -263,12 +263,11 @@ def test_a_tap_while_the_next_plot_is_written_does_not_lose_it(page: Page):
 @pytest.mark.parametrize("page", [PHONE], indirect=True)
 def test_of_several_posters_the_first_stays_in_view(page: Page):
     colors = ("navy", "darkred", "green", "purple")
-    page.locator(f"{DROPZONE} input").set_input_files(
-        [
-            {"name": f"{color}.png", "mimeType": "image/png", "buffer": encode(draw_poster(color))}
-            for color in colors
-        ]
-    )
+    posters: list[FilePayload] = [
+        {"name": f"{color}.png", "mimeType": "image/png", "buffer": encode(draw_poster(color))}
+        for color in colors
+    ]
+    page.locator(f"{DROPZONE} input").set_input_files(posters)
     expect(page.get_by_text("Invented by")).to_have_count(len(colors), timeout=PATIENCE)
     expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
     wait_until_in_view(page, picture(page, "navy.png"), page.locator(".plot").first)

@@ -4,6 +4,7 @@ import tempfile
 
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,7 +17,9 @@ from poster2plot.page.upload_quota import keep_uploads_off_the_disk
 
 async def size(request: Request) -> Response:
     async with request.form() as form:
-        return PlainTextResponse(str(len(await form["file"].read())))
+        file = form["file"]
+        assert isinstance(file, UploadFile)
+        return PlainTextResponse(str(len(await file.read())))
 
 
 def test_no_upload_is_written_to_the_disk(monkeypatch: pytest.MonkeyPatch):
