@@ -14,7 +14,6 @@ from playwright.sync_api import Page, sync_playwright
 from support.browser import PATIENCE, example, launch
 
 OUT = Path(__file__).parent.parent / "assets" / "animation.webp"
-WINDOW = {"width": 1080, "height": 810}
 SIZE = (720, 540)
 _STILL = 1500  # milliseconds that a reader has for what does not move
 _WORD = 450  # milliseconds a word
@@ -62,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        page = browser.new_page(viewport=WINDOW)
+        page = browser.new_page(viewport={"width": 1080, "height": 810})
         page.set_default_timeout(PATIENCE)
         page.goto(options.address)
         chosen = example(page, options.example)
