@@ -274,9 +274,11 @@ def test_of_several_posters_the_first_stays_in_view(page: Page):
 
 
 def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
-    def press(name: str) -> None:
-        page.get_by_role("button", name=name).focus()
-        page.keyboard.press("Enter")
+    def press(name: str | re.Pattern[str]) -> None:
+        button = page.get_by_role("button", name=name)
+        expect(button).to_be_visible(timeout=PATIENCE)
+        expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+        button.press("Enter")
 
     try_example(page)
     press("Write another")
@@ -287,10 +289,9 @@ def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
     expect(page.get_by_role("button", name="Later")).to_be_focused()  # there is no earlier one
     page.get_by_role("tab", name="Guess").click()
     press("Start")
+    press(re.compile("^Poster 3: "))
+    expect(page.get_by_text("of 1 right")).to_be_visible(timeout=PATIENCE)
     third = page.get_by_role("button", name=re.compile("^Poster 3: "))
-    third.focus(timeout=PATIENCE)
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("of 1 right")).to_be_visible()
     expect(third).to_be_focused()
     expect(third).to_be_disabled()
 
