@@ -31,6 +31,11 @@ def inputs(page: Page) -> Locator:
     return page.locator(".st-key-inputs details[open]")
 
 
+def wait_until_at_rest(page: Page) -> None:
+    """Until no run of the page is left that might change its address or its widgets."""
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible(timeout=PATIENCE)
+
+
 def wait_until_in_view(page: Page, *parts: Locator) -> None:
     for part in parts:
         expect(part).to_be_visible(timeout=PATIENCE)
@@ -68,7 +73,7 @@ def test_on_a_phone_what_takes_a_while_stays_in_view(page: Page):
     example(page, "Undertow Bay").click()
     expect(page.locator(".growing")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Invented by")).to_be_attached(timeout=PATIENCE)
-    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    wait_until_at_rest(page)
     wait_until_in_view(page, page.locator(".view img"), page.locator(".plot").first)
 
 
@@ -269,7 +274,7 @@ def test_of_several_posters_the_first_stays_in_view(page: Page):
     ]
     page.locator(f"{DROPZONE} input").set_input_files(posters)
     expect(page.get_by_text("Invented by")).to_have_count(len(colors), timeout=PATIENCE)
-    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+    wait_until_at_rest(page)
     wait_until_in_view(page, picture(page, "navy.png"), page.locator(".plot").first)
 
 
@@ -277,7 +282,7 @@ def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
     def press(name: str | re.Pattern[str]) -> None:
         button = page.get_by_role("button", name=name)
         expect(button).to_be_visible(timeout=PATIENCE)
-        expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible()
+        wait_until_at_rest(page)
         button.press("Enter")
 
     try_example(page)
@@ -303,13 +308,17 @@ def test_back_and_forward_lead_to_what_was_there(page: Page):
     expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
     example(page, "Iron Meadow").click()
     expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    wait_until_at_rest(page)
     page.go_back()
     expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
     expect(picture(page, "Iron Meadow")).to_have_count(0)
+    wait_until_at_rest(page)
     page.go_back()
     expect(picture(page, "Undertow Bay")).to_have_count(0, timeout=PATIENCE)
     expect(picture(page, "mine.png")).to_be_visible()
+    wait_until_at_rest(page)
     page.go_forward()
+    wait_until_at_rest(page)
     page.go_forward()
     expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
     assert "example=iron-meadow" in page.url
@@ -319,9 +328,11 @@ def test_back_leads_to_the_earlier_plot(page: Page):
     first = try_example(page)
     page.get_by_role("button", name="Write another").click()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    wait_until_at_rest(page)
     page.go_back()
     expect(page.get_by_text("1 of 2")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".plot")).to_have_text(first)
+    wait_until_at_rest(page)
     page.go_forward()
     expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
 
