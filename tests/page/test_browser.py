@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Download, Page, expect
 
 from poster2plot.page.share_card import SIZE
-from support.browser import PATIENCE, drop, example, picture, transfer_of, try_example
+from support.browser import DROPZONE, PATIENCE, drop, example, picture, transfer_of, try_example
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
 from tests.page.conftest import SLOW_ID
@@ -48,6 +48,7 @@ def test_dropped_posters_get_plots(page: Page):
     page.get_by_role("button", name="Clear all").click()
     expect(page.get_by_text("Invented by")).to_have_count(0)
     expect(page.get_by_test_id("stFileChip")).to_have_count(0)
+    expect(page.locator(DROPZONE)).to_be_visible()  # the inputs, closed above a result, are open
 
 
 def test_a_pasted_picture_gets_a_plot(page: Page):
@@ -76,7 +77,9 @@ def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
     titles.press("Control+Enter")
     expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("What Cinemeta says it is about")).to_be_visible()
-    expect(page.get_by_text("is a person on IMDb")).to_be_visible()
+    expect(
+        page.get_by_test_id("stAlertContentError").get_by_text("is a person on IMDb")
+    ).to_be_visible()
     expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
     assert ID in page.url
     page.reload()
@@ -351,7 +354,9 @@ def test_axe_finds_nothing_in_what_is_refused_found_compared_or_guessed(page: Pa
     drop(page, "photo.heic", b"no picture that is read")
     page.get_by_role("textbox", name="or name films or series").fill("inception\nnm0000138")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("is a person on IMDb")).to_be_visible(timeout=PATIENCE)
+    expect(
+        page.get_by_test_id("stAlertContentError").get_by_text("is a person on IMDb")
+    ).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("button", name="Inception 2010, film")).to_be_visible(timeout=PATIENCE)
     assert violations(page) == []
     try_example(page)

@@ -118,7 +118,10 @@ function lookForResult() {
   // Of several that come together the first is looked at; the others come below it.
   const newest = marks[0] && !known.has(marks[0].dataset.card) ? marks[0] : null
   // While the page runs, what it has not sent again yet only seems to be gone.
-  if (document.querySelector('[data-test-script-state="notRunning"]')) known.clear()
+  if (document.querySelector('[data-test-script-state="notRunning"]')) {
+    if (known.size && !marks.length) toggleInputs(true)
+    known.clear()
+  }
   for (const { dataset } of marks) known.add(dataset.card)
   marks.forEach(lookForContrast)
   if (!newest) return
