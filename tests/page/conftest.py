@@ -28,6 +28,13 @@ ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 SLOW_ID = "tt0000099"  # whose services take so long that nobody waits for them
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A real browser on a busy machine has a second try, which the summary tells."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="package")
 def address() -> Iterator[str]:
     """Where the page is, with services that know one title."""
