@@ -40,14 +40,15 @@ class NegativeCache:
     def __init__(self, folder: Path | None) -> None:
         """`folder` may be that of a `PosterCache`, and is made when there is something to keep."""
         self._folder = folder
-        self._memory: OrderedDict[str, bytes] = OrderedDict()
+        self._memory: OrderedDict[str, WithoutPoster] = OrderedDict()
 
     def read(self, title_id: str) -> WithoutPoster:
         """What is known of a title id, in the form that `parse_title_id` gives."""
         file = self._file(title_id)
+        if not file:
+            return self._memory.get(title_id, WithoutPoster())
         try:
-            kept = file.read_bytes() if file else self._memory[title_id]
-            found = json.loads(kept)
+            found = json.loads(file.read_bytes())
             services = {name: float(said) for name, said in found["services"].items()}
             known = found["known"] and PosterInfo(**found["known"])
             is_its = found["title_id"] == title_id
@@ -61,11 +62,10 @@ class NegativeCache:
         said = {name: before.services[name] for name in before.recent()}
         said |= dict.fromkeys(services, time.time())
         now = WithoutPoster(said, known or before.known)
-        content = json.dumps({"title_id": title_id, **asdict(now)}).encode()
         if file := self._file(title_id):
-            keep(file, content)
+            keep(file, json.dumps({"title_id": title_id, **asdict(now)}).encode())
             return
-        self._memory[title_id] = content
+        self._memory[title_id] = now
         while len(self._memory) > TITLES_IN_MEMORY:
             with suppress(KeyError):  # another thread was faster
                 self._memory.popitem(last=False)
