@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from support.browser import PATIENCE, example, launch
+from support.browser import AT_REST, PATIENCE, example, launch
 
 OUT = Path(__file__).parent.parent / "assets" / "animation.webp"
 SIZE = (720, 540)
@@ -73,7 +73,7 @@ def main() -> None:
         while not done.is_visible():
             film.take()
         # It comes into view.
-        page.locator('[data-test-script-state="notRunning"]').wait_for()
+        page.locator(AT_REST).wait_for()
         for _ in range(8):
             film.take()
         film.take(_STILL)

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright, ex
 
 CHROMIUM = shutil.which("chromium")
 DROPZONE = '[data-testid="stFileUploaderDropzone"]'
+AT_REST = '[data-test-script-state="notRunning"]'  # no run of the page is left
 PATIENCE = 120_000  # milliseconds, enough for loading the model on a busy machine
 
 

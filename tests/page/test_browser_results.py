@@ -6,7 +6,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from support.browser import DROPZONE, PATIENCE, drop, example, picture, slow_down, try_example
+from support.browser import (
+    AT_REST,
+    DROPZONE,
+    PATIENCE,
+    drop,
+    example,
+    picture,
+    slow_down,
+    try_example,
+)
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
 from tests.page.conftest import SLOW_ID
@@ -33,7 +42,7 @@ def inputs(page: Page) -> Locator:
 
 def wait_until_at_rest(page: Page) -> None:
     """Until no run of the page is left that might change its address or its widgets."""
-    expect(page.locator('[data-test-script-state="notRunning"]')).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
 
 
 def wait_until_in_view(page: Page, *parts: Locator) -> None:

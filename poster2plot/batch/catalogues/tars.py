@@ -92,14 +92,14 @@ def _members(
             last = printable(name) or "."
             if member.isdir():
                 continue
-            shown = f"{place.shown}/{last}"
+            shown, suffix = f"{place.shown}/{last}", PurePosixPath(name).suffix.lower()
             if is_hidden(name):
                 passed_over.add("hidden", shown)
-            elif PurePosixPath(name).suffix.lower() == ".json" and _is_short_file(member):
+            elif suffix == ".json" and _is_short_file(member):
                 titles[_sample(name)] = _title(tar.extractfile(member))
-            elif PurePosixPath(name).suffix.lower() == ".txt" and _is_short_file(member):
+            elif suffix == ".txt" and _is_short_file(member):
                 texts[_sample(name)] = _title_of_text(tar.extractfile(member))
-            elif PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+            elif suffix not in IMAGE_SUFFIXES:
                 passed_over.add("of another kind", shown)
             else:
                 if found.pop(name, None):
