@@ -46,14 +46,15 @@ def word_parts(prompts: Tensor, word_starts: Tensor) -> Tensor:
 def guide(
     conditional: Tensor,
     unconditional: Tensor,
-    scale: float,
+    scale: float | Tensor,
     tokens: Tensor,
     word_starts: Tensor,
     prompts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Guided log-probabilities and ids (..., k) of the tokens that may come next.
 
-    From log-probabilities with and without a poster, both (..., vocabulary):
+    From log-probabilities with and without a poster, both (..., vocabulary), by one scale or those
+    (..., 1) of the rows:
     log p ∝ uncond + scale (cond − uncond), over the tokens that the adaptive plausibility
     constraint of contrastive decoding leaves (Li et al. 2023, arXiv:2210.15097), because a ratio of
     two tiny probabilities means nothing. Unlike Kornblith et al.,
@@ -77,7 +78,9 @@ def guide(
     ratio = ratio.where(~unfavoured, ratio.clamp(max=0))
     starting = word_starts[candidates]
     inside = ~starting[..., :1]
-    guided = torch.where(inside, conditional, conditional + (scale - 1) * ratio)
+    # As exact for a tensor as for a number.
+    more = torch.as_tensor(scale, dtype=torch.float64, device=ratio.device) - 1
+    guided = torch.where(inside, conditional, conditional + more.to(ratio.dtype) * ratio)
     guided = guided.where(conditional.isfinite() & (inside | starting), -torch.inf)
     return guided.log_softmax(-1), candidates
 
