@@ -110,6 +110,7 @@ class SelfAttentionCache:
         self._beams = self.positions[:, None]  # (U, 1), how many
         # (U, K, slots), additive. A text with fewer beams than others repeats its first.
         self._mask = like.new_zeros(0, 0, 0)
+        self._own = self._own_slots()
         self._most_used = 0  # slots of a text, at most
 
     @property
@@ -144,6 +145,7 @@ class SelfAttentionCache:
         self._mask = torch.cat(masks)
         self.positions = torch.cat([self.positions, seen.sum(-1)])
         self._beams = torch.cat([self._beams, self._beams.new_full((count, 1), beams)])
+        self._own = self._own_slots()
         self._most_used = max(self._most_used, length)
 
     def advance(self, new: KeysValues, padding: Padding) -> None:
@@ -156,9 +158,7 @@ class SelfAttentionCache:
         rows = rows.unflatten(-1, (self._store.tensor.shape[2], -1))  # (2 * layers, R, heads, d)
         at = free.flatten()[padding.places]
         self._store.tensor[:, padding.texts, :, at] = rows.transpose(0, 1)
-        real = torch.arange(beams, device=free.device) < self._beams
-        own = torch.where(real, 0, -torch.inf).to(self._mask.dtype)
-        self._mask = self._mask.scatter(-1, free[..., None], own[..., None])
+        self._mask = self._mask.scatter(-1, free[..., None], self._own)
         self.positions = self.positions + 1
         self._most_used += beams
 
@@ -175,7 +175,13 @@ class SelfAttentionCache:
         index = torch.tensor(order, device=self.positions.device)
         self.positions, self._beams = self.positions[index], self._beams[index]
         self._mask = self._mask[index, : int(self._beams.amax())]
+        self._own = self._own_slots()
         self._fit()
+
+    def _own_slots(self) -> Tensor:
+        """The mask (U, K, 1) of each beam's own token: those that only pad have none."""
+        real = torch.arange(self._mask.shape[1], device=self._beams.device) < self._beams
+        return torch.where(real, 0, -torch.inf).to(self._mask.dtype)[..., None]
 
     def _used(self) -> Tensor:
         """Which slots (U, slots) any beam attends to."""
@@ -186,7 +192,10 @@ class SelfAttentionCache:
         used, (_, beams, slots) = self._used(), self._mask.shape
         self._most_used = int(used.sum(-1).amax())
         wanted = self._most_used + ROOM * beams
-        if self._most_used + beams <= slots <= 2 * wanted:
+        if self._most_used + beams > slots:
+            self._store.reserve(len(used), wanted, len(used))
+            self._mask = _with_slots(self._mask, wanted)
+        if slots <= 2 * wanted:
             return
         kept = used.byte().argsort(dim=-1, descending=True, stable=True)[:, :wanted]
         self._store.select(kept, wanted)

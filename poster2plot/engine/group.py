@@ -85,7 +85,10 @@ class Group:
 
     def last_written(self, start: int) -> Tensor:
         """The same of texts that begin behind the prompts, with a start token."""
-        return self._search.texts.written(start)[..., -1]
+        texts = self._search.texts
+        if all(texts.generated):
+            return texts.tokens[..., -1]
+        return texts.written(start)[..., -1]
 
     def advance(
         self,

@@ -64,12 +64,12 @@ def guide(
     * a token of the text so far, `tokens` (..., length), gains nothing from the poster any more.
       Else a thing on the poster would be named again and again;
     * neither does a part of a title's longer word, by the `prompts` (..., P) with the titles;
-    * a word of one token does not follow itself.
+    * a word of one token does not follow itself, which is noted in `conditional` itself.
     """
     if tokens.shape[-1]:
         last = tokens[..., -1:]
         doubled = conditional.gather(-1, last).masked_fill(word_starts[last], -torch.inf)
-        conditional = conditional.scatter(-1, last, doubled)
+        conditional.scatter_(-1, last, doubled)
     conditional, candidates = _plausible(conditional)
     ratio = conditional - unconditional.gather(-1, candidates)
     if prompts is not None:

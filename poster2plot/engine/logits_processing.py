@@ -12,7 +12,7 @@ from transformers import LogitsProcessorList
 from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.engine.guidance import guide
 from poster2plot.engine.lexicon import Lexicon
-from poster2plot.engine.search import PAD, Prompts, Texts, grouped
+from poster2plot.engine.search import PAD, Texts, grouped
 from poster2plot.settings import GenerationSettings
 
 
@@ -36,7 +36,8 @@ def process_logits(
     tokens that may begin a word.
     """
     conditional, tokens = conditional.float(), texts.tokens
-    if settings[0].num_beams > 1 and not settings[0].sample:
+    searched = settings[0].num_beams > 1 and not settings[0].sample
+    if searched and (unconditional is None or any(processors)):
         conditional = conditional.log_softmax(-1)
     short = [
         i
@@ -71,7 +72,7 @@ def process_logits(
         torch.tensor([each.guidance for each in settings], dtype=torch.float64)[:, None, None],
         texts.written(rules.start),
         word_starts,
-        Prompts.of(texts.prompts, tokens.device).tokens[:, None].expand(-1, tokens.shape[1], -1),
+        texts.prompt_tokens.expand(-1, tokens.shape[1], -1),
     )
     if settings[0].sample:
         # What is drawn depends on the order and number of the candidates, and these on the others

@@ -60,6 +60,7 @@ class Texts:
     def __init__(self, prompts: Prompts, rows: int) -> None:
         self.tokens = prompts.tokens[:, None].expand(-1, rows, -1)
         self.prompts = [[token for token in row if token != PAD] for row in prompts.tokens.tolist()]
+        self.prompt_tokens = prompts.tokens[:, None]  # (B, 1, P), padded as in `Prompts`
         self.generated = [0] * len(self.prompts)
 
     def __len__(self) -> int:
@@ -96,12 +97,15 @@ class Texts:
     def join(self, others: Texts) -> None:
         """Take in posters with as many rows."""
         self.tokens = torch.cat(padded_alike(self.tokens, others.tokens, PAD, left=True))
+        both = padded_alike(self.prompt_tokens, others.prompt_tokens, PAD, left=True)
+        self.prompt_tokens = torch.cat(both)
         self.prompts += others.prompts
         self.generated += others.generated
 
     def select(self, posters: Sequence[int]) -> None:
         """Keep only these posters."""
         self.prompts = [self.prompts[i] for i in posters]
+        self.prompt_tokens = self.prompt_tokens[[*posters]]
         self.generated = [self.generated[i] for i in posters]
         self.tokens = self.tokens[[*posters], :, -max(self.lengths, default=1) :]
 
