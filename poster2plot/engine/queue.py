@@ -28,6 +28,7 @@ MOST_ROWS = 128  # of them, texts with a poster and without
 _BATCHING_DELAY = (
     0.002  # seconds, for those who ask at the same moment, or again as soon as answered
 )
+_HESITATION = 0.1  # seconds for which a worker leaves a poster to another with fewer, if that can
 
 
 class QueueClosedError(Exception):
@@ -194,6 +195,8 @@ class DecodingQueue:
                 if not room:
                     break
                 least = min(room, key=lambda i: loads[i].rows)
+                if 0 in room and time.perf_counter() - each.submitted > _HESITATION:
+                    least = 0
                 loads[least] = loads[least].with_more(more)
                 if least == 0:
                     taken.append(each)
