@@ -158,7 +158,8 @@ def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> l
     likeliest = []
     for pixels, plot in zip(case.pixels.split(1), plots, strict=False):
         batch, nothing = DecoderBatch(engine.decoder), torch.zeros(1, 0, dtype=torch.long)
-        batch.join(engine.encode(pixels), nothing, beams=1, guided=False)
+        cross_attention = engine.decoder.cross_attention_cache(engine.encode(pixels))
+        batch.join(cross_attention, nothing, beams=1, guided=False)
         for token in (engine.decoder_start_token_id, *plot[:-1]):
             likeliest.append(int(batch.next_token_logits(torch.tensor([token])).argmax()))
     return likeliest

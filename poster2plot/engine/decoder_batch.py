@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from poster2plot.engine.cache import SelfAttentionCache, Slots, Store
+from poster2plot.engine.cache import KeysValues, SelfAttentionCache, Slots, Store
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.rows import Rows
 
@@ -48,21 +48,20 @@ class DecoderBatch:
         return not self._posters or here.shape[3] == encoder_states.shape[1]
 
     def join(
-        self, encoder_states: Tensor, prompts: Tensor, *, beams: int, guided: bool
+        self, cross_attention: KeysValues, prompts: Tensor, *, beams: int, guided: bool
     ) -> list[int]:
-        """Take in posters of encoder states (B, S, width) behind the others; returns numbers.
+        """Take in posters with their cross-attention caches, behind the others; returns numbers.
 
         Each of the prompts (B, T) goes through once, whatever the beams. T may be 0, and what is
         below 0 pads them on the left. An unconditional text has no prompt.
         """
         decoder, held = self.decoder, len(self._poster_slots)
-        found = decoder.cross_attention_cache(encoder_states)
-        posters, heads, length, d = found[0][0].shape
+        posters, heads, length, d = cross_attention[0][0].shape
         if not held:
-            layers = 2 * len(found)
-            self._cross_attention = Store(found[0][0].new_empty(layers, 0, heads, length, d))
+            empty = cross_attention[0][0].new_empty(2 * decoder.layers, 0, heads, length, d)
+            self._cross_attention = Store(empty)
         self._cross_attention.reserve(held + posters, length, held)
-        self._cross_attention.write(held, found)
+        self._cross_attention.write(held, cross_attention)
         stored = self._cross_attention.layers(held + posters)
         own = [(keys[held:], values[held:]) for keys, values in stored]
         past, seen = decoder.prefill(prompts, own), prompts >= 0

@@ -177,11 +177,13 @@ class Decoding:
         engine = self._engine
         prompts = prompts or [[engine.decoder_start_token_id]] * len(encoder_states)
         given, shape = Prompts.of(prompts, engine.decoder.device), Shape.of(settings)
+        with engine.threads(exclusive=exclusive):
+            cross_attention = engine.decoder.cross_attention_cache(encoder_states)
         self._batch.decoder = engine.decoder_for(exclusive=exclusive)
         with _threads(1):
             # The last token of a prompt is the first step's.
             posters = self._batch.join(
-                encoder_states, given.tokens[:, :-1], beams=shape.rows, guided=shape.guided
+                cross_attention, given.tokens[:, :-1], beams=shape.rows, guided=shape.guided
             )
         group = Group(posters, given, settings, engine.rules)
         if shape in self._groups:

@@ -212,7 +212,8 @@ def logits_after(
 ) -> torch.Tensor:
     """Logits (2 * B, vocabulary) after a token (B, 1) of each poster, conditional and not."""
     batch = DecoderBatch(decoder or engine.decoder)
-    batch.join(encoder_states, tokens[:, :0], beams=1, guided=True)
+    cross_attention = batch.decoder.cross_attention_cache(encoder_states)
+    batch.join(cross_attention, tokens[:, :0], beams=1, guided=True)
     return batch.next_token_logits(tokens.flatten().repeat(2))
 
 
@@ -356,7 +357,8 @@ def teacher_forced(
     inputs = [torch.tensor([start, *plot[:-1]]) for plot in plots]
     padded = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True, padding_value=start)
     batch = DecoderBatch(engine.decoder)
-    batch.join(engine.encode(pixels), padded[:, :0], beams=1, guided=False)
+    cross_attention = engine.decoder.cross_attention_cache(engine.encode(pixels))
+    batch.join(cross_attention, padded[:, :0], beams=1, guided=False)
     steps = [batch.next_token_logits(tokens) for tokens in padded.T]
     rows = torch.stack(steps, dim=1).argmax(-1).tolist()
     return [row[: len(plot)] for row, plot in zip(rows, plots, strict=True)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from poster2plot import GenerationSettings
-from poster2plot.engine import quantization
+from poster2plot.engine import memory, quantization
 from poster2plot.engine import queue as engine_queue
 from poster2plot.engine.engine import Engine
 from poster2plot.engine.queue import (
@@ -108,6 +108,25 @@ def test_no_batch_is_larger_than_the_limit(engine: Engine):
     for each in requests:
         each.future.result(PATIENCE)
     assert steps[: LARGEST_BATCH + 1] == [*range(LARGEST_BATCH), 0]
+
+
+@pytest.mark.parametrize("scarce", ["rows", "memory"])
+def test_what_there_is_no_room_for_waits(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, scarce: str
+):
+    rows, size = engine.needs(SHORT)
+    if scarce == "rows":
+        monkeypatch.setattr(engine_queue, "MOST_ROWS", 2 * rows)
+    else:
+        monkeypatch.setattr(memory, "for_batches", lambda _: 2 * size)
+    queue, steps = DecodingQueue(engine), []
+    requests = [
+        request(engine, seed, on_step=lambda _, seed=seed: steps.append(seed)) for seed in range(4)
+    ]
+    queue.submit(requests)
+    for each in requests:
+        each.future.result(PATIENCE)
+    assert steps[:4] == [0, 1, 0, 1]
 
 
 def test_concurrent_workers_share_what_waits(wide_engine: Engine):

@@ -120,7 +120,8 @@ def sample(
     """At most `longest` token ids (B, samples, T) after each prompt, by states (B, S, width)."""
     encoder_states = encoder_states.to(decoder.device, decoder.dtype)
     batch = DecoderBatch(decoder)
-    batch.join(encoder_states, prompts.tokens[:, :-1], beams=samples, guided=False)
+    cross_attention = decoder.cross_attention_cache(encoder_states)
+    batch.join(cross_attention, prompts.tokens[:, :-1], beams=samples, guided=False)
     last = prompts.tokens[:, -1:].expand(-1, samples)  # (B, samples)
     steps: list[Tensor] = []
     ended = torch.zeros_like(last, dtype=torch.bool)
