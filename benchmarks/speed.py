@@ -33,11 +33,13 @@ from transformers import (
 from poster2plot import GenerationSettings, read_image
 from poster2plot.bundled_files import EXAMPLE_POSTERS
 from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.engine.decoder_batch import DecoderBatch
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
 from poster2plot.engine.lexicon import Lexicon, LexiconLogitsProcessor
 from poster2plot.engine.linear import DTYPES, Precision, precisions
-from poster2plot.engine.queue import DecodingQueue, DecodingRequest
+from poster2plot.engine.queue import DecodingQueue
+from poster2plot.engine.requests import DecodingRequest
 
 CPU = torch.device("cpu")
 POSTERS = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
@@ -153,14 +155,13 @@ def engine_call(case: Case, engine: Engine) -> tuple[int, ...]:
 @torch.inference_mode()
 def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> list[int]:
     """The likeliest next token after each of the plots of the first pictures, teacher-forced."""
-    decoder, likeliest = engine.decoder, []
+    likeliest = []
     for pixels, plot in zip(case.pixels.split(1), plots, strict=False):
-        cross_attention = decoder.cross_attention_cache(engine.encode(pixels))
-        nothing = torch.zeros(1, 0, dtype=torch.long)
-        cache = decoder.prefill(nothing, cross_attention, beams=1, guided=False)
+        batch, nothing = DecoderBatch(engine.decoder), torch.zeros(1, 0, dtype=torch.long)
+        cross_attention = engine.decoder.cross_attention_cache(engine.encode(pixels))
+        batch.join(cross_attention, nothing, beams=1, guided=False)
         for token in (engine.decoder_start_token_id, *plot[:-1]):
-            logits = decoder.next_token_logits(torch.tensor([[[token]]]), cross_attention, cache)
-            likeliest.append(int(logits.argmax()))
+            likeliest.append(int(batch.next_token_logits(torch.tensor([token])).argmax()))
     return likeliest
 
 
@@ -175,7 +176,8 @@ def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
     steps: list[float] = []
     reads: list[float] = []
     for _ in range(runs):
-        decoding = Decoding(engine, encoder_states, settings_of(case))
+        decoding = Decoding(engine)
+        decoding.join(encoder_states, settings_of(case))
         for done in range(LENGTH // 2 + 10):
             started = time.perf_counter()
             decoding.step()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from transformers import VisionEncoderDecoderConfig
 
     from poster2plot.engine.linear import Precision
-    from poster2plot.engine.queue import DecodingQueue, DecodingRequest
+    from poster2plot.engine.queue import DecodingQueue
+    from poster2plot.engine.requests import DecodingRequest
     from poster2plot.engine.search import Hypothesis
 
 logger = logging.getLogger(__name__)
@@ -239,13 +240,13 @@ class Poster2Plot:
         on_step: Callable[[int, str], None] | None = None,
         visitor: str = "",
     ) -> list[PlotRequest]:
-        """Queue images and return at once; what waits with the same settings is decoded together.
+        """Queue images and return at once; whatever waits is decoded together.
 
         `on_step` gets the index of an image and its best plot so far after each step, in another
         thread. Different `visitor`s take turns. Otherwise as `generate`, but what is wrong with a
         picture is raised by `PlotRequest.result`.
         """
-        from poster2plot.engine.queue import DecodingRequest
+        from poster2plot.engine.requests import DecodingRequest
 
         settings = self.resolve(settings)
         titles = [None] * len(images) if titles is None else titles

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from poster2plot.engine.generation_rules import GenerationRules
-from poster2plot.engine.search import Hypothesis, Prompts
+from poster2plot.engine.search import Hypothesis, Prompts, Texts, padded_alike
 from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
 
@@ -22,15 +24,15 @@ class BeamSearch:
     def __init__(
         self, prompts: Prompts, settings: GenerationSettings, rules: GenerationRules
     ) -> None:
-        device, beams = prompts.tokens.device, settings.num_beams
-        posters, self._prompt = prompts.tokens.shape
-        self._settings, self._rules = settings, rules
+        device, beams, posters = prompts.tokens.device, settings.num_beams, len(prompts.tokens)
+        self._settings, self._rules = [settings] * posters, rules
+        self.texts = Texts(prompts, beams)
         self._most = rules.most_tokens(settings, prompts.lengths)[:, None]  # (B, 1)
-        self.tokens = prompts.tokens[:, None].expand(-1, beams, -1)
         self._scores = torch.zeros(posters, beams, device=device)
         self._scores[:, 1:] = _NEVER  # all beams are equal at first, and one is enough
+        # Without prompts, and filled up behind the end.
         self._finished = torch.full(
-            (posters, beams, self._prompt + settings.max_length), rules.filler, device=device
+            (posters, beams, int(self._most.amax())), rules.filler, device=device
         )
         self._finished_scores = torch.full((posters, beams), _NEVER, device=device)
         self._is_finished = torch.zeros(posters, beams, dtype=torch.bool, device=device)
@@ -39,83 +41,121 @@ class BeamSearch:
     def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor:
         """Take in log-probabilities and ids (B, K, k); returns the parent beams (B, K)."""
         beams, count = log_probs.shape[1:]
-        generated = self.tokens.shape[-1] + 1 - self._prompt
         # So many that as many as beams go on, even where each beam could end in every way.
         most = max(2, 1 + len(self._rules.eos_token_ids)) * beams
         totals = (log_probs + self._scores[..., None]).flatten(1)
         totals, choices = largest(totals, min(most, totals.shape[1]))
         parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
-        sequences = torch.cat([_rows(self.tokens, parents), chosen[..., None]], dim=-1)
+        generated = self._column([each + 1 for each in self.texts.generated])
         ends = self._rules.ends(chosen) | (generated >= self._most)
 
         running = totals + ends * _NEVER
         order = running.topk(beams).indices
-        self.tokens = _rows(sequences, order)
+        before = self.texts.tokens
+        going_on = parents.gather(1, order)
+        self.texts.append(_rows(before, going_on), chosen.gather(1, order))
         self._scores = running.gather(1, order)
-        self._collect_finished(sequences, totals, ends)
-        self._improvable = self._improvable & self._can_improve(generated)
-        return parents.gather(1, order)
+        ends[:, beams:] = False  # only the best may end
+        if ends.any():
+            sequences = torch.cat([_rows(before, parents), chosen[..., None]], dim=-1)
+            self._collect_finished(sequences, totals, ends)
+        self._improvable = self._improvable & self._can_improve()
+        return going_on
 
     def _collect_finished(self, sequences: Tensor, totals: Tensor, ends: Tensor) -> None:
         """Keep the hypotheses that just ended where they beat earlier finished ones."""
-        beams, generated = self.tokens.shape[1], sequences.shape[-1] - self._prompt
-        ends = ends.clone()
-        ends[:, beams:] = False  # only the best may end
-        if not ends.any():
-            return
-        scores = totals / generated**self._settings.length_penalty
-        closed = self._is_finished.all(-1, keepdim=True) & (self._settings.early_stopping is True)
+        beams, length = self._finished.shape[1:]
+        scores = totals / self._penalties()
+        closed = self._is_finished.all(-1, keepdim=True) & self._stops_early()
         scores = scores + (closed * _NEVER) + (~self._improvable * _NEVER) + (~ends * _NEVER)
-        padded = self._finished.new_full(
-            (*sequences.shape[:2], self._finished.shape[-1]), self._rules.filler
-        )
-        padded[..., : sequences.shape[-1]] = sequences
         scores = torch.cat([self._finished_scores, scores], dim=1)
         order = scores.topk(beams).indices
-        self._finished = _rows(torch.cat([self._finished, padded], dim=1), order)
+        ended = self._without_prompts(sequences, length)
+        self._finished = _rows(torch.cat([self._finished, ended], dim=1), order)
         self._finished_scores = scores.gather(1, order)
         self._is_finished = torch.cat([self._is_finished, ends], dim=1).gather(1, order)
 
-    def _can_improve(self, generated: int) -> Tensor:
+    def _without_prompts(self, sequences: Tensor, length: int) -> Tensor:
+        """Sequences (B, M, T) from the first generated token on, filled up to this length."""
+        generated = self._column(self.texts.generated)[..., None]
+        places = torch.arange(length, device=sequences.device)
+        index = (places + sequences.shape[-1] - generated).clamp(max=sequences.shape[-1] - 1)
+        found = sequences.gather(-1, index.expand(-1, sequences.shape[1], -1))
+        return found.where(places < generated, self._rules.filler)
+
+    def _can_improve(self) -> Tensor:
         """Whether (B, 1) a running beam could still beat the worst finished hypothesis."""
-        penalty = self._settings.length_penalty
-        longest = self._settings.early_stopping == "never" and penalty > 0
-        possible = self._scores[:, :1] / (self._most if longest else generated) ** penalty
+        lengths = [
+            most if each.early_stopping == "never" and each.length_penalty > 0 else count
+            for each, most, count in zip(
+                self._settings, self._most[:, 0].tolist(), self.texts.generated, strict=True
+            )
+        ]
+        possible = self._scores[:, :1] / self._penalties(lengths)
         worst = self._finished_scores.amin(1, keepdim=True).where(self._is_finished, _NEVER)
         improvable: Tensor = (possible > worst).any(-1, keepdim=True)
         return improvable
 
-    def finished(self) -> Tensor:
-        """Which posters (B) are finished: by early stopping, or at the maximum length."""
-        done = ~self._improvable[:, 0]
-        if self._settings.early_stopping is True:
-            done = done | self._is_finished.all(-1)
-        return done | (self.tokens.shape[-1] - self._prompt >= self._most[:, 0])
+    def _penalties(self, lengths: Sequence[int] | None = None) -> Tensor:
+        """What to divide log-probabilities (B, …) of texts of these lengths by, (B, 1).
 
-    def select(self, posters: Tensor) -> None:
-        self.tokens, self._scores = self.tokens[posters], self._scores[posters]
-        self._finished, self._finished_scores = (
-            self._finished[posters],
-            self._finished_scores[posters],
+        Without `lengths`, those so far.
+        """
+        lengths = self.texts.generated if lengths is None else lengths
+        return self._column(
+            [
+                length**each.length_penalty
+                for length, each in zip(lengths, self._settings, strict=True)
+            ]
         )
-        self._is_finished = self._is_finished[posters]
-        self._improvable, self._most = self._improvable[posters], self._most[posters]
+
+    def _stops_early(self) -> Tensor:
+        return self._column([each.early_stopping is True for each in self._settings])
+
+    def _column(self, values: Sequence[float]) -> Tensor:
+        """(B, 1)."""
+        return torch.tensor(values, device=self._scores.device)[:, None]
+
+    def finished(self) -> list[bool]:
+        """Which posters are finished: by early stopping, or at the maximum length."""
+        generated = self._column(self.texts.generated)
+        full = self._is_finished.all(-1, keepdim=True) & self._stops_early()
+        done = ~self._improvable | full | (generated >= self._most)
+        found: list[bool] = done[:, 0].tolist()
+        return found
+
+    def join(self, other: BeamSearch) -> None:
+        self.texts.join(other.texts)
+        self._settings += other._settings
+        self._finished = torch.cat(
+            padded_alike(self._finished, other._finished, self._rules.filler)
+        )
+        self._most = torch.cat([self._most, other._most])
+        self._scores = torch.cat([self._scores, other._scores])
+        self._finished_scores = torch.cat([self._finished_scores, other._finished_scores])
+        self._is_finished = torch.cat([self._is_finished, other._is_finished])
+        self._improvable = torch.cat([self._improvable, other._improvable])
+
+    def select(self, posters: Sequence[int]) -> None:
+        self.texts.select(posters)
+        self._settings = [self._settings[i] for i in posters]
+        index = [*posters]
+        self._scores, self._most = self._scores[index], self._most[index]
+        self._finished, self._finished_scores = self._finished[index], self._finished_scores[index]
+        self._is_finished, self._improvable = self._is_finished[index], self._improvable[index]
 
     def best_hypothesis(self, poster: int) -> Hypothesis:
-        tokens, score = self._finished[poster, 0], float(self._finished_scores[poster, 0])
-        generated = self.tokens.shape[-1] - self._prompt
-        running = float(self._scores[poster, 0]) / generated**self._settings.length_penalty
+        row, score = self._finished[poster, 0], float(self._finished_scores[poster, 0])
+        most, generated = int(self._most[poster]), self.texts.generated[poster]
+        penalty = self._settings[poster].length_penalty
+        running = float(self._scores[poster, 0]) / generated**penalty
         if running > score:
-            tokens, score = self.tokens[poster, 0], running
-        return Hypothesis(self._rules.until_end(tokens[self._generated(poster)].tolist()), score)
-
-    def _generated(self, poster: int) -> slice:
-        """Where in a row the tokens are that a poster's prompt is not, and no filling behind."""
-        return slice(self._prompt, self._prompt + int(self._most[poster]))
+            row, score, most = self.texts.tokens[poster, 0, -generated:], running, generated
+        return Hypothesis(self._rules.until_end(row[:most].tolist()), score)
 
     def hypotheses(self, poster: int) -> list[Hypothesis]:
-        count = self._settings.num_candidates
-        rows = self._finished[poster, :count, self._generated(poster)].tolist()
+        count = self._settings[poster].num_candidates
+        rows = self._finished[poster, :count, : int(self._most[poster])].tolist()
         scores = self._finished_scores[poster, :count].tolist()
         return [
             Hypothesis(self._rules.until_end(row), score)

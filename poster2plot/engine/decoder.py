@@ -6,9 +6,10 @@ The results are those of the stock modules; the waste is gone:
   of one attention. Stock beam search copies them for each beam at each step.
 * Self-attention writes to slots allocated beforehand, and nothing is moved when beams are
   reordered: each beam sees the slots of its ancestors through a mask.
-* The unconditional batch that guidance needs is further rows of the same matrix products, so
-  that a step still reads each weight once. Its cross-attention is over equal encoder states and
+* The unconditional texts that guidance needs are further rows of the same matrix products, so
+  that a step still reads each weight once. Their cross-attention is over equal encoder states and
   therefore a constant.
+* Posters join and leave between two steps, whatever the numbers of their beams.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import VisionEncoderDecoderModel
 
 from poster2plot.engine.cache import KeysValues, SelfAttentionCache
@@ -31,6 +33,7 @@ from poster2plot.engine.onnx_runtime import (
     OnnxLMHead,
     layers_per_graph,
 )
+from poster2plot.engine.rows import Rows
 
 
 class Decoder:
@@ -38,15 +41,16 @@ class Decoder:
 
     def __init__(self, model: VisionEncoderDecoderModel, precision: Precision) -> None:
         gpt2, config = model.decoder.transformer, model.decoder.config
-        self._heads: int = config.n_head
+        self.heads: int = config.n_head
+        self.layers: int = config.n_layer
         self._position_embeddings: Tensor = gpt2.wpe.weight.detach()
-        self._token_embeddings: Tensor = gpt2.wte.weight.detach()
-        self.dtype, self.device = self._token_embeddings.dtype, self._token_embeddings.device
+        self.embeddings: Tensor = gpt2.wte.weight.detach()  # (vocabulary, width)
+        self.dtype, self.device = self.embeddings.dtype, self.embeddings.device
         self._project = getattr(model, "enc_to_dec_proj", nn.Identity())
         self._cross_kv: list[Linear] = []
         self._blocks: list[Layers] = []
         null_embedding = self._project(
-            self._token_embeddings.new_zeros(1, model.encoder.config.hidden_size)
+            self.embeddings.new_zeros(1, model.encoder.config.hidden_size)
         )
         head, activation = model.decoder.lm_head, config.activation_function
         self._lm_head: Callable[[Tensor], Tensor]
@@ -89,95 +93,118 @@ class Decoder:
         ]
         return decoder
 
+    @property
+    def bytes_per_token(self) -> int:
+        """Of keys and values of all layers."""
+        return 2 * self.layers * self.embeddings.shape[1] * self.embeddings.element_size()
+
     def cross_attention_cache(self, encoder_states: Tensor) -> KeysValues:
-        """Keys and values (B, 1, heads, S, d) of each layer, of encoder states (B, S, width)."""
+        """Keys and values (B, heads, S, d) of each layer, of encoder states (B, S, width)."""
         projected = self._project(encoder_states)
         cross_attention: KeysValues = []
         for cross_kv in self._cross_kv:
-            keys, values = (
-                cross_kv(projected)[:, None].unflatten(-1, (2, self._heads, -1)).unbind(-3)
-            )
-            cross_attention.append(
-                (keys.transpose(2, 3).contiguous(), values.transpose(2, 3).contiguous())
-            )
+            keys, values = cross_kv(projected).unflatten(-1, (2, self.heads, -1)).unbind(-3)
+            cross_attention.append((keys.transpose(1, 2), values.transpose(1, 2)))
         return cross_attention
 
-    def prefill(
-        self, prompts: Tensor, cross_attention: KeysValues, *, beams: int, guided: bool
-    ) -> SelfAttentionCache:
-        """The cache of prompts (B, T) for K beams of each poster; T may be 0.
+    def prefill(self, prompts: Tensor, cross_attention: KeysValues) -> KeysValues:
+        """Keys and values (B, heads, T, d) of prompts (B, T) for posters; T may be 0.
 
-        Each prompt goes through once, whatever the beams. What is below 0 pads it on the left.
-        `guided` adds the unconditional batch, which has no prompt.
+        What is below 0 pads them on the left.
         """
         posters, count = prompts.shape
-        own = prompts >= 0  # (B, T)
-        past = self._empty_past(posters, batches=1)
-        if count:
-            causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
-            # Padding attends to itself, since it must attend to something.
-            itself = torch.eye(count, dtype=torch.bool, device=self.device)
-            attended = causal & own[:, None] | itself  # (B, T, T)
-            mask = torch.where(attended, 0, -torch.inf).to(self.dtype)
-            places = (own.cumsum(-1) - 1).clamp(min=0)
-            hidden = (
-                self._token_embeddings[prompts.clamp(min=0)] + self._position_embeddings[places]
-            )
-            past = self._forward(hidden[:, None], past, mask[:, None], cross_attention).past
-        seen = own[:, None]
-        if guided:
-            past = [
-                (torch.cat([keys, keys], 1), torch.cat([values, values], 1))
-                for keys, values in past
-            ]
-            seen = torch.cat([seen, torch.zeros_like(seen)], dim=1)
-        return SelfAttentionCache(past, seen, beams)
+        d = self.embeddings.shape[1] // self.heads
+        if not count:
+            none = self.embeddings.new_empty(posters, self.heads, 0, d)
+            return [(none, none) for _ in self._cross_kv]
+        own = prompts >= 0
+        causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
+        # Padding attends to itself, since it must attend to something.
+        itself = torch.eye(count, dtype=torch.bool, device=self.device)
+        attended = causal & own[:, None] | itself  # (B, T, T)
+        places = (own.cumsum(-1) - 1).clamp(min=0)
+        outputs = self._at_once(prompts.clamp(min=0), places, attended, cross_attention)
+        return [
+            (_of_heads(keys, posters, self.heads), _of_heads(values, posters, self.heads))
+            for keys, values in outputs.new
+        ]
 
     def next_token_logits(
-        self, tokens: Tensor, cross_attention: KeysValues, cache: SelfAttentionCache
+        self,
+        tokens: Tensor,
+        rows: Rows,
+        cache: SelfAttentionCache,
+        cross_attention: KeysValues,
     ) -> Tensor:
-        """Logits (B, G, K, vocabulary) after the last tokens; the cache takes these in.
-
-        `tokens` are (B, G, K), or (B, 1, K) where they are those of both batches.
-        """
-        positions = self._position_embeddings[cache.positions][:, :, None]  # (B, G, 1, width)
-        hidden = self._token_embeddings[tokens] + positions
-        outputs = self._forward(hidden, cache.past, cache.attention_mask(), cross_attention)
-        cache.advance(outputs.past)
+        """Logits (R, vocabulary) after the last tokens (R) of `rows`; the cache takes these in."""
+        positions = cache.positions[rows.attention.texts]
+        hidden = self.embeddings[tokens] + self._position_embeddings[positions]
+        mask = cache.attention_mask()
+        outputs = self._forward(hidden, rows, cache.past, mask, cross_attention)
+        cache.advance(outputs.new, rows.attention)
         return self._lm_head(outputs.hidden)
 
     def cross_attention_weights(self, tokens: Tensor, cross_attention: KeysValues) -> Tensor:
         """Cross-attention weights (T, S) of a text's tokens (T) over one poster's encoder states.
 
-        The mean over all heads and layers; each row sums to 1. All tokens go through at once, as
-        beams of a single step under a causal mask.
+        The mean over all heads and layers; each row sums to 1.
         """
         count = len(tokens)
-        causal = torch.ones(count, count, dtype=torch.bool, device=self.device).tril()
-        attention_mask = torch.where(causal, 0, -torch.inf).to(self.dtype)
-        hidden = (self._token_embeddings[tokens] + self._position_embeddings[:count])[None, None]
-        past = self._empty_past(posters=1, batches=1)
-        outputs = self._forward(
-            hidden, past, attention_mask[None, None], cross_attention, output_attentions=True
+        causal = torch.ones(1, count, count, dtype=torch.bool, device=self.device).tril()
+        places = torch.arange(count, device=self.device)[None]
+        outputs = self._at_once(
+            tokens[None], places, causal, cross_attention, output_attentions=True
         )
         return torch.stack(outputs.cross_attentions).mean((0, 1, 2))
+
+    def _at_once(
+        self,
+        tokens: Tensor,
+        places: Tensor,
+        attended: Tensor,
+        cross_attention: KeysValues,
+        *,
+        output_attentions: bool = False,
+    ) -> LayerOutputs:
+        """All tokens (B, T) of posters at these places through the layers, as beams of one step.
+
+        `attended` (B, T, T), boolean, tells which of them each may attend to.
+        """
+        posters, count = tokens.shape
+        rows = Rows.of([count] * posters, range(posters), range(posters), self.device)
+        hidden = self.embeddings[tokens] + self._position_embeddings[places]
+        # A slot of the past that none attends to, as not all kernels know an empty past.
+        d = hidden.shape[-1] // self.heads
+        nothing = hidden.new_zeros(posters, self.heads, 1, d)
+        past = [(nothing, nothing)] * len(self._cross_kv)
+        mask = torch.where(F.pad(attended, (1, 0)), 0, -torch.inf).to(self.dtype)
+        return self._forward(
+            hidden.flatten(0, 1),
+            rows,
+            past,
+            mask,
+            [(keys.contiguous(), values.contiguous()) for keys, values in cross_attention],
+            output_attentions=output_attentions,
+        )
 
     def _forward(
         self,
         hidden: Tensor,
+        rows: Rows,
         past: KeysValues,
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
         output_attentions: bool = False,
     ) -> LayerOutputs:
-        """Hidden states (B, G, K, width) through all layers."""
+        """Hidden states (R, width) through all layers."""
         outputs, done = LayerOutputs(hidden, [], []), 0
         for layers in self._blocks:
             here = slice(done, done + len(layers))
             done = here.stop
             some = layers(
                 outputs.hidden,
+                rows,
                 past[here],
                 attention_mask,
                 cross_attention[here],
@@ -185,13 +212,13 @@ class Decoder:
             )
             outputs = LayerOutputs(
                 some.hidden,
-                outputs.past + some.past,
+                outputs.new + some.new,
                 outputs.cross_attentions + some.cross_attentions,
             )
         return outputs
 
-    def _empty_past(self, posters: int, batches: int) -> KeysValues:
-        """Keys and values (B, G, heads, 0, d) of each layer."""
-        d = self._token_embeddings.shape[1] // self._heads
-        none = self._token_embeddings.new_empty(posters, batches, self._heads, 0, d)
-        return [(none, none) for _ in self._cross_kv]
+
+def _of_heads(rows: Tensor, texts: int, heads: int) -> Tensor:
+    """Rows (N * T, width) to (N, heads, T, d)."""
+    split: Tensor = rows.unflatten(0, (texts, -1)).unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)

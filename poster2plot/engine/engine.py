@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from transformers import VisionEncoderDecoderModel
 
-from poster2plot.engine.beam_search import BeamSearch
-from poster2plot.engine.cache import select_posters
+from poster2plot.engine.cache import ROOM
 from poster2plot.engine.decoder import Decoder
+from poster2plot.engine.decoder_batch import DecoderBatch
 from poster2plot.engine.generation_rules import GenerationRules
+from poster2plot.engine.group import Group, Shape
 from poster2plot.engine.lexicon import Lexicon
 from poster2plot.engine.linear import DTYPES, Precision, precisions, prepack_linears
-from poster2plot.engine.logits_processing import process_logits
-from poster2plot.engine.sampling import Sampling
-from poster2plot.engine.search import Hypothesis, Prompts, Search
+from poster2plot.engine.search import Hypothesis, Prompts
 from poster2plot.settings import GenerationSettings
+
+_COPIES = 8  # of a row of logits, as they become log-probabilities
 
 
 class Engine:
@@ -41,7 +42,7 @@ class Engine:
         lexicon: Lexicon | None = None,
     ) -> None:
         self.rules = GenerationRules.of(model.generation_config, model.config.decoder.vocab_size)
-        self.decoder_start_token_id = int(model.generation_config.decoder_start_token_id)
+        self.decoder_start_token_id = self.rules.start
         if word_starts is None:
             word_starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)
         self.word_starts = word_starts.to(model.device)
@@ -50,6 +51,7 @@ class Engine:
         if model.device.type != "cpu":
             model.to(DTYPES[self.precision])
         self._encoder = model.encoder
+        self._states = 0  # of the last poster
         self._threads = torch.get_num_threads()
         with torch.inference_mode():
             prepack_linears(self._encoder, self.precision)
@@ -77,13 +79,24 @@ class Engine:
         """The multi-threaded decoder for a thread that is the only one, else the other."""
         return self.decoder if exclusive else self._single_threaded or self.decoder
 
+    def needs(self, settings: GenerationSettings) -> tuple[int, int]:
+        """Rows and, about, bytes that a poster takes with such settings while it is decoded."""
+        shape = Shape.of(settings)
+        rows = shape.rows * (1 + shape.guided)
+        slots = settings.max_length * (1 + shape.guided) + 2 * rows * ROOM
+        # A batch may have room for twice as many posters as it has.
+        cached = 2 * (self._states + slots) * self.decoder.bytes_per_token
+        return rows, cached + rows * _COPIES * self.word_starts.numel() * 4
+
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """The encoder's last hidden states (B, S, width) of pictures (B, 3, height, width)."""
         pixels = pixels.to(self.decoder.dtype)
         # In int8 one by one: the encoder rounds all that goes through together to a common scale.
         batches = pixels.split(1) if self.precision == "int8" else [pixels]
-        return torch.cat([self._encoder(batch).last_hidden_state for batch in batches])
+        states = torch.cat([self._encoder(batch).last_hidden_state for batch in batches])
+        self._states = states.shape[1]
+        return states
 
     @torch.inference_mode()
     def decode(
@@ -94,12 +107,13 @@ class Engine:
     ) -> list[list[Hypothesis]]:
         """The hypotheses of each poster, best first, from encoder states (B, S, width).
 
-        `prompts` are those of `Decoding`.
+        `prompts` are those of `Decoding.join`.
         """
-        decoding = Decoding(self, encoder_states, settings, prompts)
+        decoding = Decoding(self)
+        posters = decoding.join(encoder_states, settings, prompts)
         while decoding.running:
             decoding.step()
-        return [decoding.hypotheses[poster] for poster in range(len(encoder_states))]
+        return [decoding.hypotheses[poster] for poster in posters]
 
     @torch.inference_mode()
     def cross_attention_weights(
@@ -122,47 +136,62 @@ class Engine:
 
 
 class Decoding:
-    """Decoding of a batch of posters, step by step; those that are finished leave it.
+    """Decoding of a running batch of posters, step by step, each with settings of its own.
 
-    `encoder_states` are (B, S, width). `prompts` are the token ids that each poster's decoder goes
-    on from, the start token first; without them it is that alone. The unconditional batch of
-    guidance sees none of a prompt but the start token. `running` are the indices of the posters
-    still in the batch, `hypotheses` those of finished ones, best first. No poster's hypotheses
-    depend on the others.
+    Posters join before a step, and those that are finished leave after it. `running` are the
+    numbers of those in the batch, `hypotheses` those of finished ones, best first. No poster's
+    hypotheses depend on the others.
     """
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        with torch.inference_mode():
+            self._batch = DecoderBatch(engine.decoder)
+        self._groups: dict[Shape, Group] = {}
+        self.hypotheses: dict[int, list[Hypothesis]] = {}
+
+    @property
+    def running(self) -> list[int]:
+        """The numbers of the posters in the batch."""
+        return self._batch.posters
+
+    def fits(self, encoder_states: Tensor) -> bool:
+        """Whether posters with encoder states (B, S, width) can join those that are running."""
+        return self._batch.fits(encoder_states)
+
     @torch.inference_mode()
-    def __init__(
+    def join(
         self,
-        engine: Engine,
         encoder_states: Tensor,
         settings: GenerationSettings,
         prompts: Sequence[Sequence[int]] | None = None,
-    ) -> None:
-        decoder, count = engine.decoder, len(encoder_states)
-        self._engine, self._settings = engine, settings
-        self.running = list(range(count))
-        self.hypotheses: dict[int, list[Hypothesis]] = {}
-        kind = BeamSearch if settings.num_beams > 1 and not settings.sample else Sampling
-        start = engine.decoder_start_token_id
-        given = Prompts.of(prompts or [[start]] * count, decoder.device)
-        self._search: Search = kind(given, settings, engine.rules)
-        ends = given.lengths + engine.rules.most_tokens(settings, given.lengths)
-        self._processors = [
-            engine.rules.processors(prompt=prompt, longest=end, device=decoder.device)
-            for prompt, end in zip(given.lengths.tolist(), ends.tolist(), strict=True)
-        ]
-        self._prompt = given.tokens.shape[1]
-        self._guided = settings.guidance not in (None, 1)
-        self._cross_attention = decoder.cross_attention_cache(encoder_states)
-        # The last token of a prompt is the first step's.
+        *,
+        exclusive: bool = True,
+    ) -> list[int]:
+        """Take in posters with encoder states (B, S, width); returns their numbers.
+
+        `prompts` are the token ids that each poster's decoder goes on from, the start token first;
+        without them it is that alone. The unconditional text of guidance has none of a prompt but
+        the start token. `exclusive` tells whether no other thread uses the engine now.
+        """
+        engine = self._engine
+        prompts = prompts or [[engine.decoder_start_token_id]] * len(encoder_states)
+        given, shape = Prompts.of(prompts, engine.decoder.device), Shape.of(settings)
+        with engine.threads(exclusive=exclusive):
+            cross_attention = engine.decoder.cross_attention_cache(encoder_states)
+        self._batch.decoder = engine.decoder_for(exclusive=exclusive)
         with _threads(1):
-            self._cache = decoder.prefill(
-                given.tokens[:, :-1],
-                self._cross_attention,
-                beams=self._search.tokens.shape[1],
-                guided=self._guided,
+            # The last token of a prompt is the first step's.
+            posters = self._batch.join(
+                cross_attention, given.tokens[:, :-1], beams=shape.rows, guided=shape.guided
             )
+        group = Group(posters, given, settings, engine.rules)
+        if shape in self._groups:
+            self._groups[shape].join(group)
+        else:
+            self._groups[shape] = group
+        self._batch.arrange([each for group in self._groups.values() for each in group.posters])
+        return posters
 
     @torch.inference_mode()
     def step(self, *, exclusive: bool = True) -> None:
@@ -170,56 +199,50 @@ class Decoding:
 
         `exclusive` tells whether no other thread uses the engine now.
         """
+        self._batch.decoder = self._engine.decoder_for(exclusive=exclusive)
         # PyTorch's idle threads wait busily, on the cores that the runtime needs, and what it does
         # in a step is too small to share.
         with _threads(1):
-            self._step(self._engine.decoder_for(exclusive=exclusive))
+            self._step()
 
-    def _step(self, decoder: Decoder) -> None:
-        engine, search = self._engine, self._search
-        start = torch.full_like(search.tokens[..., :1], engine.decoder_start_token_id)
-        text = torch.cat([start, search.tokens[..., self._prompt :]], dim=-1)
-        # Both batches go on from the same token, but at first from the ends of their prompts.
-        last = [search.tokens[..., -1], text[..., -1]][: 1 + self._guided]
-        tokens = torch.stack(last, dim=1)  # (B, G, K)
-        logits = decoder.next_token_logits(tokens, self._cross_attention, self._cache)
-        candidates = process_logits(
-            logits,
-            search.tokens,
-            text,
-            self._settings,
-            engine.rules,
-            self._processors,
-            engine.word_starts,
-            engine.lexicon,
-        )
-        parents = search.advance(*candidates)
-        if parents is not None:
-            self._cache.reorder(parents)
-        finished = search.finished().tolist()
-        for row, poster in enumerate(self.running):
-            if finished[row]:
-                self.hypotheses[poster] = search.hypotheses(row)
-        if any(finished):
-            self._select([row for row, done in enumerate(finished) if not done])
+    def _step(self) -> None:
+        engine, groups = self._engine, [*self._groups.values()]
+        guided = [group for group in groups if group.shape.guided]
+        # Both texts go on from the same token, but at first from the ends of their prompts.
+        last = [group.last_tokens() for group in groups]
+        last += [group.last_written(engine.rules.start) for group in guided]
+        logits = self._batch.next_token_logits(torch.cat([each.flatten() for each in last]))
+        parts = logits.split([each.numel() for each in last])
+        by_group = dict(zip(guided, parts[len(groups) :], strict=True))
+        rules = engine.rules, engine.word_starts, engine.lexicon
+        parents = [
+            group.advance(own, by_group.get(group), *rules)
+            for group, own in zip(groups, parts, strict=False)
+        ]
+        if any(group.shape.reorders for group in groups):
+            others = [each for each, group in zip(parents, groups, strict=True) if group in guided]
+            self._batch.reorder(torch.cat([each.flatten() for each in parents + others]))
+        finished = {poster: each for group in groups for poster, each in group.finished().items()}
+        self.hypotheses |= finished
+        self._leave(finished)
 
     def best_hypothesis(self, poster: int) -> Hypothesis:
-        """The best hypothesis so far of a running poster, after the first step."""
-        return self._search.best_hypothesis(self.running.index(poster))
+        """The best hypothesis so far of a running poster, after its first step."""
+        group = next(each for each in self._groups.values() if poster in each.posters)
+        return group.best_hypothesis(poster)
 
     @torch.inference_mode()
     def drop(self, posters: Sequence[int]) -> None:
         """Let these running posters leave without hypotheses."""
-        self._select([row for row, poster in enumerate(self.running) if poster not in posters])
+        self._leave(posters)
 
-    def _select(self, rows: list[int]) -> None:
-        self.running = [self.running[row] for row in rows]
-        if self.running:
-            index = torch.tensor(rows, device=self._engine.decoder.device)
-            self._cross_attention = select_posters(self._cross_attention, index)
-            self._cache.select(index)
-            self._search.select(index)
-            self._processors = [self._processors[row] for row in rows]
+    def _leave(self, posters: Collection[int]) -> None:
+        if not posters:
+            return
+        for group in self._groups.values():
+            group.leave(posters)
+        self._groups = {shape: group for shape, group in self._groups.items() if group.posters}
+        self._batch.leave(posters)
 
 
 def _return_freed_memory() -> None:

@@ -162,6 +162,11 @@ class GenerationRules:
         return found
 
     @property
+    def start(self) -> int:
+        """The token that every text begins with."""
+        return int(self.config.decoder_start_token_id)
+
+    @property
     def filler(self) -> int:
         """What stands behind the end of a row, cut off in the end."""
         return self.eos_token_ids[0] if self.eos_token_ids else 0

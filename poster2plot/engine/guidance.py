@@ -46,14 +46,15 @@ def word_parts(prompts: Tensor, word_starts: Tensor) -> Tensor:
 def guide(
     conditional: Tensor,
     unconditional: Tensor,
-    scale: float,
+    scale: float | Tensor,
     tokens: Tensor,
     word_starts: Tensor,
     prompts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Guided log-probabilities and ids (..., k) of the tokens that may come next.
 
-    From log-probabilities with and without a poster, both (..., vocabulary):
+    From log-probabilities with and without a poster, both (..., vocabulary), by one scale or those
+    (..., 1) of the rows:
     log p ∝ uncond + scale (cond − uncond), over the tokens that the adaptive plausibility
     constraint of contrastive decoding leaves (Li et al. 2023, arXiv:2210.15097), because a ratio of
     two tiny probabilities means nothing. Unlike Kornblith et al.,
@@ -63,12 +64,12 @@ def guide(
     * a token of the text so far, `tokens` (..., length), gains nothing from the poster any more.
       Else a thing on the poster would be named again and again;
     * neither does a part of a title's longer word, by the `prompts` (..., P) with the titles;
-    * a word of one token does not follow itself.
+    * a word of one token does not follow itself, which is noted in `conditional` itself.
     """
     if tokens.shape[-1]:
         last = tokens[..., -1:]
         doubled = conditional.gather(-1, last).masked_fill(word_starts[last], -torch.inf)
-        conditional = conditional.scatter(-1, last, doubled)
+        conditional.scatter_(-1, last, doubled)
     conditional, candidates = _plausible(conditional)
     ratio = conditional - unconditional.gather(-1, candidates)
     if prompts is not None:
@@ -77,7 +78,9 @@ def guide(
     ratio = ratio.where(~unfavoured, ratio.clamp(max=0))
     starting = word_starts[candidates]
     inside = ~starting[..., :1]
-    guided = torch.where(inside, conditional, conditional + (scale - 1) * ratio)
+    # As exact for a tensor as for a number.
+    more = torch.as_tensor(scale, dtype=torch.float64, device=ratio.device) - 1
+    guided = torch.where(inside, conditional, conditional + more.to(ratio.dtype) * ratio)
     guided = guided.where(conditional.isfinite() & (inside | starting), -torch.inf)
     return guided.log_softmax(-1), candidates
 

@@ -1,4 +1,4 @@
-"""GPT-2 with cross-attention for the beams of many posters at once, in PyTorch."""
+"""GPT-2 with cross-attention for the rows of many posters at once, in PyTorch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 
 from poster2plot.engine.cache import KeysValues
+from poster2plot.engine.rows import Padding, Rows
 
 
 @dataclass(frozen=True)
 class LayerOutputs:
     """What some of a decoder's layers return."""
 
-    hidden: Tensor  # (B, G, K, width)
-    past: KeysValues  # keys and values of all steps, this one included
+    hidden: Tensor  # (R, width)
+    new: KeysValues  # keys and values (R, width) of the rows, by layer
     cross_attentions: list[Tensor]  # weights (B, heads, K, S) of each layer, if asked for
 
 
@@ -31,17 +32,18 @@ class Layers(Protocol):
     def __call__(
         self,
         hidden: Tensor,
+        rows: Rows,
         past: KeysValues,
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
         output_attentions: bool = False,
     ) -> LayerOutputs:
-        """Hidden states (B, G, K, width) through the layers.
+        """Hidden states (R, width) through the layers.
 
-        `past` and `attention_mask` (B, G, K, T), additive, are those of `SelfAttentionCache`, and
-        `cross_attention` is the cross-attention cache, which the conditional batch (the first of G)
-        alone attends to. `output_attentions` asks for `LayerOutputs.cross_attentions`.
+        `past` (U, heads, P, d) and `attention_mask` (U, K, P + K), additive, are those of
+        `SelfAttentionCache`; `cross_attention` (B, heads, S, d) is of the posters that the first
+        `rows` attend to. `output_attentions` asks for `LayerOutputs.cross_attentions`.
         """
 
 
@@ -69,44 +71,49 @@ class TorchLayers:
     def __call__(
         self,
         hidden: Tensor,
+        rows: Rows,
         past: KeysValues,
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
         output_attentions: bool = False,
     ) -> LayerOutputs:
-        new_past: KeysValues = []
+        new: KeysValues = []
         cross_attentions: list[Tensor] = []
         for layer, own_past, cross_cache in zip(self._layers, past, cross_attention, strict=True):
             block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
-            query, *new = (
-                _split_heads(each, own.num_heads)
-                for each in own.c_attn(block.ln_1(hidden)).chunk(3, -1)
+            query, *both = own.c_attn(block.ln_1(hidden)).chunk(3, -1)
+            query = _split_heads(query, rows.attention, own.num_heads)
+            keys, values = (
+                torch.cat([old, _split_heads(each, rows.attention, own.num_heads)], -2)
+                for old, each in zip(own_past, both, strict=True)
             )
-            keys, values = (torch.cat(both, -2) for both in zip(own_past, new, strict=True))
-            scores = query @ keys.mT * own.scaling + attention_mask[:, :, None]
-            hidden = hidden + own.c_proj(_merge_heads(scores.softmax(-1) @ values))
-            new_past.append((keys, values))
+            scores = query @ keys.mT * own.scaling + attention_mask[:, None]
+            context = _merge_heads(scores.softmax(-1) @ values, rows.attention)
+            hidden = hidden + own.c_proj(context)
+            new.append((both[0], both[1]))
 
-            conditional = hidden[:, :1]
-            query = _split_heads(cross.q_attn(block.ln_cross_attn(conditional)), cross.num_heads)
+            conditional = hidden[: rows.conditional]
+            query = cross.q_attn(block.ln_cross_attn(conditional))
+            query = _split_heads(query, rows.cross_attention, cross.num_heads)
             keys, values = cross_cache
             weights = (query @ keys.mT * cross.scaling).softmax(-1)
-            conditional = conditional + cross.c_proj(_merge_heads(weights @ values))
-            hidden = torch.cat([conditional, hidden[:, 1:] + layer.unconditional], dim=1)
+            attended = cross.c_proj(_merge_heads(weights @ values, rows.cross_attention))
+            unconditional = hidden[rows.conditional :] + layer.unconditional
+            hidden = torch.cat([conditional + attended, unconditional])
             if output_attentions:
-                cross_attentions.append(weights[:, 0])
+                cross_attentions.append(weights)
 
             hidden = hidden + block.mlp(block.ln_2(hidden))
-        return LayerOutputs(hidden, new_past, cross_attentions)
+        return LayerOutputs(hidden, new, cross_attentions)
 
 
-def _split_heads(x: Tensor, heads: int) -> Tensor:
-    """(..., K, width) to (..., heads, K, d)."""
-    split: Tensor = x.unflatten(-1, (heads, -1))
-    return split.transpose(-3, -2)
+def _split_heads(x: Tensor, padding: Padding, heads: int) -> Tensor:
+    """Rows (R, width) to (N, heads, K, d)."""
+    split: Tensor = x[padding.padded].unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)
 
 
-def _merge_heads(x: Tensor) -> Tensor:
-    """(..., heads, K, d) to (..., K, width)."""
-    return x.transpose(-3, -2).flatten(-2)
+def _merge_heads(x: Tensor, padding: Padding) -> Tensor:
+    """(N, heads, K, d) to rows (R, width)."""
+    return x.transpose(1, 2).flatten(2).flatten(0, 1)[padding.places]

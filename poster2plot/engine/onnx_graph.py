@@ -27,12 +27,17 @@ _FUSED = {
     "FastGelu",
     "FusedMatMul",
     "MatMulIntegerToFloat",
-    "MultiHeadAttention",
 }  # of ONNX Runtime, not of ONNX
-_INPUT_TYPES = {
-    "shape": TensorProto.INT64,
-    "heads_shape": TensorProto.INT64,
-    "conditional": TensorProto.BOOL,
+# Of how the rows lie (`engine/rows.py`): which text's they are, and the shapes of what is made of
+# them. `conditional` is how many have a poster, `slots` those of the past and of the step.
+ROW_INPUTS: dict[str, list[str | int]] = {
+    "padded": ["U", "K"],
+    "places": ["R"],
+    "cross_padded": ["B", "K"],
+    "cross_places": ["C"],
+    "conditional": [1],
+    "unconditional_shape": [2],
+    "slots": [2],
 }
 
 
@@ -143,7 +148,7 @@ class Graph:
 
 
 def add_layer(graph: Graph, layer: Layer, hidden: str, i: str, activation: str) -> list[str]:
-    """Names of the results of layer `i`: hidden states, keys and values of all slots, attention."""
+    """Names of the results of layer `i`: hidden states, keys and values of the rows, attention."""
     block, own, cross = layer.block, layer.block.attn, layer.block.crossattention
     apply = graph.apply
 
@@ -153,29 +158,46 @@ def add_layer(graph: Graph, layer: Layer, hidden: str, i: str, activation: str) 
     def norm_linear(x: str, norm: nn.LayerNorm, layer: Any) -> str:
         return graph.norm_linear(x, norm, layer.weight, layer.bias)
 
-    qkv = norm_linear(hidden, block.ln_1, own.c_attn)
-    query, key, value = graph.split("Split", qkv, count=3, axis=-1, num_outputs=3)
-    inputs = [query, key, value, "", "", "attention_mask", f"past_keys_{i}", f"past_values_{i}"]
-    context, keys, values = graph.split(
-        "MultiHeadAttention", *inputs, count=3, num_heads=own.num_heads, scale=own.scaling
-    )
-    hidden = apply("Add", hidden, linear(context, own.c_proj))
+    def split_heads(x: str, padded: str) -> str:
+        """(R, width) to (N, heads, K, d)."""
+        x = apply("Reshape", apply("Gather", x, padded, axis=0), heads)
+        return apply("Transpose", x, perm=[0, 2, 1, 3])
 
-    query = norm_linear(hidden, block.ln_cross_attn, cross.q_attn)
-    # Both batches in one product, (B, heads, G * K, d).
-    query = apply("Transpose", apply("Reshape", query, "heads_shape"), perm=[0, 2, 1, 3])
+    def merge_heads(x: str, places: str) -> str:
+        """(N, heads, K, d) to (R, width)."""
+        x = apply("Transpose", x, perm=[0, 2, 1, 3])
+        return apply("Gather", apply("Reshape", x, rows), places, axis=0)
+
+    rows = graph.constant([-1, own.embed_dim])
+    heads = graph.constant([0, -1, own.num_heads, own.head_dim])  # 0 stays as it is
+    qkv = norm_linear(hidden, block.ln_1, own.c_attn)
+    query, new_key, new_value = graph.split("Split", qkv, count=3, axis=-1, num_outputs=3)
+    query, key, value = (split_heads(x, "padded") for x in (query, new_key, new_value))
+    # The past stays where it is: to put the step's keys and values behind it would copy all of it.
+    before, now = (
+        apply("FusedMatMul", query, keys, transB=1, alpha=own.scaling)
+        for keys in (f"past_keys_{i}", key)
+    )
+    scores = apply("Add", apply("Concat", before, now, axis=-1), "attention_mask")
+    before, now = graph.split("Split", apply("Softmax", scores), "slots", count=2, axis=-1)
+    context = apply("Add", apply("MatMul", before, f"past_values_{i}"), apply("MatMul", now, value))
+    hidden = apply("Add", hidden, linear(merge_heads(context, "places"), own.c_proj))
+
+    conditional = apply("Slice", hidden, graph.constant([0]), "conditional")
+    query = norm_linear(conditional, block.ln_cross_attn, cross.q_attn)
+    query = split_heads(query, "cross_padded")
     scores = apply("FusedMatMul", query, f"cross_keys_{i}", transB=1, alpha=cross.scaling)
     attention = apply("Softmax", scores)
-    context = apply("Transpose", apply("MatMul", attention, f"cross_values_{i}"), perm=[0, 2, 1, 3])
-    attended = linear(apply("Reshape", context, "shape"), cross.c_proj)
-    hidden = apply(
-        "Add", hidden, apply("Where", "conditional", attended, graph.constant(layer.unconditional))
-    )
+    context = merge_heads(apply("MatMul", attention, f"cross_values_{i}"), "cross_places")
+    attended = linear(context, cross.c_proj)
+    added = apply("Expand", graph.constant(layer.unconditional[None]), "unconditional_shape")
+    hidden = apply("Add", hidden, apply("Concat", attended, added, axis=0))
 
     wide = apply(ACTIVATIONS[activation], norm_linear(hidden, block.ln_2, block.mlp.c_fc))
-    return [apply("Add", hidden, linear(wide, block.mlp.c_proj)), keys, values, attention]
+    hidden = apply("Add", hidden, linear(wide, block.mlp.c_proj))
+    return [hidden, new_key, new_value, attention]
 
 
 def _value(name: str, shape: Sequence[str | int] | None = None) -> onnx.ValueInfoProto:
-    kind = _INPUT_TYPES.get(name, TensorProto.FLOAT)
+    kind = TensorProto.INT64 if name in ROW_INPUTS else TensorProto.FLOAT
     return helper.make_tensor_value_info(name, kind, shape)

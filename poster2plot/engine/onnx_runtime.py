@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from poster2plot.engine.cache import KeysValues
 from poster2plot.engine.layers import Layer, LayerOutputs
-from poster2plot.engine.onnx_graph import EXTERNAL_FILE, Graph, add_layer
+from poster2plot.engine.onnx_graph import EXTERNAL_FILE, ROW_INPUTS, Graph, add_layer
+from poster2plot.engine.rows import Rows
 
 _GRAPH_BYTES = 2**27  # of weights in one graph
 _SPIN = "200"  # microseconds that an idle thread waits busily, in the way of all others
@@ -39,17 +40,14 @@ class OnnxLayers:
         self._count = len(keys)
         heads, d = own.num_heads, own.head_dim
         inputs: dict[str, list[str | int]] = {
-            "hidden": ["B*G", "K", own.embed_dim],
-            "attention_mask": ["B*G", 1, "K", "T"],
-            "conditional": ["B*G", 1, 1],
-            "shape": [3],
-            "heads_shape": [4],
+            "hidden": ["R", own.embed_dim],
+            "attention_mask": ["U", 1, "K", "P+K"],
+            **ROW_INPUTS,
         }
         for i in range(self._count):
-            inputs |= {f"past_{name}_{i}": ["B*G", heads, "P", d] for name in ("keys", "values")}
+            inputs |= {f"past_{name}_{i}": ["U", heads, "P", d] for name in ("keys", "values")}
             inputs |= {f"cross_{name}_{i}": ["B", heads, "S", d] for name in ("keys", "values")}
         self._outputs = [hidden, *keys, *values, *cross_attentions]
-        self._heads_shape = [heads, d]
         self._session, self._single_threaded_session = _sessions(graph, inputs, self._outputs)
 
     def single_threaded(self) -> OnnxLayers:
@@ -64,29 +62,33 @@ class OnnxLayers:
     def __call__(
         self,
         hidden: Tensor,
+        rows: Rows,
         past: KeysValues,
         attention_mask: Tensor,
         cross_attention: KeysValues,
         *,
         output_attentions: bool = False,
     ) -> LayerOutputs:
-        count, (posters, batches, beams, width) = self._count, hidden.shape
+        count, beams, total = self._count, attention_mask.shape[1], attention_mask.shape[2]
         feed = {
-            "hidden": hidden.flatten(0, 1).numpy(),
-            "attention_mask": attention_mask.flatten(0, 1)[:, None].numpy(),
-            "conditional": np.tile([True, False][:batches], posters)[:, None, None],
-            "shape": np.array([posters * batches, beams, width]),
-            "heads_shape": np.array([posters, batches * beams, *self._heads_shape]),
+            "hidden": hidden.numpy(),
+            "attention_mask": attention_mask[:, None].numpy(),
+            "padded": rows.attention.padded.numpy(),
+            "places": rows.attention.places.numpy(),
+            "cross_padded": rows.cross_attention.padded.numpy(),
+            "cross_places": rows.cross_attention.places.numpy(),
+            "conditional": np.array([rows.conditional]),
+            "unconditional_shape": np.array([len(hidden) - rows.conditional, hidden.shape[1]]),
+            "slots": np.array([total - beams, beams]),
         }
         for name, cached in (("past", past), ("cross", cross_attention)):
             for i, (keys, values) in enumerate(cached):
-                feed[f"{name}_keys_{i}"] = keys.flatten(0, 1).numpy()
-                feed[f"{name}_values_{i}"] = values.flatten(0, 1).numpy()
+                feed[f"{name}_keys_{i}"] = keys.numpy()
+                feed[f"{name}_values_{i}"] = values.numpy()
         wanted = self._outputs if output_attentions else self._outputs[: 1 + 2 * count]
-        found = [torch.from_numpy(each) for each in self._session.run(wanted, feed)]
-        hidden, *both = (each.unflatten(0, (posters, batches)) for each in found[: 1 + 2 * count])
-        new_past = list(zip(both[:count], both[count:], strict=True))
-        return LayerOutputs(hidden, new_past, found[1 + 2 * count :])
+        hidden, *others = (torch.from_numpy(each) for each in self._session.run(wanted, feed))
+        new = list(zip(others[:count], others[count : 2 * count], strict=True))
+        return LayerOutputs(hidden, new, others[2 * count :])
 
 
 class OnnxLMHead:
@@ -111,9 +113,9 @@ class OnnxLMHead:
         return head
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """Logits (B, G, K, vocabulary) of hidden states (B, G, K, width)."""
-        [logits] = self._session.run(None, {"hidden": hidden.flatten(0, -2).numpy()})
-        return torch.from_numpy(logits).view(*hidden.shape[:-1], -1)
+        """Logits (R, vocabulary) of hidden states (R, width)."""
+        [logits] = self._session.run(None, {"hidden": hidden.numpy()})
+        return torch.from_numpy(logits)
 
 
 def layers_per_graph(layer_parameters: int, *, int8: bool) -> int:

@@ -1,9 +1,11 @@
-"""Requests of many threads for one engine, decoded in dynamic batches.
+"""Requests of many threads for one engine, decoded in continuous batches.
 
 Threads that all decode on all cores would fight for them. Here one worker decodes on all of them,
-or as many workers as the engine allows on one each. Whatever waits with the same settings when a
-worker is free becomes its next batch, since a step costs little more for several posters than for
-one. Visitors are served round-robin, however many posters one of them brings.
+or as many workers as the engine allows on one each. A worker's posters go through the decoder
+together, since a step costs less for several at once. Whatever their settings, they join before a
+step and leave after it, as the sequences of Orca do (Yu et al. 2022, "A distributed serving system
+for transformer-based generative models", OSDI). Visitors are served round-robin, however many
+posters one of them brings.
 """
 
 from __future__ import annotations
@@ -11,66 +13,70 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from collections.abc import Iterable, Sequence
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
-from poster2plot.settings import GenerationSettings
+from poster2plot.engine.requests import DecodingRequest, settle
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from poster2plot.engine.engine import Engine
-    from poster2plot.engine.search import Hypothesis
 
-LARGEST_BATCH = 16  # posters; more gain little and make those that come next wait
+LARGEST_BATCH = 16  # posters; more gain little and make each other wait
+MOST_ROWS = 128  # of them, texts with a poster and without
 _BATCHING_DELAY = (
     0.002  # seconds, for those who ask at the same moment, or again as soon as answered
 )
+_HESITATION = 0.1  # seconds for which a worker leaves a poster to another with fewer, if that can
 
 
 class QueueClosedError(Exception):
     """The queue was closed before a request was done."""
 
 
-@dataclass(frozen=True, eq=False)
-class DecodingRequest:
-    """A poster to decode: `encode` makes its encoder states (1, S, width), in a worker's thread.
+class _Load(NamedTuple):
+    """What a worker has to decode, or what a request adds to it."""
 
-    `on_step` gets the best hypothesis after each step, in the same thread. The `future` gets the
-    hypotheses, best first; to cancel it ends the request, also while it is decoded. `seconds` fills
-    with the time that each stage took: wait, encode, decode. `submitted` is of `perf_counter`.
-    `prompt` is one of `Decoding`; an empty one is the start token alone.
-    """
+    posters: int
+    rows: int
+    size: int  # in bytes
 
-    encode: Callable[[], Tensor]
-    settings: GenerationSettings
-    on_step: Callable[[Hypothesis], None] | None = None
-    visitor: str = ""
-    prompt: Sequence[int] = ()
-    future: Future[list[Hypothesis]] = field(default_factory=Future)
-    seconds: dict[str, float] = field(default_factory=dict)
-    submitted: float = field(default_factory=time.perf_counter)
+    @classmethod
+    def of(cls, requests: Iterable[DecodingRequest], engine: Engine) -> _Load:
+        load = cls(0, 0, 0)
+        for each in requests:
+            load = load.with_more(cls(1, *engine.needs(each.settings)))
+        return load
+
+    def with_more(self, other: _Load) -> _Load:
+        return _Load(*map(sum, zip(self, other, strict=True)))
+
+    def has_room(self, other: _Load, memory: int) -> bool:
+        """Whether there is room for the other one, too; a single poster always has some."""
+        both = self.with_more(other)
+        fits = both.posters <= LARGEST_BATCH and both.rows <= MOST_ROWS and both.size <= memory
+        return fits or not self.posters
 
 
 class DecodingQueue:
-    """Decodes requests in fair order, together with those that wait and ask alike.
+    """Decodes requests in fair order, all that there is room for at once.
 
-    Every visitor's first poster comes before anybody's second, and among those the visitor who was
-    served longest ago. Whatever goes wrong, each future gets an outcome.
+    A visitor with fewer posters before and in the decoder comes first, and among equals the one who
+    was served longest ago. Whatever goes wrong, each future gets an outcome.
     """
 
     def __init__(self, engine: Engine) -> None:
+        from poster2plot.engine.memory import for_batches
+
         self._engine = engine
         self._workers = 0  # that run
-        self._busy = 0  # of them with a batch
         self._waiting: list[DecodingRequest] = []
-        self._decoding: list[DecodingRequest] = []
+        self._decoding: list[list[DecodingRequest]] = []  # of each worker that has any
+        self._memory = for_batches(engine.decoder.device) // engine.max_concurrent_decodings
         self._closed = False
-        self._batches = 0
-        self._served: dict[str, int] = {}  # the last batch of each visitor who waits for another
+        self._turns = 0
+        self._served: dict[str, int] = {}  # the last turn of each visitor who waits for another
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -89,12 +95,12 @@ class DecodingQueue:
                 self._waiting += requests
                 self._start_workers(requests)
         for each in requests if closed else ():
-            _settle(each.future, QueueClosedError())
+            settle(each.future, QueueClosedError())
 
     def _start_workers(self, requests: Sequence[DecodingRequest]) -> None:
         """As many as there is something to do for. The lock must be held."""
         while self._workers < min(
-            self._engine.max_concurrent_decodings, self._busy + len(self._waiting)
+            self._engine.max_concurrent_decodings, len(self._decoding) + len(self._waiting)
         ):
             try:
                 # Not a daemon: PyTorch aborts a process that ends while one is in its code.
@@ -119,12 +125,12 @@ class DecodingQueue:
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, []
-            decoding = [*self._decoding]
+            decoding = [*chain.from_iterable(self._decoding)]
         for each in waiting:
-            _settle(each.future, QueueClosedError())
+            settle(each.future, QueueClosedError())
         wait_for([each.future for each in decoding], seconds)
         for each in decoding:
-            _settle(each.future, QueueClosedError())
+            settle(each.future, QueueClosedError())
 
     def ahead(self, request: DecodingRequest) -> int:
         """How many requests come before this one; 0 also when it does not wait any more."""
@@ -136,28 +142,28 @@ class DecodingQueue:
         try:
             while True:
                 time.sleep(_BATCHING_DELAY)
-                if not (batch := self._next_batch()):
+                own: list[DecodingRequest] = []
+                if not self._admit(own):
                     return
                 try:
-                    self._decode(batch)
+                    self._decode(own, [*own], admits=True)
                 except BaseException as error:  # of a future's callback, say
-                    for each in batch:
-                        _settle(each.future, error)
+                    for each in own:
+                        settle(each.future, error)
                 finally:
                     with self._lock:
-                        self._busy -= 1
-                        self._decoding = [each for each in self._decoding if each not in batch]
+                        self._decoding = [each for each in self._decoding if each is not own]
         except BaseException as error:
             # The worker ends, and without another one nobody would be served.
             with self._lock:
                 self._workers -= 1
                 waiting, self._waiting = self._waiting, []
             for each in waiting:
-                _settle(each.future, error)
+                settle(each.future, error)
 
     def _round_robin(self) -> list[DecodingRequest]:
         """What waits, in the order it is to be served. The lock must be held."""
-        turns: Counter[str] = Counter()
+        turns = Counter(each.visitor for each in chain.from_iterable(self._decoding))
         places = {}
         for each in self._waiting:
             if not each.future.cancelled():
@@ -165,106 +171,95 @@ class DecodingQueue:
                 turns[each.visitor] += 1
         return sorted(places, key=places.__getitem__)
 
-    def _next_batch(self) -> list[DecodingRequest]:
-        """The request whose turn it is and others like it. The worker ends where there is none."""
+    def _admit(self, own: list[DecodingRequest]) -> list[DecodingRequest]:
+        """Those whose turn it is with the worker that decodes its `own`; they are added to these.
+
+        A worker that has none and gets none ends.
+        """
         with self._lock:
-            order = self._round_robin()
-            if not order:
+            if own and (not self._waiting or len(own) >= LARGEST_BATCH):
+                return []  # as in most steps
+            order, begins = self._round_robin(), not own
+            if begins and not order:
                 self._waiting = []
                 self._workers -= 1
                 return []
-            # Free workers share what waits.
-            size = min(
-                LARGEST_BATCH,
-                -(-len(order) // (self._engine.max_concurrent_decodings - self._busy)),
-            )
-            # While others wait, nobody gets a whole batch: all of it ends when its last plot does.
-            share = max(1, LARGEST_BATCH // len({each.visitor for each in order}))
-            taken: Counter[str] = Counter()
-            batch: list[DecodingRequest] = []
+            # The other workers take their share: those that decode, and those that are about to.
+            others = [each for each in self._decoding if each is not own]
+            idle = self._workers - len(others) - 1
+            loads = [_Load.of(each, self._engine) for each in (own, *others, *([],) * idle)]
+            taken: list[DecodingRequest] = []
             for each in order:
-                if each.settings == order[0].settings and taken[each.visitor] < share:
-                    taken[each.visitor] += 1
-                    batch.append(each)
-            batch = batch[:size]
+                more = _Load.of([each], self._engine)
+                room = [i for i, load in enumerate(loads) if load.has_room(more, self._memory)]
+                if not room:
+                    break
+                least = min(room, key=lambda i: loads[i].rows)
+                if 0 in room and time.perf_counter() - each.submitted > _HESITATION:
+                    least = 0
+                loads[least] = loads[least].with_more(more)
+                if least == 0:
+                    taken.append(each)
+            if begins and taken:
+                self._decoding.append(own)
+            own += taken
             # Sorting is for this turn only; whose poster came first stays as it was.
-            self._waiting = [each for each in self._waiting if each in order and each not in batch]
-            self._batches += 1
-            self._busy += 1
-            self._decoding += batch
-            self._served |= dict.fromkeys(taken, self._batches)
+            gone = set(taken)
+            waiting = set(order) - gone
+            self._waiting = [each for each in self._waiting if each in waiting]
+            self._turns += 1
+            self._served |= {each.visitor: self._turns for each in taken}
             here = {each.visitor for each in self._waiting}
             self._served = {who: when for who, when in self._served.items() if who in here}
-            return batch
+            return taken
 
-    def _decode(self, requests: Sequence[DecodingRequest]) -> None:
-        encoded, encoder_states = [], []
-        for request in requests:
-            started = time.perf_counter()
-            request.seconds["wait"] = started - request.submitted
-            try:
-                with self._engine.threads(exclusive=self._busy == 1):
-                    encoder_states.append(request.encode())
-                encoded.append(request)
-            except BaseException as error:
-                _settle(request.future, error)
-            request.seconds["encode"] = time.perf_counter() - started
-        if not encoded:
-            return
+    def _decode(
+        self, own: list[DecodingRequest], requests: Sequence[DecodingRequest], *, admits: bool
+    ) -> None:
+        """Decode requests of a worker's `own`; with `admits`, others join them meanwhile."""
+        batch = [*requests]
         try:
-            self._run(encoded, encoder_states)
-            return
+            later = self._run(own, batch, admits=admits)
         except BaseException as error:
-            if len(encoded) == 1:
-                _settle(encoded[0].future, error)
+            if len(batch) == 1:
+                settle(batch[0].future, error)
                 return
+        else:
+            if later:
+                self._decode(own, later, admits=admits)
+            return
         # One of them did that, or there was not enough memory for all: halves tell which. They
         # come after the handler, whose traceback keeps the memory of the failed batch.
-        rest = [request for request in encoded if not request.future.done()]
+        rest = [request for request in batch if not request.future.done()]
         half = (len(rest) + 1) // 2
         for part in (rest[:half], rest[half:]):
             if part:
-                self._decode(part)
+                self._decode(own, part, admits=False)
 
-    def _run(self, requests: Sequence[DecodingRequest], encoder_states: Sequence[Tensor]) -> None:
-        import torch
+    def _run(
+        self, own: list[DecodingRequest], batch: list[DecodingRequest], *, admits: bool
+    ) -> list[DecodingRequest]:
+        """Decode a batch and, with `admits`, those that join it and are in it then.
 
-        from poster2plot.engine.engine import Decoding
+        Returns those that cannot be in it, since their encoder states are of another number.
+        """
+        from poster2plot.engine.running_batch import RunningBatch
 
-        started = time.perf_counter()
-        start = [self._engine.decoder_start_token_id]
-        decoding = Decoding(
-            self._engine,
-            torch.cat(list(encoder_states)),
-            requests[0].settings,
-            [request.prompt or start for request in requests],
-        )
-        while decoding.running:
-            decoding.step(exclusive=self._busy == 1)
-            for poster in decoding.running:
-                if on_step := requests[poster].on_step:
-                    on_step(decoding.best_hypothesis(poster))
-            for poster in [*decoding.hypotheses]:
-                requests[poster].seconds["decode"] = time.perf_counter() - started
-                _settle(requests[poster].future, decoding.hypotheses.pop(poster))
-            gone = [poster for poster in decoding.running if requests[poster].future.done()]
-            if gone:
-                decoding.drop(gone)
+        running, joining = RunningBatch(self._engine), [*batch]
+        later: list[DecodingRequest] = []
+        while True:
+            later += running.join(joining, exclusive=self._is_alone)
+            if not running.requests:
+                return later
+            running.step(exclusive=self._is_alone)
+            with self._lock:
+                own[:] = [each for each in own if not each.future.done()]
+            # After those that must wait for the end of this batch, nobody joins it.
+            joining = self._admit(own) if admits and own and not later else []
+            if joining:
+                batch[:] = [*own]
 
-
-def _settle(future: Future[list[Hypothesis]], outcome: list[Hypothesis] | BaseException) -> None:
-    """Set hypotheses or an error, unless the request has been ended meanwhile.
-
-    What would end the thread that waits, such as `SystemExit`, comes as a `RuntimeError`.
-    """
-    try:
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        elif isinstance(outcome, BaseException):
-            ended = RuntimeError(f"decoding ended by {type(outcome).__name__}")
-            ended.__cause__ = outcome
-            future.set_exception(ended)
-        else:
-            future.set_result(outcome)
-    except InvalidStateError:
-        pass
+    @property
+    def _is_alone(self) -> bool:
+        """Whether no other worker decodes."""
+        return len(self._decoding) == 1

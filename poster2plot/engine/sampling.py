@@ -5,11 +5,13 @@ Top-p or nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from poster2plot.engine.generation_rules import GenerationRules
-from poster2plot.engine.search import Hypothesis, Prompts
+from poster2plot.engine.search import Hypothesis, Prompts, Texts, grouped
 from poster2plot.settings import GenerationSettings
 
 
@@ -22,12 +24,11 @@ class Sampling:
     def __init__(
         self, prompts: Prompts, settings: GenerationSettings, rules: GenerationRules
     ) -> None:
-        device, rows = prompts.tokens.device, settings.num_candidates
-        posters, self._prompt = prompts.tokens.shape
-        self._settings, self._rules = settings, rules
-        self._warpers = rules.warpers(settings, device)
-        self._most = rules.most_tokens(settings, prompts.lengths)  # (B,)
-        self.tokens = prompts.tokens[:, None].expand(-1, rows, -1)
+        device, rows, posters = prompts.tokens.device, settings.num_candidates, len(prompts.tokens)
+        self._sample, self._rules = settings.sample, rules
+        self._settings = [settings] * posters
+        self._most = rules.most_tokens(settings, prompts.lengths).tolist()
+        self.texts = Texts(prompts, rows)
         self._sums = torch.zeros(posters, rows, device=device)
         self._counts = torch.zeros(posters, rows, dtype=torch.long, device=device)
         self._finished = torch.zeros(posters, rows, dtype=torch.bool, device=device)
@@ -37,9 +38,9 @@ class Sampling:
 
     def advance(self, log_probs: Tensor, ids: Tensor) -> None:
         """Take in log-probabilities and ids (B, N, k); each row goes on."""
-        if self._settings.sample:
-            rows = log_probs.flatten(0, 1)
-            log_probs = self._warpers(self.tokens.flatten(0, 1), rows).view_as(log_probs)
+        tokens = self.texts.tokens
+        if self._sample:
+            log_probs = self._warped(log_probs)
             places = torch.stack(
                 [
                     rows.softmax(-1).multinomial(1, generator=generator)
@@ -53,25 +54,54 @@ class Sampling:
         self._sums += picked.where(~self._finished, 0)
         self._counts += ~self._finished
         chosen = chosen.where(~self._finished, self._rules.filler)
-        self.tokens = torch.cat([self.tokens, chosen[..., None]], dim=-1)
+        self.texts.append(tokens, chosen)
         self._finished |= self._rules.ends(chosen)
 
-    def finished(self) -> Tensor:
-        at_most = self.tokens.shape[-1] - self._prompt >= self._most
-        return at_most | self._finished.all(-1)
+    def _warped(self, log_probs: Tensor) -> Tensor:
+        """Log-probabilities (B, N, V) by each poster's temperature and top-p."""
+        kinds = [(each.temperature, each.top_p) for each in self._settings]
+        for posters in grouped(kinds):
+            warpers = self._rules.warpers(self._settings[posters[0]], log_probs.device)
+            tokens, some = self.texts.tokens[posters], log_probs[posters]
+            warped: Tensor = warpers(tokens.flatten(0, 1), some.flatten(0, 1)).view_as(some)
+            if len(posters) == len(kinds):
+                return warped
+            log_probs = log_probs.index_copy(
+                0, torch.tensor(posters, device=log_probs.device), warped
+            )
+        return log_probs
 
-    def select(self, posters: Tensor) -> None:
-        self.tokens, self._finished = self.tokens[posters], self._finished[posters]
-        self._most = self._most[posters]
-        self._sums, self._counts = self._sums[posters], self._counts[posters]
-        self._generators = [self._generators[i] for i in posters.tolist()]
+    def finished(self) -> list[bool]:
+        ended = self._finished.all(-1).tolist()
+        return [
+            count >= most or done
+            for count, most, done in zip(self.texts.generated, self._most, ended, strict=True)
+        ]
+
+    def join(self, other: Sampling) -> None:
+        self.texts.join(other.texts)
+        self._settings += other._settings
+        self._most += other._most
+        self._sums = torch.cat([self._sums, other._sums])
+        self._counts = torch.cat([self._counts, other._counts])
+        self._finished = torch.cat([self._finished, other._finished])
+        self._generators += other._generators
+
+    def select(self, posters: Sequence[int]) -> None:
+        self.texts.select(posters)
+        self._settings = [self._settings[i] for i in posters]
+        self._most = [self._most[i] for i in posters]
+        index = [*posters]
+        self._sums, self._counts = self._sums[index], self._counts[index]
+        self._finished = self._finished[index]
+        self._generators = [self._generators[i] for i in posters]
 
     def best_hypothesis(self, poster: int) -> Hypothesis:
         return self.hypotheses(poster)[0]
 
     def hypotheses(self, poster: int) -> list[Hypothesis]:
         scores = (self._sums[poster] / self._counts[poster]).tolist()
-        rows = self.tokens[poster, :, self._prompt :].tolist()
+        rows = self.texts.tokens[poster, :, -self.texts.generated[poster] :].tolist()
         hypotheses = [
             Hypothesis(self._rules.until_end(row), score)
             for row, score in zip(rows, scores, strict=True)

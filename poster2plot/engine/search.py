@@ -7,12 +7,13 @@ of the arithmetic is that of `transformers.generation`, so that ties and roundin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,93 @@ class Prompts:
         return cls(torch.tensor(padded, device=device), torch.tensor(lengths, device=device))
 
 
+class Texts:
+    """What N rows of each of B posters have so far, whenever each poster came.
+
+    `tokens` (B, N, length) end with the last ones, prompts first and `PAD` before them. `prompts`
+    are the posters' own, `generated` how many tokens each poster has beside them.
+    """
+
+    def __init__(self, prompts: Prompts, rows: int) -> None:
+        self.tokens = prompts.tokens[:, None].expand(-1, rows, -1)
+        self.prompts = [[token for token in row if token != PAD] for row in prompts.tokens.tolist()]
+        self.prompt_tokens = prompts.tokens[:, None]  # (B, 1, P), padded as in `Prompts`
+        self.generated = [0] * len(self.prompts)
+
+    def __len__(self) -> int:
+        """How many posters."""
+        return len(self.generated)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each poster's rows, those of the prompt included."""
+        return [
+            len(prompt) + count for prompt, count in zip(self.prompts, self.generated, strict=True)
+        ]
+
+    def append(self, tokens: Tensor, chosen: Tensor) -> None:
+        """Go on with tokens (B, N, length), those so far in another order, and these (B, N)."""
+        self.tokens = torch.cat([tokens, chosen[..., None]], dim=-1)
+        self.generated = [count + 1 for count in self.generated]
+
+    def written(self, start: int) -> Tensor:
+        """The tokens (B, N, T) behind the prompts, and a start token before them."""
+        counts = torch.tensor(self.generated, device=self.tokens.device)[:, None, None]
+        width = 1 + max(self.generated)
+        behind = torch.arange(1 - width, 1, device=self.tokens.device) + counts  # the start at 0
+        tokens = self.tokens[..., -width:].where(behind > 0, PAD)
+        return tokens.where(behind != 0, start)
+
+    def rows(self) -> list[list[list[int]]]:
+        """The same without a start token, of each row of each poster."""
+        return [
+            [row[len(row) - count :] for row in rows]
+            for rows, count in zip(self.tokens.tolist(), self.generated, strict=True)
+        ]
+
+    def join(self, others: Texts) -> None:
+        """Take in posters with as many rows."""
+        self.tokens = torch.cat(padded_alike(self.tokens, others.tokens, PAD, left=True))
+        both = padded_alike(self.prompt_tokens, others.prompt_tokens, PAD, left=True)
+        self.prompt_tokens = torch.cat(both)
+        self.prompts += others.prompts
+        self.generated += others.generated
+
+    def select(self, posters: Sequence[int]) -> None:
+        """Keep only these posters."""
+        self.prompts = [self.prompts[i] for i in posters]
+        self.prompt_tokens = self.prompt_tokens[[*posters]]
+        self.generated = [self.generated[i] for i in posters]
+        self.tokens = self.tokens[[*posters], :, -max(self.lengths, default=1) :]
+
+
+def padded_alike(a: Tensor, b: Tensor, value: int, *, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Two tensors (…, length) of the same length, the shorter one filled up on one side."""
+    most = max(a.shape[-1], b.shape[-1])
+
+    def padded(x: Tensor) -> Tensor:
+        lack = most - x.shape[-1]
+        return functional.pad(x, (lack, 0) if left else (0, lack), value=value)
+
+    return padded(a), padded(b)
+
+
+def grouped(values: Sequence[Hashable]) -> list[list[int]]:
+    """The indices of equal values, for each value."""
+    places: dict[Hashable, list[int]] = {}
+    for i, value in enumerate(values):
+        places.setdefault(value, []).append(i)
+    return [*places.values()]
+
+
 class Search(Protocol):
     """A decoding strategy: `BeamSearch` or `Sampling`.
 
-    As in transformers, `max_length` counts a poster's prompt, and penalties do not.
+    As in transformers, `max_length` counts a poster's prompt, and penalties do not. It begins with
+    posters of equal settings; later ones have others, but as many rows.
     """
 
-    tokens: Tensor  # (B, N, P + generated) so far, the prompt first, with `PAD` before it
+    texts: Texts  # so far
 
     def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor | None:
         """Choose the next tokens of those with these log-probabilities and ids (B, N, k).
@@ -63,11 +144,14 @@ class Search(Protocol):
         Returns the rows (B, N) they continue, or None where each row goes on.
         """
 
-    def finished(self) -> Tensor:
-        """Which posters (B) are finished."""
+    def finished(self) -> list[bool]:
+        """Which posters are finished."""
 
-    def select(self, posters: Tensor) -> None:
-        """Keep only these posters, (B') indices into the batch."""
+    def join(self, other: Any) -> None:
+        """Take in the posters of a search of the same kind with as many rows."""
+
+    def select(self, posters: Sequence[int]) -> None:
+        """Keep only these posters, indices into the batch."""
 
     def best_hypothesis(self, poster: int) -> Hypothesis:
         """The hypothesis of a poster that has the best score so far."""

@@ -33,7 +33,7 @@ def test_a_search_is_finished_when_no_beam_can_beat_what_ended(
     ids = torch.arange(3).expand(1, 2, 3)
     far = [-90.0, -90.0, -90.0]
     search.advance(torch.tensor([[[-0.5, -90.0, -0.1], far]]), ids)  # a plot of -0.1
-    assert search.finished().tolist() == [False]
+    assert search.finished() == [False]
     search.advance(torch.tensor([[[running + 0.5, -90.0, -0.5], far]]), ids)  # and one of -1 / 2
-    assert search.finished().tolist() == [is_finished]
+    assert search.finished() == [is_finished]
     assert search._finished_scores.tolist() == [pytest.approx([-0.1, -0.5])]

@@ -14,13 +14,21 @@ from poster2plot import GenerationSettings, read_image
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.engine import onnx_runtime, quantization
 from poster2plot.engine.decoder import Decoder
+from poster2plot.engine.decoder_batch import DecoderBatch
 from poster2plot.engine.engine import Decoding, Engine
 from poster2plot.engine.guidance import GuidanceLogitsProcessor, word_start_mask
 from poster2plot.engine.lexicon import Lexicon, LexiconLogitsProcessor, words
 from poster2plot.engine.linear import precisions
 from poster2plot.engine.search import Hypothesis
 from poster2plot.title_prompts import TitlePrompt
-from support.toy_model import POSITIONS, SENTENCES, tiny_model, tiny_tokenizer
+from support.random_settings import random_settings
+from support.toy_model import (
+    POSITIONS,
+    SENTENCES,
+    make_ending_likelier,
+    tiny_model,
+    tiny_tokenizer,
+)
 
 ROOT = Path(__file__).parents[2]
 DRAWN_POSTERS = sorted((ROOT / "assets" / "posters").glob("*.jpg"))
@@ -112,36 +120,6 @@ def assert_same(ours: list[list[Hypothesis]], theirs: list[list[Hypothesis]]) ->
             assert filler or plot.score == pytest.approx(other.score, abs=1e-4, rel=1e-4)
 
 
-def random_settings(rng: random.Random) -> GenerationSettings:
-    beams = rng.randint(1, 8)
-    sample = rng.random() < 0.25
-    max_length = rng.choice([8, 12, 24, 40, POSITIONS])
-    return GenerationSettings(
-        num_beams=beams,
-        num_candidates=rng.randint(1, 8 if sample else beams),
-        max_length=max_length,
-        min_length=min(max_length, rng.choice([0, 0, 5, 20])),
-        guidance=rng.choice([1, 1.5, 3, 6]),
-        length_penalty=rng.choice([-1.0, 0.0, 0.6, 1.0, 2.0]),
-        early_stopping=rng.choice([False, False, True, "never"]),
-        no_repeat_ngram_size=rng.choice([0, 1, 2, 3, 4]),
-        sample=sample,
-        temperature=rng.choice([0.5, 1.0, 1.7]),
-        top_p=rng.choice([0.5, 0.9, 1.0]),
-        seed=rng.randrange(1000),
-    )
-
-
-def make_ending_likelier(model, nats: float) -> None:
-    """Add to the logit of the end token at each step."""
-    head = torch.nn.Linear(model.decoder.config.n_embd, model.decoder.config.vocab_size)
-    with torch.no_grad():
-        head.weight.copy_(model.decoder.lm_head.weight)
-        head.bias.zero_()
-        head.bias[model.generation_config.eos_token_id] = nats
-    model.decoder.lm_head = head
-
-
 @pytest.mark.parametrize("case", range(60))
 def test_random_settings_give_the_tokens_of_stock_generate(case: int):
     rng = random.Random(case)
@@ -210,9 +188,9 @@ def test_in_int8_logits_are_close_and_do_not_depend_on_other_posters(
         encoder_states = engine.encode(pictures(3))
         with torch.inference_mode():
             logits[precision] = logits_after(engine, encoder_states, tokens)
-            alone = torch.cat(
-                [logits_after(engine, encoder_states[[i]], tokens[[i]]) for i in range(3)]
-            )
+            alone = torch.stack(
+                [logits_after(engine, encoder_states[[i]], tokens[[i]]) for i in range(3)], dim=1
+            ).flatten(0, 1)
         torch.testing.assert_close(logits[precision], alone)
         one_by_one = torch.cat([engine.encode(picture[None]) for picture in pictures(3)])
         torch.testing.assert_close(encoder_states, one_by_one)
@@ -232,11 +210,11 @@ def logits_after(
     tokens: torch.Tensor,
     decoder: Decoder | None = None,
 ) -> torch.Tensor:
-    """Logits (B, 2, 1, vocabulary) after a token (B, 1) of each poster, conditional and not."""
-    decoder = decoder or engine.decoder
-    cross_attention = decoder.cross_attention_cache(encoder_states)
-    cache = decoder.prefill(tokens[:, :0], cross_attention, beams=1, guided=True)
-    return decoder.next_token_logits(tokens[:, None], cross_attention, cache)
+    """Logits (2 * B, vocabulary) after a token (B, 1) of each poster, conditional and not."""
+    batch = DecoderBatch(decoder or engine.decoder)
+    cross_attention = batch.decoder.cross_attention_cache(encoder_states)
+    batch.join(cross_attention, tokens[:, :0], beams=1, guided=True)
+    return batch.next_token_logits(tokens.flatten().repeat(2))
 
 
 @pytest.mark.parametrize("activation", ["gelu_new", "silu"])
@@ -264,7 +242,8 @@ def test_finished_posters_leave_and_dropped_ones_have_no_hypotheses():
     settings = GenerationSettings(max_length=40)
     encoder_states = engine.encode(pictures(6))
     expected = engine.decode(encoder_states, settings)
-    decoding = Decoding(engine, encoder_states, settings)
+    decoding = Decoding(engine)
+    decoding.join(encoder_states, settings)
     sizes = set()
     while decoding.running:
         sizes.add(len(decoding.running))
@@ -282,7 +261,8 @@ def test_finished_posters_leave_and_dropped_ones_have_no_hypotheses():
 def test_without_beams_the_best_so_far_grows_into_the_result(sample: bool):
     engine = Engine(tiny_model())
     settings = GenerationSettings(num_beams=1, max_length=16, sample=sample)
-    decoding = Decoding(engine, engine.encode(pictures(1)), settings)
+    decoding = Decoding(engine)
+    decoding.join(engine.encode(pictures(1)), settings)
     seen = []
     while decoding.running:
         decoding.step()
@@ -376,13 +356,11 @@ def teacher_forced(
     start = engine.decoder_start_token_id
     inputs = [torch.tensor([start, *plot[:-1]]) for plot in plots]
     padded = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True, padding_value=start)
+    batch = DecoderBatch(engine.decoder)
     cross_attention = engine.decoder.cross_attention_cache(engine.encode(pixels))
-    cache = engine.decoder.prefill(padded[:, :0], cross_attention, beams=1, guided=False)
-    steps = [
-        engine.decoder.next_token_logits(tokens[:, None, None], cross_attention, cache)
-        for tokens in padded.T
-    ]
-    rows = torch.stack(steps, dim=1)[:, :, 0, 0].argmax(-1).tolist()
+    batch.join(cross_attention, padded[:, :0], beams=1, guided=False)
+    steps = [batch.next_token_logits(tokens) for tokens in padded.T]
+    rows = torch.stack(steps, dim=1).argmax(-1).tolist()
     return [row[: len(plot)] for row, plot in zip(rows, plots, strict=True)]
 
 

@@ -94,7 +94,9 @@ def test_a_word_does_not_follow_itself_but_its_parts_may():
     unconditional = torch.full((3,), 1 / 3).log()
     for first_may_start, expected in ((True, [False, True, True]), (False, [True, True, True])):
         word_starts = torch.tensor([first_may_start, True, True])
-        guided, ids = guide(conditional, unconditional, 1.0, torch.tensor([1, 0]), word_starts)
+        guided, ids = guide(
+            conditional.clone(), unconditional, 1.0, torch.tensor([1, 0]), word_starts
+        )
         finite = torch.zeros(3, dtype=torch.bool).scatter(0, ids, guided.isfinite())
         assert finite.tolist() == expected
 

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from poster2plot import GenerationSettings
-from poster2plot.engine import quantization
+from poster2plot.engine import memory, quantization
 from poster2plot.engine import queue as engine_queue
 from poster2plot.engine.engine import Engine
 from poster2plot.engine.queue import (
     LARGEST_BATCH,
     DecodingQueue,
-    DecodingRequest,
     QueueClosedError,
 )
+from poster2plot.engine.requests import DecodingRequest
+from poster2plot.engine.search import Hypothesis
 from support.toy_model import tiny_model
 
 SHORT = GenerationSettings(max_length=12)
@@ -80,7 +81,7 @@ def hold(engine: Engine, queue: DecodingQueue) -> Gate:
     return gate
 
 
-def test_what_waits_with_equal_settings_is_decoded_together(engine: Engine):
+def test_what_waits_is_decoded_together_whatever_its_settings(engine: Engine):
     queue, steps = DecodingQueue(engine), []
     gate = hold(engine, queue)
     other = replace(SHORT, num_beams=2)
@@ -94,8 +95,7 @@ def test_what_waits_with_equal_settings_is_decoded_together(engine: Engine):
     gate.open()
     for each, (seed, settings) in zip(requests, asked, strict=True):
         assert tokens(each.future.result(PATIENCE)) == alone(engine, seed, settings)
-    assert steps[:4] == [1, 3, 1, 3]
-    assert steps[-4:] == [2, 4, 2, 4]
+    assert sorted(steps[:4]) == sorted(steps[4:8]) == [1, 2, 3, 4]
 
 
 def test_no_batch_is_larger_than_the_limit(engine: Engine):
@@ -108,6 +108,25 @@ def test_no_batch_is_larger_than_the_limit(engine: Engine):
     for each in requests:
         each.future.result(PATIENCE)
     assert steps[: LARGEST_BATCH + 1] == [*range(LARGEST_BATCH), 0]
+
+
+@pytest.mark.parametrize("scarce", ["rows", "memory"])
+def test_what_there_is_no_room_for_waits(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, scarce: str
+):
+    rows, size = engine.needs(SHORT)
+    if scarce == "rows":
+        monkeypatch.setattr(engine_queue, "MOST_ROWS", 2 * rows)
+    else:
+        monkeypatch.setattr(memory, "for_batches", lambda _: 2 * size)
+    queue, steps = DecodingQueue(engine), []
+    requests = [
+        request(engine, seed, on_step=lambda _, seed=seed: steps.append(seed)) for seed in range(4)
+    ]
+    queue.submit(requests)
+    for each in requests:
+        each.future.result(PATIENCE)
+    assert steps[:4] == [0, 1, 0, 1]
 
 
 def test_concurrent_workers_share_what_waits(wide_engine: Engine):
@@ -127,7 +146,7 @@ def test_concurrent_workers_share_what_waits(wide_engine: Engine):
     ]
     queue.submit(requests)
     found = [tokens(each.future.result(PATIENCE)) for each in requests]
-    assert sorted(decoded.values()) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert sorted(decoded.values()) == [[0, 2, 4, 6], [1, 3, 5, 7]]
     assert found == [alone(wide_engine, seed) for seed in range(8)]
 
 
@@ -271,7 +290,7 @@ def test_without_a_thread_for_it_a_request_is_refused_and_not_kept(
 def test_a_closed_queue_ends_who_waits_and_lets_the_others_finish(engine: Engine):
     queue = DecodingQueue(engine)
     gate = hold(engine, queue)
-    [running] = queue._decoding
+    [[running]] = queue._decoding
     waiting = [decoding(engine, seed) for seed in (1, 2)]
     queue.submit(waiting)
     closing = threading.Thread(target=queue.close, args=(PATIENCE,))
@@ -293,22 +312,27 @@ def test_a_closed_queue_ends_who_waits_and_lets_the_others_finish(engine: Engine
 def test_a_closed_queue_does_not_wait_longer_than_it_may(engine: Engine):
     queue = DecodingQueue(engine)
     gate = hold(engine, queue)
-    [running] = queue._decoding
+    [[running]] = queue._decoding
     queue.close(0.05)
     with pytest.raises(QueueClosedError):
         running.future.result(0)
     gate.open()
 
 
-def test_visitors_take_turns(engine: Engine):
+@pytest.fixture
+def room_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker decodes one poster at a time, so that the order is known."""
+    monkeypatch.setattr(engine_queue, "LARGEST_BATCH", 1)
+
+
+def test_visitors_take_turns(engine: Engine, room_for_one: None):
     queue, served = DecodingQueue(engine), []
     gate = hold(engine, queue)
-    # Other settings keep them out of each other's batches.
     greedy = [
-        request(engine, i, replace(SHORT, seed=i), lambda _: served.append("greedy"), "greedy")
+        request(engine, i, on_step=lambda _: served.append("greedy"), visitor="greedy")
         for i in range(3)
     ]
-    modest = request(engine, 9, replace(SHORT, seed=9), lambda _: served.append("modest"), "modest")
+    modest = request(engine, 9, on_step=lambda _: served.append("modest"), visitor="modest")
     queue.submit(greedy)
     queue.submit([modest])
     assert [queue.ahead(each) for each in (*greedy, modest)] == [0, 2, 3, 1]
@@ -321,14 +345,13 @@ def test_visitors_take_turns(engine: Engine):
     assert (len(queue), queue.ahead(modest)) == (0, 0)
 
 
-def test_who_was_served_longest_ago_comes_first(engine: Engine):
+def test_who_was_served_longest_ago_comes_first(engine: Engine, room_for_one: None):
     """A visitor who always has a poster waiting does not keep another from being served."""
     queue, served = DecodingQueue(engine), []
     gate = hold(engine, queue)
 
     def ask(visitor: str, seed: int) -> DecodingRequest:
-        settings = replace(SHORT, seed=seed)
-        return request(engine, seed, settings, lambda _: served.append(visitor), visitor)
+        return request(engine, seed, on_step=lambda _: served.append(visitor), visitor=visitor)
 
     first, second = ask("greedy", 1), ask("greedy", 2)
     late = ask("late", 3)
@@ -340,19 +363,30 @@ def test_who_was_served_longest_ago_comes_first(engine: Engine):
     assert served.index("late") < len(served) - 1 - served[::-1].index("greedy")
 
 
-def test_nobody_takes_a_whole_batch_while_others_wait(engine: Engine):
-    queue, steps = DecodingQueue(engine), []
-    gate = hold(engine, queue)
-    many = [
-        request(engine, i, on_step=lambda _, i=i: steps.append(i), visitor="many")
-        for i in range(LARGEST_BATCH)
-    ]
-    one = request(engine, 99, on_step=lambda _: steps.append(99), visitor="one")
-    queue.submit([*many, one])
+def test_whoever_has_fewest_posters_in_the_decoder_gets_the_next_place(engine: Engine):
+    """All places are taken by one visitor while nobody waits, but not those that get free."""
+    queue, begun = DecodingQueue(engine), []
+    gate = Gate()
+
+    def ask(visitor: str, seed: int) -> DecodingRequest:
+        def on_step(hypothesis: Hypothesis) -> None:
+            if len(hypothesis.token_ids) == 1:
+                begun.append(visitor)
+                gate(hypothesis)
+
+        # Of different lengths, so that places get free one after the other.
+        settings = replace(SHORT, max_length=8 + seed, min_length=8 + seed)
+        return request(engine, seed, settings, on_step, visitor)
+
+    many = [ask("many", seed) for seed in range(2 * LARGEST_BATCH)]
+    queue.submit(many)
+    assert gate.reached.wait(PATIENCE)
+    late = [ask("late", seed) for seed in range(4)]
+    queue.submit(late)
     gate.open()
-    for each in (*many, one):
+    for each in (*many, *late):
         each.future.result(PATIENCE)
-    assert steps[: LARGEST_BATCH // 2 + 1] == [0, 99, *range(1, LARGEST_BATCH // 2)]
+    assert begun[LARGEST_BATCH : LARGEST_BATCH + 4] == ["late"] * 4
 
 
 def test_what_is_too_much_for_the_memory_is_decoded_in_parts(engine: Engine):

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from poster2plot.engine.decoder import Decoder
+from poster2plot.engine.decoder_batch import DecoderBatch
 from poster2plot.engine.search import Prompts
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.training.bundled.rewards import is_plain
@@ -118,20 +119,21 @@ def sample(
 ) -> Tensor:
     """At most `longest` token ids (B, samples, T) after each prompt, by states (B, S, width)."""
     encoder_states = encoder_states.to(decoder.device, decoder.dtype)
+    batch = DecoderBatch(decoder)
     cross_attention = decoder.cross_attention_cache(encoder_states)
-    cache = decoder.prefill(prompts.tokens[:, :-1], cross_attention, beams=samples, guided=False)
-    last = prompts.tokens[:, None, -1:].expand(-1, 1, samples)  # (B, 1, samples)
+    batch.join(cross_attention, prompts.tokens[:, :-1], beams=samples, guided=False)
+    last = prompts.tokens[:, -1:].expand(-1, samples)  # (B, samples)
     steps: list[Tensor] = []
     ended = torch.zeros_like(last, dtype=torch.bool)
     while len(steps) < longest and not ended.all():
-        logits = decoder.next_token_logits(last, cross_attention, cache).float()
-        cumulative = (logits / temperature).softmax(-1).cumsum(-1)  # (B, 1, samples, vocabulary)
+        logits = batch.next_token_logits(last.flatten()).float().unflatten(0, last.shape)
+        cumulative = (logits / temperature).softmax(-1).cumsum(-1)  # (B, samples, vocabulary)
         # Inverse transform sampling: `multinomial` draws a number for each token of the vocabulary.
         drawn = torch.rand(*last.shape, 1, device=cumulative.device, generator=generator)
         last = torch.searchsorted(cumulative, drawn * cumulative[..., -1:], right=True)[..., 0]
         last = last.clamp(max=logits.shape[-1] - 1)
         ended = ended | (last == end)
-        steps.append(last[:, 0])
+        steps.append(last)
     return torch.stack(steps, dim=-1)
 
 
