@@ -19,8 +19,15 @@ Poster2PlotError
     └── DeviceError           a device that fails
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Any
+
+# What the system, PyTorch, ONNX Runtime and Python say where there is no memory.
+_NO_MEMORY = (
+    "cannot allocate memory", "can't allocate memory", "failed to allocate", "out of memory",
+    "bad_alloc", "can't start new thread",
+)  # fmt: skip
 
 
 class Poster2PlotError(Exception):
@@ -99,3 +106,11 @@ class CheckpointError(Poster2PlotError):
 
 class DeviceError(CheckpointError):
     """A device that is there does not work, or has too little memory for the model."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whichever library, is that there is too little memory."""
+    if isinstance(error, OSError | Poster2PlotError):  # whose texts have names of files
+        return getattr(error, "errno", None) == errno.ENOMEM
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(each in told for each in _NO_MEMORY)

@@ -12,10 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint, too_little_memory
 from poster2plot.engine.queue import QueueClosedError
 from poster2plot.engine.word_attention import WordAttention, by_word, patch_grid
-from poster2plot.errors import CheckpointError, DeviceError, QueueFullError, SettingsError
+from poster2plot.errors import (
+    CheckpointError,
+    DeviceError,
+    QueueFullError,
+    SettingsError,
+    is_out_of_memory,
+)
 from poster2plot.images.decoding import read_image, upright_rgb
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
@@ -123,7 +129,8 @@ class Poster2Plot:
     def __init__(self, checkpoint: Checkpoint, precision: Precision | None = None) -> None:
         """Take over the checkpoint's model, which is of no use to others afterwards.
 
-        Raises `CheckpointError` for a precision that the model's device lacks.
+        Raises `CheckpointError` for a precision that the model's device lacks, and where there is
+        too little memory.
         """
         from poster2plot.engine.engine import Engine
         from poster2plot.engine.guidance import word_start_mask
@@ -147,6 +154,10 @@ class Poster2Plot:
             raise CheckpointError(
                 f"The generation config of {self.name!r} cannot be followed: {error}."
             ) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise too_little_memory(self.name) from error
+            raise
         if ignored := self.engine.rules.ignored:
             logger.warning(
                 "%r asks for %s in its generation config, which is left out.",

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from poster2plot.batch.catalogues.trouble import first_line, trouble
-from poster2plot.errors import Poster2PlotError
-
-_NO_MEMORY = (
-    "can't start new thread", "can't allocate memory", "out of memory", "failed to allocate",
-    "bad_alloc",
-)  # fmt: skip  # what PyTorch, ONNX Runtime and Python say of it
+from poster2plot.errors import Poster2PlotError, is_out_of_memory
 
 
 class StoppedError(Poster2PlotError):
@@ -17,9 +12,7 @@ class StoppedError(Poster2PlotError):
 
 def sentence(error: BaseException) -> str | None:
     """What happened and what helps, or None for a fault of this program."""
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(each in str(error).lower() for each in _NO_MEMORY)
-    ):
+    if is_out_of_memory(error):
         return (
             "The run stopped: there is too little memory; close other programs or use fewer "
             "processes, then start it again to go on."

@@ -26,7 +26,7 @@ from poster2plot.checkpoints.hub import (
     shards,
     tokenizer_folder,
 )
-from poster2plot.errors import CheckpointError, DeviceError
+from poster2plot.errors import CheckpointError, DeviceError, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +111,13 @@ def checkpoint_folder(name_or_path: str | Path | None = None, revision: str | No
     if revision is not None:
         raise CheckpointError(f"{str(name_or_path)!r} is a local folder; leave the revision out.")
     return folder
+
+
+def too_little_memory(name: str) -> CheckpointError:
+    """What to raise where a checkpoint of this name needs more memory than there is."""
+    return CheckpointError(
+        f"There is too little memory for {name!r}; close other programs, or choose a smaller model."
+    )
 
 
 def read_config(name_or_path: str | Path | None = None) -> VisionEncoderDecoderConfig:
@@ -221,6 +228,8 @@ def _read(kind: Any, folder: Path, name: str, **options: Any) -> Any:
             "model, or save it as a tokenizer.json."
         ) from error
     except Exception as error:
+        if is_out_of_memory(error):
+            raise too_little_memory(name) from error
         raise CheckpointError(
             f"The {part} of {name!r} cannot be read, because its files are damaged, of an unknown "
             "kind or hold more than plain data; get it again from a source you trust."

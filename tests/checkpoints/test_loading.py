@@ -569,3 +569,27 @@ def run(
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("spare", [10, 150, 300, 500])
+def test_too_little_memory_is_no_damage(spare: int):
+    """Whichever step of loading needs more: the weights' files, the weights, or their layout."""
+    script = f"""
+import resource
+from transformers import AutoTokenizer, VisionEncoderDecoderModel
+from poster2plot import Poster2Plot
+from poster2plot.errors import CheckpointError
+
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + {spare} * 2**20,) * 2)
+try:
+    Poster2Plot.from_pretrained(device="cpu")
+except CheckpointError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("There is too little memory for"), done.stdout + done.stderr

@@ -5,9 +5,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
 
 from poster2plot import GenerationSettings, Poster2Plot, read_image
 from poster2plot.bundled_files import EXAMPLE_POSTERS
@@ -88,7 +90,7 @@ def test_through_the_queue_everybody_gets_what_they_would_get_alone(case: int):
                     future.cancel()
 
             request = DecodingRequest(
-                lambda each=each: each.states, each.settings, on_step, name, each.prompt, future
+                partial(getattr, each, "states"), each.settings, on_step, name, each.prompt, future
             )
             queue.submit([request])
             if patience is None:
@@ -119,7 +121,9 @@ def test_a_poster_joins_those_that_are_being_decoded():
     generator = torch.Generator().manual_seed(1)
     states = engine.encode(torch.randn(1, 3, 32, 32, generator=generator))
 
-    def ask(settings: GenerationSettings, on_step: Callable | None = None) -> DecodingRequest:
+    def ask(
+        settings: GenerationSettings, on_step: Callable[[Hypothesis], None] | None = None
+    ) -> DecodingRequest:
         request = DecodingRequest(lambda: states, settings, on_step)
         request.future.add_done_callback(lambda _: done.append(settings))
         queue.submit([request])
@@ -144,7 +148,7 @@ def test_pictures_of_another_size_wait_for_the_next_batch():
     settings = GenerationSettings(max_length=24)
     states = engine.encode(torch.randn(2, 3, 32, 32, generator=generator))
     asked = [states[:1], states[1:, :9], states[1:], states[:1, :9]]
-    requests = [DecodingRequest(lambda each=each: each, settings) for each in asked]
+    requests = [DecodingRequest(partial(Tensor.clone, each), settings) for each in asked]
     queue.submit(requests)
     for each, request in zip(asked, requests, strict=True):
         [expected] = engine.decode(each, settings)
