@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import sys
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 
 from poster2plot.errors import Poster2PlotError
@@ -246,8 +247,8 @@ def _export(options: argparse.Namespace) -> None:
         print(push(options.out, options.push_to_hub))
 
 
-def main() -> None:
-    """Parse the command line and run one command."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m poster2plot.training",
         description=__doc__,
@@ -257,12 +258,14 @@ def main() -> None:
     adders = (_add_dataset, add_commands, _add_train, _add_evaluate, _add_export)
     for add in (*adders, add_title_commands):
         add(commands)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         options.run(options)
     except (Poster2PlotError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

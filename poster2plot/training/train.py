@@ -226,6 +226,7 @@ def training_arguments(
         logging_steps=25,
         remove_unused_columns=False,
         dataloader_num_workers=8 if cuda else 0,  # a GPU waits for decoded pictures
+        dataloader_pin_memory=cuda,
         report_to="none",
     )
 

@@ -1,13 +1,15 @@
 """The tiny source and parts of `support.training_data`, made once."""
 
-import subprocess
-import sys
+import io
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from transformers import BertConfig, BertModel, BertTokenizer, LlamaConfig, LlamaForCausalLM
 
+from poster2plot.training.__main__ import main
 from support.toy_model import tiny_tokenizer
 from support.training_data import PLOTS, write_data, write_decoder, write_encoder, write_source
 
@@ -68,15 +70,26 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    errors: str
+
+
+Command = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
 def training() -> Command:
-    """Runs `python -m poster2plot.training` with arguments."""
+    """Runs a command of `python -m poster2plot.training` with arguments, in this process."""
 
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "poster2plot.training", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    def run(*arguments: str | Path) -> Done:
+        out, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(errors):
+            status = main([*map(str, arguments)])
+        return Done(status, out.getvalue(), errors.getvalue())
 
     return run

@@ -87,13 +87,13 @@ def test_the_commands(posters, training: Command, tmp_path: Path):
     learnt = training(
         "train-title-reader", table, tmp_path, "--lines", tmp_path / "lines.json", "--out", out
     )
-    assert learnt.returncode == 0, learnt.stderr
+    assert learnt.status == 0, learnt.errors
     assert Weights.read(out).ranking.keys() == Weights.read().ranking.keys()
     measured = training("evaluate-titles", table, tmp_path, "--out", tmp_path / "read.csv")
-    assert measured.returncode == 0, measured.stderr
-    assert "| right | 1 | 100.0% |" in measured.stdout
+    assert measured.status == 0, measured.errors
+    assert "| right | 1 | 100.0% |" in measured.out
     assert "test,Iron Meadow,Iron Meadow," in (tmp_path / "read.csv").read_text()
     failed = training("evaluate-titles", tmp_path / "nowhere.csv", tmp_path)
-    assert failed.returncode == 1
-    assert "nowhere.csv" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    assert failed.status == 1
+    assert "nowhere.csv" in failed.errors
+    assert "Traceback" not in failed.errors

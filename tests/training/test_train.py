@@ -75,7 +75,7 @@ def test_the_original_from_posters_to_a_model_with_a_card(
     ]  # fmt: skip
     for step in steps:
         done = training(*step)
-        assert done.returncode == 0, done.stderr
+        assert done.status == 0, done.errors
 
     # The decoder learnt, and the run shows how.
     found = losses(out)
@@ -186,7 +186,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(
         return (*train, *parts(encoder, decoder), *SMALL_BATCH, *NOISY)
 
     whole = training(*arguments(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
+    assert whole.status == 0, whole.errors
     killed = tmp_path / "killed"
     command = [sys.executable, "-m", "poster2plot.training", *map(str, arguments(killed))]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
@@ -200,7 +200,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(
     (killed / "checkpoint-999").mkdir()
     (killed / "checkpoint-999" / "trainer_state.json").write_text("{")
     resumed = training(*arguments(killed))
-    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.status == 0, resumed.errors
     expected = load_file(tmp_path / "whole" / "model.safetensors")
     found = load_file(killed / "model.safetensors")
     assert expected.keys() == found.keys()
@@ -223,7 +223,7 @@ def test_two_processes_learn_what_one_does(
         return [str(a) for a in (*command, *parts(encoder, decoder), *SMALL_BATCH)]
 
     one = training(*arguments(tmp_path / "one"))
-    assert one.returncode == 0, one.stderr
+    assert one.status == 0, one.errors
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
               "-m", "poster2plot.training", *arguments(tmp_path / "two")]  # fmt: skip
     two = subprocess.run(
@@ -276,7 +276,7 @@ def test_other_encoders_learn_too(
     tiny_image_processor(tmp_path / name)
     done = training("train", "--data", data, "--out", tmp_path / "run", "--epochs", "1",
                     *SMALL_BATCH, *parts(tmp_path / name, decoder))  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.errors
     assert len(losses(tmp_path / "run")) == 1
     [[best]] = Poster2Plot.from_pretrained(tmp_path / "run", "cpu").generate([draw_poster()])
     assert best.token_ids
@@ -284,8 +284,8 @@ def test_other_encoders_learn_too(
 
 def test_wrong_settings_are_said(data: Path, training: Command, tmp_path: Path):
     done = training("train", "--data", tmp_path, "--out", tmp_path / "run")
-    assert done.returncode == 1
-    assert "no prepared dataset" in done.stderr
+    assert done.status == 1
+    assert "no prepared dataset" in done.errors
     done = training("train", "--data", data, "--out", tmp_path / "run", "--batch", "0")
-    assert done.returncode == 1
-    assert done.stderr == "error: batch must be above 0.\n"
+    assert done.status == 1
+    assert done.errors == "error: batch must be above 0.\n"

@@ -120,6 +120,7 @@ def align_encoder(
             metric_for_best_model="eval_recall",
             greater_is_better=True,
             dataloader_drop_last=True,
+            dataloader_pin_memory=torch.cuda.is_available(),
             logging_steps=20,
             report_to="none",
         ),

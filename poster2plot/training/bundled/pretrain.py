@@ -143,6 +143,7 @@ def train_on_blocks(
             save_total_limit=1,
             prediction_loss_only=True,
             logging_steps=50,
+            dataloader_pin_memory=torch.cuda.is_available(),
             report_to="none",
         ),
         data_collator=default_data_collator,

@@ -77,7 +77,7 @@ def test_the_parts_learn_and_fit_together(
     ]  # fmt: skip
     for step in steps:
         done = training(*step)
-        assert done.returncode == 0, done.stderr
+        assert done.status == 0, done.errors
 
     assert GPT2LMHeadModel.from_pretrained(tmp_path / "language-model")
     assert AutoTokenizer.from_pretrained(tmp_path / "language-model")
