@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from poster2plot import __version__
 from poster2plot.bundled_files import APP_SCRIPT
-from poster2plot.errors import AmbiguousNameError, InputError, Poster2PlotError
+from poster2plot.errors import AmbiguousNameError, InputError, Poster2PlotError, is_out_of_memory
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import READ_IN_VAIN, expand, load
@@ -122,6 +122,11 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
         # The reader of a pipe went away; Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print("error: There is too little memory; close other programs.", file=sys.stderr)
+        return 2
 
 
 def _open_page(options: Sequence[str]) -> NoReturn:

@@ -189,9 +189,9 @@ def little_memory() -> tuple[int, int, str]:
 
 def _sixteen_posters() -> tuple[int, int, str]:
     p2p = Poster2Plot.from_pretrained(device="cpu")
-    settings = GenerationSettings(num_beams=12, max_length=128, min_length=120)
+    settings = GenerationSettings(num_beams=12, max_length=48, min_length=40)
     p2p.generate([draw_poster()], settings)
-    spare = 200 * 2**20
+    spare = 120 * 2**20
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))
     posters = [draw_poster(f"#{i * 15:02x}3060") for i in range(16)]

@@ -18,7 +18,7 @@ from support.drawn_posters import draw_poster, draw_titled_poster, encode
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray_cluster = pytest.importorskip("ray.cluster_utils")
 
-POSTERS = 100
+POSTERS = 48
 # Ray looks after its files in threads and processes that outlive a test.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
