@@ -3,10 +3,12 @@
 Plots a second of visitors who ask again as soon as they are answered, more of them than are decoded
 at once: all with the same settings, for each of six kinds, and all kinds mixed. Mixed ones are held
 against what the kinds give by themselves, each for its share of the plots. Then requests that come
-at random (Poisson) at a share of that capacity: how long each takes, against one of its kind alone.
-Every poster is new, so that all are encoded, too. `--equal` is the first of these figures alone,
-of the kind that is the default.
+at random (Poisson) at a share of that capacity, or so many a second: how long each takes, against
+one of its kind alone, and until it has its first words. Every poster is new, so that all are
+encoded, too. `--equal` is the first of these figures alone, of the kind that is the default.
 """
+
+from __future__ import annotations
 
 import argparse
 import io
@@ -19,6 +21,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -45,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each kind")
     parser.add_argument("--load", type=float, default=0.7, help="share of the capacity")
+    parser.add_argument("--rate", type=float, help="requests a second, instead of a share")
     parser.add_argument("--equal", action="store_true", help="only the default settings, saturated")
     options = parser.parse_args()
     posters = Posters(seed=1)
@@ -54,20 +58,38 @@ def main() -> None:
     print(f"default settings: {rate:.2f} plots a second", flush=True)
     if options.equal:
         return
-    alone = [serving.alone(kind) for kind in KINDS]
+    alone = [serving.alone(kind).whole for kind in KINDS]
     print("alone:", ", ".join(f"{seconds:.2f} s" for seconds in alone), flush=True)
     equal = [rate] + [serving.saturated([kind], options.seconds)[0] for kind in KINDS[1:]]
     print("equal settings:", ", ".join(f"{each:.2f}" for each in equal), "plots a second")
     mixed, done = serving.saturated(KINDS, 2 * options.seconds)
     ideal = sum(done.values()) / sum(count / equal[kind] for kind, count in done.items())
     print(f"mixed: {mixed:.2f} plots a second, {mixed / ideal:.0%} of equal ones", flush=True)
-    latencies = serving.arriving(options.load * mixed, 4 * options.seconds)
-    ratios = sorted(seconds / alone[kind] for kind, seconds in latencies)
-    median, p95 = statistics.median(ratios), ratios[int(0.95 * len(ratios))]
+    rate = options.rate or options.load * mixed
+    waits = serving.arriving(rate, 4 * options.seconds)
+    ratios = _percentiles([wait.whole / alone[kind] for kind, wait in waits])
+    words = _percentiles([wait.first_words for _, wait in waits])
     print(
-        f"{len(ratios)} random arrivals at {options.load:.0%} of this: each takes {median:.1f} "
-        f"times as long as alone in the median, {p95:.1f} times at the 95th percentile"
+        f"{len(waits)} random arrivals, {rate:.1f} a second: each takes {ratios[0]:.1f} times as "
+        f"long as alone in the median, {ratios[1]:.1f} times at the 95th percentile; first words "
+        f"after {words[0]:.2f} s and {words[1]:.2f} s"
     )
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    """The median and the 95th percentile."""
+    return statistics.median(values), sorted(values)[int(0.95 * len(values))]
+
+
+class _Wait(NamedTuple):
+    """Seconds of a request."""
+
+    first_words: float
+    whole: float
+
+    @classmethod
+    def median(cls, waits: Sequence[_Wait]) -> _Wait:
+        return cls(*map(statistics.median, zip(*waits, strict=True)))
 
 
 class Serving:
@@ -77,19 +99,27 @@ class Serving:
         self._p2p = Poster2Plot.from_pretrained(device="cpu")
         self._posters, self._lock = itertools.cycle(posters), threading.Lock()
 
-    def _ask(self, kind: tuple[GenerationSettings, str | None], visitor: str) -> float:
-        """The seconds until a plot of this kind is there."""
+    def _ask(self, kind: tuple[GenerationSettings, str | None], visitor: str) -> _Wait:
+        """Wait for a plot of this kind."""
         settings, title = kind
         with self._lock:
             poster = next(self._posters)
+        steps: list[float] = []
         began = time.perf_counter()
-        [request] = self._p2p.submit([poster], settings, [title], visitor=visitor)
+        [request] = self._p2p.submit(
+            [poster],
+            settings,
+            [title],
+            visitor=visitor,
+            on_step=lambda *_: steps.append(time.perf_counter() - began),
+        )
         request.result()
-        return time.perf_counter() - began
+        whole = time.perf_counter() - began
+        return _Wait(steps[0], whole)
 
-    def alone(self, kind: tuple[GenerationSettings, str | None], runs: int = 7) -> float:
-        """The median seconds of requests one after the other."""
-        return statistics.median(self._ask(kind, "") for _ in range(runs))
+    def alone(self, kind: tuple[GenerationSettings, str | None], runs: int = 7) -> _Wait:
+        """The medians of requests one after the other."""
+        return _Wait.median([self._ask(kind, "") for _ in range(runs)])
 
     def saturated(
         self, kinds: Sequence[tuple[GenerationSettings, str | None]], seconds: float
@@ -111,8 +141,8 @@ class Serving:
             list(pool.map(visit, range(VISITORS)))
         return len(done) / seconds, Counter(done)
 
-    def arriving(self, rate: float, seconds: float) -> list[tuple[int, float]]:
-        """The kind and the seconds of each of the requests that come so often."""
+    def arriving(self, rate: float, seconds: float) -> list[tuple[int, _Wait]]:
+        """The kind and the wait of each of the requests that come so often."""
         chance, answers = random.Random(0), []  # noqa: S311
         began = when = time.perf_counter()
         with ThreadPoolExecutor(10 * VISITORS) as pool:
