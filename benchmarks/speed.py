@@ -165,6 +165,7 @@ def next_tokens(case: Case, engine: Engine, plots: Sequence[Sequence[int]]) -> l
     return likeliest
 
 
+@torch.inference_mode()
 def bandwidths(case: Case, engine: Engine, runs: int) -> tuple[float, float]:
     """Bytes a second that a step in the middle of a plot reads, and that can be read at all.
 
