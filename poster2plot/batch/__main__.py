@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from poster2plot.batch.failures import StoppedError, sentence
 from poster2plot.batch.run import run
 from poster2plot.cli import add_model, add_settings
 from poster2plot.errors import Poster2PlotError
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,9 +57,16 @@ def parser() -> argparse.ArgumentParser:
     return command
 
 
+def _share_memory() -> None:
+    """Have all threads take memory from one place: what each keeps for itself is 200 MB in all."""
+    if sys.platform == "linux" and (tune := getattr(ctypes.CDLL(None), "mallopt", None)):
+        tune(_M_ARENA_MAX, 1)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = parser().parse_args(arguments)
+    _share_memory()
     # A picture with broken metadata is still a picture; what is wrong with others is an error.
     warnings.filterwarnings("ignore", module="PIL")
     try:
