@@ -58,21 +58,21 @@ def main() -> None:
     print(f"default settings: {rate:.2f} plots a second", flush=True)
     if options.equal:
         return
-    alone = [serving.alone(kind).whole for kind in KINDS]
+    alone = [serving.alone(kind) for kind in KINDS]
     print("alone:", ", ".join(f"{seconds:.2f} s" for seconds in alone), flush=True)
     equal = [rate] + [serving.saturated([kind], options.seconds)[0] for kind in KINDS[1:]]
     print("equal settings:", ", ".join(f"{each:.2f}" for each in equal), "plots a second")
     mixed, done = serving.saturated(KINDS, 2 * options.seconds)
     ideal = sum(done.values()) / sum(count / equal[kind] for kind, count in done.items())
     print(f"mixed: {mixed:.2f} plots a second, {mixed / ideal:.0%} of equal ones", flush=True)
-    rate = options.rate or options.load * mixed
-    waits = serving.arriving(rate, 4 * options.seconds)
+    arrivals = options.rate or options.load * mixed
+    waits = serving.arriving(arrivals, 4 * options.seconds)
     ratios = _percentiles([wait.whole / alone[kind] for kind, wait in waits])
     words = _percentiles([wait.first_words for _, wait in waits])
     print(
-        f"{len(waits)} random arrivals, {rate:.1f} a second: each takes {ratios[0]:.1f} times as "
-        f"long as alone in the median, {ratios[1]:.1f} times at the 95th percentile; first words "
-        f"after {words[0]:.2f} s and {words[1]:.2f} s"
+        f"{len(waits)} random arrivals, {arrivals:.1f} a second: each takes {ratios[0]:.1f} times "
+        f"as long as alone in the median, {ratios[1]:.1f} times at the 95th percentile; first "
+        f"words after {words[0]:.2f} s and {words[1]:.2f} s"
     )
 
 
@@ -86,10 +86,6 @@ class _Wait(NamedTuple):
 
     first_words: float
     whole: float
-
-    @classmethod
-    def median(cls, waits: Sequence[_Wait]) -> _Wait:
-        return cls(*map(statistics.median, zip(*waits, strict=True)))
 
 
 class Serving:
@@ -117,9 +113,9 @@ class Serving:
         whole = time.perf_counter() - began
         return _Wait(steps[0], whole)
 
-    def alone(self, kind: tuple[GenerationSettings, str | None], runs: int = 7) -> _Wait:
-        """The medians of requests one after the other."""
-        return _Wait.median([self._ask(kind, "") for _ in range(runs)])
+    def alone(self, kind: tuple[GenerationSettings, str | None], runs: int = 7) -> float:
+        """The median seconds of requests one after the other."""
+        return statistics.median(self._ask(kind, "").whole for _ in range(runs))
 
     def saturated(
         self, kinds: Sequence[tuple[GenerationSettings, str | None]], seconds: float

@@ -25,7 +25,7 @@ class BeamSearch:
         self, prompts: Prompts, settings: GenerationSettings, rules: GenerationRules
     ) -> None:
         device, beams, posters = prompts.tokens.device, settings.num_beams, len(prompts.tokens)
-        self._settings, self._rules = [settings] * posters, rules
+        self.settings, self._rules = [settings] * posters, rules
         self.texts = Texts(prompts, beams)
         self._most = rules.most_tokens(settings, prompts.lengths)[:, None]  # (B, 1)
         self._scores = torch.zeros(posters, beams, device=device)
@@ -88,7 +88,7 @@ class BeamSearch:
         lengths = [
             most if each.early_stopping == "never" and each.length_penalty > 0 else count
             for each, most, count in zip(
-                self._settings, self._most[:, 0].tolist(), self.texts.generated, strict=True
+                self.settings, self._most[:, 0].tolist(), self.texts.generated, strict=True
             )
         ]
         possible = self._scores[:, :1] / self._penalties(lengths)
@@ -105,12 +105,12 @@ class BeamSearch:
         return self._column(
             [
                 length**each.length_penalty
-                for length, each in zip(lengths, self._settings, strict=True)
+                for length, each in zip(lengths, self.settings, strict=True)
             ]
         )
 
     def _stops_early(self) -> Tensor:
-        return self._column([each.early_stopping is True for each in self._settings])
+        return self._column([each.early_stopping is True for each in self.settings])
 
     def _column(self, values: Sequence[float]) -> Tensor:
         """(B, 1)."""
@@ -126,7 +126,7 @@ class BeamSearch:
 
     def join(self, other: BeamSearch) -> None:
         self.texts.join(other.texts)
-        self._settings += other._settings
+        self.settings += other.settings
         self._finished = torch.cat(
             padded_alike(self._finished, other._finished, self._rules.filler)
         )
@@ -138,7 +138,7 @@ class BeamSearch:
 
     def select(self, posters: Sequence[int]) -> None:
         self.texts.select(posters)
-        self._settings = [self._settings[i] for i in posters]
+        self.settings = [self.settings[i] for i in posters]
         index = [*posters]
         self._scores, self._most = self._scores[index], self._most[index]
         self._finished, self._finished_scores = self._finished[index], self._finished_scores[index]
@@ -147,14 +147,14 @@ class BeamSearch:
     def best_hypothesis(self, poster: int) -> Hypothesis:
         row, score = self._finished[poster, 0], float(self._finished_scores[poster, 0])
         most, generated = int(self._most[poster]), self.texts.generated[poster]
-        penalty = self._settings[poster].length_penalty
+        penalty = self.settings[poster].length_penalty
         running = float(self._scores[poster, 0]) / generated**penalty
         if running > score:
             row, score, most = self.texts.tokens[poster, 0, -generated:], running, generated
         return Hypothesis(self._rules.until_end(row[:most].tolist()), score)
 
     def hypotheses(self, poster: int) -> list[Hypothesis]:
-        count = self._settings[poster].num_candidates
+        count = self.settings[poster].num_candidates
         rows = self._finished[poster, :count, : int(self._most[poster])].tolist()
         scores = self._finished_scores[poster, :count].tolist()
         return [

@@ -52,7 +52,6 @@ class Group:
         """Posters of these numbers that begin with their prompts, and have equal settings."""
         self.shape = Shape.of(settings)
         self.posters = posters
-        self._settings = [settings] * len(posters)
         self._search: Search = self.shape.kind(prompts, settings, rules)
         device = prompts.tokens.device
         ends = prompts.lengths + rules.most_tokens(settings, prompts.lengths)
@@ -64,7 +63,6 @@ class Group:
     def join(self, others: Group) -> None:
         """Take in others of the same shape."""
         self.posters = self.posters + others.posters
-        self._settings += others._settings
         self._processors += others._processors
         self._search.join(others._search)
 
@@ -75,7 +73,6 @@ class Group:
             return
         self.posters = [self.posters[i] for i in kept]
         if kept:
-            self._settings = [self._settings[i] for i in kept]
             self._processors = [self._processors[i] for i in kept]
             self._search.select(kept)
 
@@ -104,7 +101,7 @@ class Group:
             conditional.unflatten(0, size),
             None if unconditional is None else unconditional.unflatten(0, size),
             search.texts,
-            self._settings,
+            search.settings,
             rules,
             self._processors,
             word_starts,

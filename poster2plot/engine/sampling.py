@@ -26,7 +26,8 @@ class Sampling:
     ) -> None:
         device, rows, posters = prompts.tokens.device, settings.num_candidates, len(prompts.tokens)
         self._sample, self._rules = settings.sample, rules
-        self._settings = [settings] * posters
+        self.settings = [settings] * posters
+        self._warpers = [rules.warpers(settings, device)] * posters
         self._most = rules.most_tokens(settings, prompts.lengths).tolist()
         self.texts = Texts(prompts, rows)
         self._sums = torch.zeros(posters, rows, device=device)
@@ -59,9 +60,9 @@ class Sampling:
 
     def _warped(self, log_probs: Tensor) -> Tensor:
         """Log-probabilities (B, N, V) by each poster's temperature and top-p."""
-        kinds = [(each.temperature, each.top_p) for each in self._settings]
+        kinds = [(each.temperature, each.top_p) for each in self.settings]
         for posters in grouped(kinds):
-            warpers = self._rules.warpers(self._settings[posters[0]], log_probs.device)
+            warpers = self._warpers[posters[0]]
             tokens, some = self.texts.tokens[posters], log_probs[posters]
             warped: Tensor = warpers(tokens.flatten(0, 1), some.flatten(0, 1)).view_as(some)
             if len(posters) == len(kinds):
@@ -80,7 +81,8 @@ class Sampling:
 
     def join(self, other: Sampling) -> None:
         self.texts.join(other.texts)
-        self._settings += other._settings
+        self.settings += other.settings
+        self._warpers += other._warpers
         self._most += other._most
         self._sums = torch.cat([self._sums, other._sums])
         self._counts = torch.cat([self._counts, other._counts])
@@ -89,7 +91,8 @@ class Sampling:
 
     def select(self, posters: Sequence[int]) -> None:
         self.texts.select(posters)
-        self._settings = [self._settings[i] for i in posters]
+        self.settings = [self.settings[i] for i in posters]
+        self._warpers = [self._warpers[i] for i in posters]
         self._most = [self._most[i] for i in posters]
         index = [*posters]
         self._sums, self._counts = self._sums[index], self._counts[index]

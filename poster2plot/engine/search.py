@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from poster2plot.settings import GenerationSettings
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -62,10 +64,6 @@ class Texts:
         self.prompts = [[token for token in row if token != PAD] for row in prompts.tokens.tolist()]
         self.prompt_tokens = prompts.tokens[:, None]  # (B, 1, P), padded as in `Prompts`
         self.generated = [0] * len(self.prompts)
-
-    def __len__(self) -> int:
-        """How many posters."""
-        return len(self.generated)
 
     @property
     def lengths(self) -> list[int]:
@@ -136,6 +134,7 @@ class Search(Protocol):
     posters of equal settings; later ones have others, but as many rows.
     """
 
+    settings: list[GenerationSettings]  # of each poster
     texts: Texts  # so far
 
     def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor | None:

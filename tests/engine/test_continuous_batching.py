@@ -155,10 +155,14 @@ def test_pictures_of_another_size_wait_for_the_next_batch():
         assert_same(request.future.result(PATIENCE), expected)
 
 
+@pytest.fixture(scope="module")
+def p2p() -> Poster2Plot:
+    return Poster2Plot.from_pretrained(device="cpu", precision="fp32")
+
+
 @pytest.mark.parametrize("case", range(2))
-def test_the_bundled_model_writes_for_each_what_it_would_write_alone(case: int):
+def test_the_bundled_model_writes_for_each_what_it_would_write_alone(p2p: Poster2Plot, case: int):
     rng = random.Random(case)
-    p2p = Poster2Plot.from_pretrained(device="cpu", precision="fp32")
     posters = sorted(EXAMPLE_POSTERS.glob("*.jpg"))
     kinds = [
         GenerationSettings(),
