@@ -2,9 +2,9 @@
 
 Every hop of the chain, from a service's answer over its redirect to the picture, meets every fault.
 Each look-up has to end, in time, with a poster or one of the project's errors; no connection may go
-anywhere but to the one server that is allowed (heard at the socket, by Python's audit events), and
-no planted key may be in an error, a traceback or the log. The same holds of searches by name, which
-still find the title while one service is at fault, and end with an error or nothing when all are.
+anywhere but to the one server that is allowed (heard at the socket), and no planted key may be in
+an error, a traceback or the log. The same holds of searches by name, which still find the title
+while one service is at fault, and end with an error or nothing when all are.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from __future__ import annotations
 import gzip
 import io
 import logging
+import socket
 import sys
 import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+from unittest import mock
 
 from PIL import Image
 
@@ -178,19 +182,22 @@ class Outcome:
     leaks: int  # planted keys in what was said
 
 
-class Ear:
-    """Hears each connection that this process opens."""
+@contextmanager
+def heard_connections() -> Iterator[list[object]]:
+    """The address of each connection that this process opens meanwhile.
 
-    def __init__(self) -> None:
-        self.addresses: list[object] = []
-        sys.addaudithook(self._hear)
+    Not by an audit hook: it stays until the process ends, and up to Python 3.11 no thread can
+    begin to be traced, by coverage say, while one of them runs.
+    """
+    addresses: list[object] = []
+    connect = socket.socket.connect
 
-    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event == "socket.connect":
-            self.addresses.append(arguments[1])
+    def heard(self: socket.socket, address: Any) -> None:
+        addresses.append(address)
+        connect(self, address)
 
-
-EAR = Ear()  # an audit hook stays until the process ends
+    with mock.patch.object(socket.socket, "connect", heard):
+        yield addresses
 
 
 def look_up(server: PosterServer, path: str, fault: Callable[[PosterServer], Answer]) -> Outcome:
@@ -241,13 +248,13 @@ def _outcome(server: PosterServer, find: Callable[[PosterFinder], str]) -> Outco
         services=server.services(LIMITS),
         seconds=SECONDS,
     )
-    EAR.addresses.clear()
     said = io.StringIO()
     listener = logging.StreamHandler(said)
     logging.getLogger().addHandler(listener)
     started = time.monotonic()
     try:
-        end = find(finder)
+        with heard_connections() as addresses:
+            end = find(finder)
     except Exception as error:
         known = isinstance(error, PosterNotFoundError | PosterServiceError)
         end = f"{'' if known else '! '}{type(error).__name__}"
@@ -258,7 +265,7 @@ def _outcome(server: PosterServer, find: Callable[[PosterFinder], str]) -> Outco
     return Outcome(
         end,
         time.monotonic() - started,
-        frozenset(address for address in EAR.addresses if address != here),
+        frozenset(address for address in addresses if address != here),
         sum(key in said.getvalue() for key in (V3_KEY, OMDB_KEY)),
     )
 

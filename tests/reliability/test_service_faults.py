@@ -1,5 +1,6 @@
 """A slice of `python -m reliability.services`: the faults that take no time, at every hop."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from reliability.services import (
     SEARCH_HOPS,
     SECONDS,
     Outcome,
+    heard_connections,
     look_up,
     search,
 )
@@ -42,6 +44,12 @@ def test_a_search_goes_on_without_the_service_that_fails(server: PosterServer, f
     outcome = search(server, SEARCH_HOPS.values(), QUICK[fault])
     is_harmless(outcome)
     assert outcome.end in ("no match", "PosterServiceError")
+
+
+def test_a_connection_that_leads_elsewhere_is_heard(server: PosterServer):
+    with heard_connections() as addresses:
+        socket.create_connection(("localhost", server.port)).close()
+    assert ("127.0.0.1", server.port) in addresses
 
 
 def is_harmless(outcome: Outcome) -> None:
