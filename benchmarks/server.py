@@ -1,11 +1,12 @@
 """What a server takes before, between and after plots: `python -m benchmarks.server`.
 
 It is started anew, then pages are opened in which nobody does anything, while one visitor of the
-HTTP API asks for plots; at last many visitors of the page ask for plots for as long as `--minutes`
+HTTP API asks for plots; at last many visitors of the page come and go for as long as `--minutes`
 says. The visitors, who render nothing, share the machine with the server.
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -33,11 +34,12 @@ def main() -> None:
     print("| | |\n|---|---|")
     with serve_posters() as services, _started(services) as (server, began):
         with PageVisitor.opened(server.url, query=QUERY) as visitor:
-            _row("seconds from the start to the page", time.perf_counter() - began)
+            _row("until the page takes a poster", time.perf_counter() - began)
             _checked(visitor.ask())
-            _row("to its first plot", time.perf_counter() - began)
+            _row("until its first plot", time.perf_counter() - began)
         api = ApiVisitor(server.url, "127.0.0.2", 1, {"use_title": "false"})
-        alone = [_wait(api) for _ in range(2)][1]  # the first one warms up
+        _waits(api)  # warms up
+        alone = _waits(api)
         work, memory = _at_rest(server), _megabytes(server)
         with ExitStack() as pages:
             for number in range(options.pages):
@@ -45,7 +47,9 @@ def main() -> None:
             share = (_at_rest(server) - work) / options.pages
             _row("an idle page, per cent of a core", 100 * share, 3)
             _row("an idle page, MB", (_megabytes(server) - memory) / options.pages)
-            _row(f"a plot beside {options.pages} of them against alone", _wait(api) / alone)
+            beside = _waits(api)
+        ratio = statistics.median(beside) / statistics.median(alone + _waits(api))
+        _row(f"a plot beside {options.pages} of them against before and after them", ratio)
         before = _load(server, 1)
         _row("MB after a minute of visitors", before, 0)
         after = _load(server, options.minutes)
@@ -61,9 +65,9 @@ def _started(services: PosterServer) -> Iterator[tuple[AppServer, float]]:
         yield server, began
 
 
-def _wait(visitor: ApiVisitor) -> float:
-    """Seconds until a plot is there, the median."""
-    return statistics.median(_checked(visitor.ask()).seconds for _ in range(PLOTS))
+def _waits(visitor: ApiVisitor) -> list[float]:
+    """Seconds until a plot is there, for some in turn."""
+    return [_checked(visitor.ask()).seconds for _ in range(PLOTS)]
 
 
 def _at_rest(server: AppServer) -> float:
@@ -80,9 +84,12 @@ def _load(server: AppServer, minutes: float) -> float:
     end = time.monotonic() + 60 * minutes
 
     def visit(number: int) -> None:
-        with PageVisitor.opened(server.url, query=QUERY, seed=1_000 + number) as visitor:
-            while time.monotonic() < end:
-                _checked(visitor.ask())
+        for seed in itertools.count(1_000 * number):
+            with PageVisitor.opened(server.url, query=QUERY, seed=seed) as visitor:
+                for _ in range(PLOTS):
+                    if time.monotonic() > end:
+                        return
+                    _checked(visitor.ask())
 
     with ThreadPoolExecutor(VISITORS) as pool:
         for done in [pool.submit(visit, number) for number in range(VISITORS)]:

@@ -22,6 +22,7 @@ from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from urllib3.util import Retry
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -121,6 +122,8 @@ class PageVisitor:
     def opened(cls, url: str, *, query: str = "", seed: int = 0) -> Iterator[PageVisitor]:
         """Open the page, until the end of the block."""
         with requests.Session() as http:
+            # As browsers do where the server has just closed a connection that was idle.
+            http.mount("http://", HTTPAdapter(max_retries=Retry(1)))
             http.get(f"{url}/_stcore/health", timeout=PATIENCE).raise_for_status()
             cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in http.cookies)
             with connect(
