@@ -76,7 +76,7 @@ def _at_rest(server: AppServer) -> float:
     time.sleep(5)  # what the last visitor left behind
     before = sum(process.cpu_times()[:2])
     time.sleep(REST)
-    return (sum(process.cpu_times()[:2]) - before) / REST
+    return float(sum(process.cpu_times()[:2]) - before) / REST
 
 
 def _load(server: AppServer, minutes: float) -> float:
