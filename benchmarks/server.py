@@ -20,7 +20,7 @@ from support.page_client import Answer, ApiVisitor, PageVisitor
 from support.poster_server import PosterServer, serve_posters
 
 QUERY = "use_title=false"
-PLOTS = 2  # of the visitor of the API, each time
+PLOTS = 2  # of a visitor, each time
 VISITORS = 30
 REST = 30.0  # seconds in which nobody does anything
 
