@@ -69,9 +69,9 @@ class PlotRequest:
         self,
         request: DecodingRequest,
         queue: DecodingQueue,
-        to_candidate: Callable[[Hypothesis], Candidate],
+        to_candidates: Callable[[Sequence[Hypothesis]], list[Candidate]],
     ) -> None:
-        self._request, self._queue, self._to_candidate = request, queue, to_candidate
+        self._request, self._queue, self._to_candidates = request, queue, to_candidates
 
     def result(self, timeout: float | None = None) -> list[Candidate]:
         """Wait for the candidates, best first.
@@ -84,7 +84,7 @@ class PlotRequest:
             hypotheses = self._request.future.result(timeout)
         except QueueClosedError:
             raise closed() from None
-        return [self._to_candidate(each) for each in hypotheses]
+        return self._to_candidates(hypotheses)
 
     def done(self) -> bool:
         """Whether `result` would return or raise at once."""
@@ -261,10 +261,13 @@ class Poster2Plot:
 
         settings = self.resolve(settings)
         titles = [None] * len(images) if titles is None else titles
+        decoded = settings
+        if settings.is_beam_search and settings.is_guided:
+            decoded = replace(settings, num_candidates=settings.num_beams)  # to choose from
         requests = [
             DecodingRequest(
                 partial(self._encode, image),
-                settings,
+                decoded,
                 on_step and partial(self._report_step, on_step, i),
                 visitor,
                 self._prompt(title, settings),
@@ -273,7 +276,9 @@ class Poster2Plot:
         ]
         self._queue.submit(requests)
         return [
-            PlotRequest(request, self._queue, partial(self._to_candidate, request.prompt))
+            PlotRequest(
+                request, self._queue, partial(self._to_candidates, request.prompt, settings)
+            )
             for request in requests
         ]
 
@@ -364,11 +369,25 @@ class Poster2Plot:
     ) -> None:
         on_step(image, self.tokenizer.decode(hypothesis.token_ids, skip_special_tokens=True))
 
-    def _to_candidate(self, prompt: Sequence[int], hypothesis: Hypothesis) -> Candidate:
-        ids = hypothesis.token_ids
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        text = tidy(text, finished=ids[-1] in self.engine.rules.eos_token_ids)
-        return Candidate(text, hypothesis.score, ids, tuple(prompt))
+    def _to_candidates(
+        self,
+        prompt: Sequence[int],
+        settings: GenerationSettings,
+        hypotheses: Sequence[Hypothesis],
+    ) -> list[Candidate]:
+        """Those asked for, best first.
+
+        Of beams the likeliest are those that suit any poster, so what poster and title add decides
+        (Li et al. 2016, arXiv:1510.03055). It is 0 without guidance, which leaves their order.
+        """
+        by_gain = sorted(hypotheses, key=lambda hypothesis: -hypothesis.gain)
+        candidates = []
+        for hypothesis in by_gain[: settings.num_candidates]:
+            ids = hypothesis.token_ids
+            text = self.tokenizer.decode(ids, skip_special_tokens=True)
+            text = tidy(text, finished=ids[-1] in self.engine.rules.eos_token_ids)
+            candidates.append(Candidate(text, hypothesis.score, ids, tuple(prompt)))
+        return candidates
 
 
 def closed() -> QueueFullError:

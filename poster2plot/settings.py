@@ -23,7 +23,8 @@ RANGES: dict[str, tuple[float, float]] = {
 class GenerationSettings:
     """Settings of one decoding, named as in `transformers`; checked when made.
 
-    * `num_beams`: hypotheses kept at each step of beam search; 1 is greedy search.
+    * `num_beams`: hypotheses kept at each step of beam search; 1 is greedy search. With guidance
+      the one that poster and title make likelier than any other is the plot.
     * `max_length`: longest plot, in tokens, the start token included; none ends before
       `min_length`.
     * `num_candidates`: plots to return; in beam search no more than `num_beams`.
@@ -72,3 +73,13 @@ class GenerationSettings:
             raise SettingsError(
                 "Beam search gives no more candidates than it has beams; use more beams, or sample."
             )
+
+    @property
+    def is_beam_search(self) -> bool:
+        """Whether several hypotheses are kept at each step."""
+        return self.num_beams > 1 and not self.sample
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether each step looks at what the model would write without poster and title, too."""
+        return self.guidance not in (None, 1)

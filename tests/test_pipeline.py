@@ -80,6 +80,21 @@ def test_candidates_come_best_first(tiny: Poster2Plot):
         assert all(score < 0 for score in scores)
 
 
+def test_the_beam_that_the_poster_makes_likelier_than_any_other_is_the_plot(tiny: Poster2Plot):
+    settings = replace(PLAIN, guidance=3, num_candidates=PLAIN.num_beams)
+    changed = False
+    for color in ("navy", "darkred", "white"):
+        poster = draw_poster(color)
+        [beams] = tiny.engine.decode(tiny._encode(poster), settings)  # by their log-probability
+        by_gain = sorted(beams, key=lambda beam: -beam.gain)
+        for count in range(1, 5):
+            [candidates] = tiny.generate([poster], replace(settings, num_candidates=count))
+            ids = [candidate.token_ids for candidate in candidates]
+            assert ids == [beam.token_ids for beam in by_gain[:count]]
+        changed |= by_gain != beams
+    assert changed
+
+
 def test_the_score_is_the_mean_log_probability(tiny_folder: Path):
     image = draw_poster()
     stock = load_checkpoint(tiny_folder, device="cpu")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from poster2plot.engine.generation_rules import GenerationRules
-from poster2plot.engine.search import Hypothesis, Prompts, Texts, padded_alike
+from poster2plot.engine.search import Hypothesis, NextTokens, Prompts, Texts, padded_alike
 from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
 
@@ -30,22 +31,27 @@ class BeamSearch:
         self._most = rules.most_tokens(settings, prompts.lengths)[:, None]  # (B, 1)
         self._scores = torch.zeros(posters, beams, device=device)
         self._scores[:, 1:] = _NEVER  # all beams are equal at first, and one is enough
+        self._gains = torch.zeros(posters, beams, device=device)  # sums
         # Without prompts, and filled up behind the end.
         self._finished = torch.full(
             (posters, beams, int(self._most.amax())), rules.filler, device=device
         )
         self._finished_scores = torch.full((posters, beams), _NEVER, device=device)
+        self._finished_gains = torch.zeros(posters, beams, device=device)
         self._is_finished = torch.zeros(posters, beams, dtype=torch.bool, device=device)
         self._improvable = torch.ones(posters, 1, dtype=torch.bool, device=device)
 
-    def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor:
-        """Take in log-probabilities and ids (B, K, k); returns the parent beams (B, K)."""
-        beams, count = log_probs.shape[1:]
+    def advance(self, tokens: NextTokens) -> Tensor:
+        """Returns the parent beams (B, K)."""
+        beams, count = tokens.ids.shape[1:]
         # So many that as many as beams go on, even where each beam could end in every way.
         most = max(2, 1 + len(self._rules.eos_token_ids)) * beams
-        totals = (log_probs + self._scores[..., None]).flatten(1)
+        totals = (tokens.log_probs + self._scores[..., None]).flatten(1)
         totals, choices = largest(totals, min(most, totals.shape[1]))
-        parents, chosen = choices // count, ids.flatten(1).gather(1, choices)
+        parents, chosen = choices // count, tokens.ids.flatten(1).gather(1, choices)
+        gains = self._gains.gather(1, parents)
+        if tokens.gains is not None:
+            gains = gains + tokens.gains.flatten(1).gather(1, choices)
         generated = self._column([each + 1 for each in self.texts.generated])
         ends = self._rules.ends(chosen) | (generated >= self._most)
 
@@ -54,15 +60,17 @@ class BeamSearch:
         before = self.texts.tokens
         going_on = parents.gather(1, order)
         self.texts.append(_rows(before, going_on), chosen.gather(1, order))
-        self._scores = running.gather(1, order)
+        self._scores, self._gains = running.gather(1, order), gains.gather(1, order)
         ends[:, beams:] = False  # only the best may end
         if ends.any():
             sequences = torch.cat([_rows(before, parents), chosen[..., None]], dim=-1)
-            self._collect_finished(sequences, totals, ends)
+            self._collect_finished(sequences, totals, gains, ends)
         self._improvable = self._improvable & self._can_improve()
         return going_on
 
-    def _collect_finished(self, sequences: Tensor, totals: Tensor, ends: Tensor) -> None:
+    def _collect_finished(
+        self, sequences: Tensor, totals: Tensor, gains: Tensor, ends: Tensor
+    ) -> None:
         """Keep the hypotheses that just ended where they beat earlier finished ones."""
         beams, length = self._finished.shape[1:]
         scores = totals / self._penalties()
@@ -73,6 +81,7 @@ class BeamSearch:
         ended = self._without_prompts(sequences, length)
         self._finished = _rows(torch.cat([self._finished, ended], dim=1), order)
         self._finished_scores = scores.gather(1, order)
+        self._finished_gains = torch.cat([self._finished_gains, gains], dim=1).gather(1, order)
         self._is_finished = torch.cat([self._is_finished, ends], dim=1).gather(1, order)
 
     def _without_prompts(self, sequences: Tensor, length: int) -> Tensor:
@@ -132,7 +141,9 @@ class BeamSearch:
         )
         self._most = torch.cat([self._most, other._most])
         self._scores = torch.cat([self._scores, other._scores])
+        self._gains = torch.cat([self._gains, other._gains])
         self._finished_scores = torch.cat([self._finished_scores, other._finished_scores])
+        self._finished_gains = torch.cat([self._finished_gains, other._finished_gains])
         self._is_finished = torch.cat([self._is_finished, other._is_finished])
         self._improvable = torch.cat([self._improvable, other._improvable])
 
@@ -141,6 +152,7 @@ class BeamSearch:
         self.settings = [self.settings[i] for i in posters]
         index = [*posters]
         self._scores, self._most = self._scores[index], self._most[index]
+        self._gains, self._finished_gains = self._gains[index], self._finished_gains[index]
         self._finished, self._finished_scores = self._finished[index], self._finished_scores[index]
         self._is_finished, self._improvable = self._is_finished[index], self._improvable[index]
 
@@ -157,10 +169,13 @@ class BeamSearch:
         count = self.settings[poster].num_candidates
         rows = self._finished[poster, :count, : int(self._most[poster])].tolist()
         scores = self._finished_scores[poster, :count].tolist()
-        return [
-            Hypothesis(self._rules.until_end(row), score)
-            for row, score in zip(rows, scores, strict=True)
-        ]
+        gains = self._finished_gains[poster, :count].tolist()
+        hypotheses = []
+        for row, score, gain in zip(rows, scores, gains, strict=True):
+            ids = self._rules.until_end(row)
+            is_filler = score < _NEVER / 2  # where fewer have ended
+            hypotheses.append(Hypothesis(ids, score, -math.inf if is_filler else gain / len(ids)))
+        return hypotheses
 
 
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:

@@ -28,10 +28,9 @@ class Shape(NamedTuple):
     @classmethod
     def of(cls, settings: GenerationSettings) -> Shape:
         """That of posters with such settings."""
-        guided = settings.guidance not in (None, 1)
-        if settings.num_beams > 1 and not settings.sample:
-            return cls(BeamSearch, settings.num_beams, False, guided)
-        return cls(Sampling, settings.num_candidates, settings.sample, guided)
+        if settings.is_beam_search:
+            return cls(BeamSearch, settings.num_beams, False, settings.is_guided)
+        return cls(Sampling, settings.num_candidates, settings.sample, settings.is_guided)
 
     @property
     def reorders(self) -> bool:
@@ -97,7 +96,7 @@ class Group:
     ) -> Tensor:
         """Go on by the logits (B * N, vocabulary) of all rows; returns the parents (B, N)."""
         search, size = self._search, (len(self.posters), self.shape.rows)
-        candidates = process_logits(
+        tokens = process_logits(
             conditional.unflatten(0, size),
             None if unconditional is None else unconditional.unflatten(0, size),
             search.texts,
@@ -107,7 +106,7 @@ class Group:
             word_starts,
             lexicon,
         )
-        parents = search.advance(*candidates)
+        parents = search.advance(tokens)
         if parents is None:
             return torch.arange(size[1], device=conditional.device).expand(size)
         return parents

@@ -12,7 +12,7 @@ from transformers import LogitsProcessorList
 from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.engine.guidance import guide
 from poster2plot.engine.lexicon import Lexicon
-from poster2plot.engine.search import PAD, Texts, grouped
+from poster2plot.engine.search import PAD, NextTokens, Texts, grouped
 from poster2plot.settings import GenerationSettings
 
 
@@ -25,8 +25,8 @@ def process_logits(
     processors: Sequence[LogitsProcessorList],
     word_starts: Tensor,
     lexicon: Lexicon | None,
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities and ids (B, N, k) of what may follow `texts`.
+) -> NextTokens:
+    """What may follow `texts`.
 
     From logits (B, N, V), the unconditional ones where there is guidance, by the `settings` of each
     poster; of these whether they sample, and beam search or not, are the same. Whatever must not
@@ -36,7 +36,9 @@ def process_logits(
     tokens that may begin a word.
     """
     conditional, tokens = conditional.float(), texts.tokens
-    searched = settings[0].num_beams > 1 and not settings[0].sample
+    searched = settings[0].is_beam_search
+    # What follows changes the conditional ones in place.
+    plain = conditional.log_softmax(-1) if searched and unconditional is not None else None
     if searched and (unconditional is None or any(processors)):
         conditional = conditional.log_softmax(-1)
     short = [
@@ -65,10 +67,11 @@ def process_logits(
     if unconditional is None:
         if rules.config.renormalize_logits:
             conditional = conditional.log_softmax(-1)
-        return conditional, _vocabulary(conditional)
+        return NextTokens(conditional, _vocabulary(conditional))
+    unconditional = unconditional.float().log_softmax(-1)
     guided, ids = guide(
         conditional.log_softmax(-1),
-        unconditional.float().log_softmax(-1),
+        unconditional,
         torch.tensor([each.guidance for each in settings], dtype=torch.float64)[:, None, None],
         texts.written(rules.start),
         word_starts,
@@ -77,10 +80,10 @@ def process_logits(
     if settings[0].sample:
         # What is drawn depends on the order and number of the candidates, and these on the others
         # that are decoded.
-        return torch.full_like(conditional, -torch.inf).scatter(-1, ids, guided), _vocabulary(
-            conditional
-        )
-    return guided, ids
+        everywhere = torch.full_like(conditional, -torch.inf).scatter(-1, ids, guided)
+        return NextTokens(everywhere, _vocabulary(conditional))
+    gains = None if plain is None else plain.gather(-1, ids) - unconditional.gather(-1, ids)
+    return NextTokens(guided, ids, gains)
 
 
 def _vocabulary(log_probs: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from poster2plot.engine.generation_rules import GenerationRules
-from poster2plot.engine.search import Hypothesis, Prompts, Texts, grouped
+from poster2plot.engine.search import Hypothesis, NextTokens, Prompts, Texts, grouped
 from poster2plot.settings import GenerationSettings
 
 
@@ -37,9 +37,9 @@ class Sampling:
             torch.Generator(device).manual_seed(settings.seed) for _ in range(posters)
         ]
 
-    def advance(self, log_probs: Tensor, ids: Tensor) -> None:
-        """Take in log-probabilities and ids (B, N, k); each row goes on."""
-        tokens = self.texts.tokens
+    def advance(self, tokens: NextTokens) -> None:
+        """Each row goes on."""
+        log_probs = tokens.log_probs
         if self._sample:
             log_probs = self._warped(log_probs)
             places = torch.stack(
@@ -51,11 +51,11 @@ class Sampling:
         else:
             places = log_probs.argmax(-1, keepdim=True)
         picked = log_probs.log_softmax(-1).gather(-1, places)[..., 0]
-        chosen = ids.gather(-1, places)[..., 0]
+        chosen = tokens.ids.gather(-1, places)[..., 0]
         self._sums += picked.where(~self._finished, 0)
         self._counts += ~self._finished
         chosen = chosen.where(~self._finished, self._rules.filler)
-        self.texts.append(tokens, chosen)
+        self.texts.append(self.texts.tokens, chosen)
         self._finished |= self._rules.ends(chosen)
 
     def _warped(self, log_probs: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,11 +23,24 @@ class Hypothesis:
     """A plot's token ids after its prompt, up to the end token where it has one.
 
     `score` is its log-probability: in beam search divided by length ** length_penalty, otherwise
-    the mean per token.
+    the mean per token. `gain` is, in guided beam search, by how many nats a token poster and title
+    make it likelier, which is the pointwise mutual information with them.
     """
 
     token_ids: tuple[int, ...]
     score: float
+    gain: float = 0.0
+
+
+class NextTokens(NamedTuple):
+    """Log-probabilities and ids (B, N, k) of tokens that may come next.
+
+    `gains`, alike, are by how many nats poster and title make them likelier, in guided beam search.
+    """
+
+    log_probs: Tensor
+    ids: Tensor
+    gains: Tensor | None = None
 
 
 PAD = -1  # of prompts shorter than others; no token
@@ -137,8 +150,8 @@ class Search(Protocol):
     settings: list[GenerationSettings]  # of each poster
     texts: Texts  # so far
 
-    def advance(self, log_probs: Tensor, ids: Tensor) -> Tensor | None:
-        """Choose the next tokens of those with these log-probabilities and ids (B, N, k).
+    def advance(self, tokens: NextTokens) -> Tensor | None:
+        """Choose among the tokens that may come next.
 
         Returns the rows (B, N) they continue, or None where each row goes on.
         """

@@ -96,8 +96,8 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
         key="search",
         bind="query-params",
         width="stretch",
-        help="Beam search looks for the likeliest plot and always finds the same. Sampling draws "
-        "one by chance, and is faster.",
+        help="Beam search looks for the likeliest plots, takes the one that suits the poster best, "
+        "and always finds the same. Sampling draws one by chance, and is faster.",
     )
     shared = {
         "guidance": guidance,

@@ -8,7 +8,7 @@ import torch
 from poster2plot import GenerationSettings
 from poster2plot.engine.beam_search import BeamSearch
 from poster2plot.engine.generation_rules import GenerationRules
-from poster2plot.engine.search import Prompts
+from poster2plot.engine.search import NextTokens, Prompts
 
 END = 2
 
@@ -32,8 +32,10 @@ def test_a_search_is_finished_when_no_beam_can_beat_what_ended(
     search = BeamSearch(Prompts.of([[END]], torch.device("cpu")), settings, GenerationRules((END,)))
     ids = torch.arange(3).expand(1, 2, 3)
     far = [-90.0, -90.0, -90.0]
-    search.advance(torch.tensor([[[-0.5, -90.0, -0.1], far]]), ids)  # a plot of -0.1
+    tokens = NextTokens(torch.tensor([[[-0.5, -90.0, -0.1], far]]), ids)
+    search.advance(tokens)  # a plot of -0.1
     assert search.finished() == [False]
-    search.advance(torch.tensor([[[running + 0.5, -90.0, -0.5], far]]), ids)  # and one of -1 / 2
+    tokens = NextTokens(torch.tensor([[[running + 0.5, -90.0, -0.5], far]]), ids)
+    search.advance(tokens)  # and one of -1 / 2
     assert search.finished() == [is_finished]
     assert search._finished_scores.tolist() == [pytest.approx([-0.1, -0.5])]

@@ -5,10 +5,12 @@ from copy import deepcopy
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import GenerationConfig, LogitsProcessorList
+from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot import GenerationSettings, read_image
 from poster2plot.checkpoints.loading import load_checkpoint
@@ -301,6 +303,37 @@ def test_prompts_of_any_length_give_the_tokens_of_stock_generate(case: int):
     expected = stock(model, pixels, settings, WORD_STARTS, prompts)
     engine = Engine(model, "fp32", WORD_STARTS)
     assert_same(engine.decode(engine.encode(pixels), settings, prompts), expected)
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_the_gain_of_a_plot_is_what_poster_and_title_add_to_its_log_probability(case: int):
+    rng, model = random.Random(case), tiny_model(seed=case % 3)
+    make_ending_likelier(model, rng.choice([0.0, 3.0]))
+    settings = replace(random_settings(rng), sample=False, num_beams=4, num_candidates=4)
+    settings = replace(settings, guidance=rng.choice([1.5, 3.0]))
+    start, pixels = model.generation_config.decoder_start_token_id, pictures(3, seed=case)
+    prompts = [[start], [start, 5, 9], [start, *range(20, 25)]]
+    engine = Engine(deepcopy(model), "fp32", WORD_STARTS)
+    found = engine.decode(engine.encode(pixels), settings, prompts)
+    nothing = BaseModelOutput(torch.zeros(1, 1, model.encoder.config.hidden_size))
+
+    def log_probability(prompt: list[int], ids: list[int], **given: Any) -> torch.Tensor:
+        with torch.inference_mode():
+            logits = model(decoder_input_ids=torch.tensor([prompt + ids]), **given).logits[0]
+        steps = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+        return steps.gather(-1, torch.tensor(ids)[:, None]).sum()
+
+    for picture, prompt, plots in zip(pixels, prompts, found, strict=True):
+        for plot in plots:
+            if plot.score < -1e4:  # there only to fill the number
+                assert plot.gain == -torch.inf
+                continue
+            ids = [*plot.token_ids]
+            gain = log_probability(prompt, ids, pixel_values=picture[None])
+            gain -= log_probability([start], ids, encoder_outputs=nothing)
+            assert plot.gain == pytest.approx(float(gain) / len(ids), abs=1e-4)
+    unguided = engine.decode(engine.encode(pixels), replace(settings, guidance=1), prompts)
+    assert {plot.gain for plots in unguided for plot in plots} <= {0.0, -torch.inf}
 
 
 @pytest.mark.parametrize("title", ["", "The House on Harrow Hill"])
