@@ -317,11 +317,11 @@ def test_the_gain_of_a_plot_is_what_poster_and_title_add_to_its_log_probability(
     found = engine.decode(engine.encode(pixels), settings, prompts)
     nothing = BaseModelOutput(torch.zeros(1, 1, model.encoder.config.hidden_size))
 
-    def log_probability(prompt: list[int], ids: list[int], **given: Any) -> torch.Tensor:
+    def log_probability(prompt: list[int], ids: list[int], **given: Any) -> float:
         with torch.inference_mode():
             logits = model(decoder_input_ids=torch.tensor([prompt + ids]), **given).logits[0]
         steps = logits.log_softmax(-1)[len(prompt) - 1 : -1]
-        return steps.gather(-1, torch.tensor(ids)[:, None]).sum()
+        return float(steps.gather(-1, torch.tensor(ids)[:, None]).sum())
 
     for picture, prompt, plots in zip(pixels, prompts, found, strict=True):
         for plot in plots:
@@ -331,7 +331,7 @@ def test_the_gain_of_a_plot_is_what_poster_and_title_add_to_its_log_probability(
             ids = [*plot.token_ids]
             gain = log_probability(prompt, ids, pixel_values=picture[None])
             gain -= log_probability([start], ids, encoder_outputs=nothing)
-            assert plot.gain == pytest.approx(float(gain) / len(ids), abs=1e-4)
+            assert plot.gain == pytest.approx(gain / len(ids), abs=1e-4)
     unguided = engine.decode(engine.encode(pixels), replace(settings, guidance=1), prompts)
     assert {plot.gain for plots in unguided for plot in plots} <= {0.0, -torch.inf}
 
