@@ -164,6 +164,19 @@ def add_commands(commands: Any) -> None:
     lexicon.add_argument("--out", type=Path, required=True, help="folder of the captioner")
     lexicon.set_defaults(run=_lexicon)
 
+    bias = commands.add_parser(
+        "bias-phrases", help="bundled model, step 10: to write phrases as often as people do"
+    )
+    bias.add_argument("--captioner", type=Path, required=True, help="with its lexicon")
+    bias.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
+    bias.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
+    bias.add_argument(
+        "--posters", type=int, default=240, help="to write for (default: %(default)s)"
+    )
+    bias.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
+    bias.add_argument("--out", type=Path, required=True, help="folder of the biased captioner")
+    bias.set_defaults(run=_bias_phrases)
+
 
 def _add_sources(command: argparse.ArgumentParser) -> None:
     """What `_sources` reads."""
@@ -384,3 +397,17 @@ def _lexicon(options: argparse.Namespace) -> None:
     found = known_words(texts.union(pair.text for pair in dataset.split("train")))
     (options.out / LEXICON).write_text("\n".join(found) + "\n", encoding="utf-8")
     print(f"{len(found)} words")
+
+
+def _bias_phrases(options: argparse.Namespace) -> None:
+    from random import Random
+
+    from poster2plot.training.bundled.phrase_bias import bias_phrases
+    from poster2plot.training.bundled.sources import training_plots
+    from poster2plot.training.dataset import Dataset
+
+    dataset = Dataset.read(options.data)
+    pairs = dataset.split("train")
+    Random(3).shuffle(pairs)
+    texts = [plot.text for plot in training_plots(dataset, options.corpus)]
+    bias_phrases(options.captioner, pairs[: options.posters], texts, options.rounds, options.out)

@@ -1,0 +1,138 @@
+"""A bias against phrases that the captioner writes more often than people do.
+
+A search for the likeliest plot finds what is likely for many posters: "a woman's life is turned
+upside down". Each round writes plots for training posters and lowers the log-odds of the phrases
+that are commoner there than in people's plots: iterative scaling (Darroch and Ratcliff 1972,
+https://doi.org/10.1214/aoms/1177692379) of the maximum entropy model that has the phrases as
+features and the captioner as its base, as in distributional control of generation (Khalifa et al.
+2021, arXiv:2012.11635). The bias is stock: `sequence_bias` of `generation_config.json`.
+"""
+
+import json
+import math
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from transformers import GenerationConfig
+
+from poster2plot import GenerationSettings, Poster2Plot
+from poster2plot.engine.generation_rules import GenerationRules
+from poster2plot.training.dataset import Pair
+
+Phrase = tuple[int, ...]  # token ids
+Shares = Mapping[Phrase, float]  # of the plots that have each phrase
+Bias = dict[Phrase, float]  # logits, of the last token after the others
+
+BEGIN = -1  # in phrases, what comes before a plot's first token
+_LENGTHS = (2, 3, 4)  # of phrases, in tokens
+_RARE = 0.006  # share below which phrases are not counted well
+_TOO_COMMON = 1.8  # times as common as in people's plots
+_MOST = 80  # phrases of a round
+_STEP = 0.7  # of the logarithm of how much too common a phrase is
+_LARGEST = 4.0  # logits
+_AT_ONCE = 32  # posters
+
+
+def phrase_shares(plots: Collection[Sequence[int]]) -> Shares:
+    """Of plots as token ids without an end token."""
+    counts = Counter(chain.from_iterable(map(_phrases, plots)))
+    return {phrase: count / len(plots) for phrase, count in counts.items()}
+
+
+def _phrases(ids: Sequence[int]) -> set[Phrase]:
+    tokens = (BEGIN, *ids)
+    return {
+        tokens[start : start + length]
+        for length in _LENGTHS
+        for start in range(len(tokens) - length + 1)
+    }
+
+
+def overdone(own: Shares, human: Shares) -> dict[Phrase, float]:
+    """The phrases that are too common, and how many times; no one is part of another.
+
+    Of two that are about as common the shorter one comes first.
+    """
+    ratios = {
+        phrase: ratio
+        for phrase, share in own.items()
+        if (ratio := (share + _RARE) / (human.get(phrase, 0.0) + _RARE)) >= _TOO_COMMON
+    }
+    found: dict[Phrase, float] = {}
+    for phrase in sorted(ratios, key=lambda each: (-(ratios[each] // 0.5), len(each), each)):
+        if len(found) < _MOST and not any(
+            _is_part(phrase, other) or _is_part(other, phrase) for other in found
+        ):
+            found[phrase] = ratios[phrase]
+    return found
+
+
+def _is_part(part: Phrase, whole: Phrase) -> bool:
+    starts = range(len(whole) - len(part) + 1)
+    return any(whole[start : start + len(part)] == part for start in starts)
+
+
+def fit_bias(
+    write: Callable[[Bias], Collection[Sequence[int]]], human: Shares, rounds: int
+) -> Bias:
+    """The bias after so many rounds; `write` gives plots as token ids, written under a bias."""
+    bias: Bias = {}
+    for number in range(1, rounds + 1):
+        found = overdone(phrase_shares(write(bias)), human)
+        for phrase, ratio in found.items():
+            bias[phrase] = max(-_LARGEST, bias.get(phrase, 0.0) - _STEP * math.log(ratio))
+        most = max(found.values(), default=1.0)
+        print(f"round {number}: at most {most:.1f} times too common, {len(bias)} phrases")
+    return bias
+
+
+def sequence_bias(bias: Bias, before: Collection[int]) -> list[tuple[list[int], float]]:
+    """As in a generation config; a plot begins behind one of the tokens `before` it."""
+    found = []
+    for phrase, logits in bias.items():
+        first = before if phrase[0] == BEGIN else [phrase[0]]
+        found += [([token, *phrase[1:]], round(logits, 3)) for token in first]
+    return found
+
+
+def bias_phrases(
+    captioner: Path, pairs: Sequence[Pair], texts: Collection[str], rounds: int, out: Path
+) -> None:
+    """Leave a copy of an exported captioner in `out` that writes phrases as often as `texts` do.
+
+    It writes for the posters of the pairs, with their titles and without.
+    """
+    p2p = Poster2Plot.from_pretrained(captioner)
+    tokenizer = p2p.tokenizer
+    before = [p2p.engine.rules.start, p2p.config.title_prompt["separator_token_id"]]
+    config = json.loads((captioner / "generation_config.json").read_text(encoding="utf-8"))
+    images = [pair.picture.read() for pair in pairs]
+    titles = [pair.title for pair in pairs]
+
+    def biased(bias: Bias) -> dict[str, object]:
+        return {**config, "sequence_bias": sequence_bias(bias, before)} if bias else config
+
+    def write(bias: Bias) -> list[list[int]]:
+        p2p.engine.rules = GenerationRules.of(
+            GenerationConfig.from_dict(biased(bias)), p2p.config.decoder.vocab_size
+        )
+        written = []
+        for known in (titles, [""] * len(pairs)):
+            for start in range(0, len(pairs), _AT_ONCE):
+                some = slice(start, start + _AT_ONCE)
+                for [plot] in p2p.generate(images[some], GenerationSettings(), known[some]):
+                    ends = p2p.engine.rules.eos_token_ids
+                    written.append([token for token in plot.token_ids if token not in ends])
+        return written
+
+    human = phrase_shares(
+        [tokenizer(text, add_special_tokens=False).input_ids for text in sorted(texts)]
+    )
+    bias = fit_bias(write, human, rounds)
+    shutil.copytree(captioner, out, dirs_exist_ok=True)
+    (out / "generation_config.json").write_text(
+        json.dumps(biased(bias), indent=2) + "\n", encoding="utf-8"
+    )
