@@ -19,6 +19,7 @@ from pathlib import Path
 from transformers import GenerationConfig
 
 from poster2plot import GenerationSettings, Poster2Plot
+from poster2plot.checkpoints.checksums import CHECKSUMS
 from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.training.dataset import Pair
 
@@ -132,7 +133,9 @@ def bias_phrases(
         [tokenizer(text, add_special_tokens=False).input_ids for text in sorted(texts)]
     )
     bias = fit_bias(write, human, rounds)
-    shutil.copytree(captioner, out, dirs_exist_ok=True)
+    shutil.copytree(
+        captioner, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKSUMS)
+    )
     (out / "generation_config.json").write_text(
         json.dumps(biased(bias), indent=2) + "\n", encoding="utf-8"
     )

@@ -1,5 +1,6 @@
 """The bias against phrases that a captioner overdoes."""
 
+import hashlib
 import json
 import math
 import random
@@ -59,6 +60,8 @@ def test_an_opening_is_behind_the_start_or_a_title():
 def test_the_command_leaves_a_captioner_with_a_bias(data: Path, training: Command, tmp_path: Path):
     captioner, out = tmp_path / "captioner", tmp_path / "biased"
     save_tiny_model(captioner, titles=True)
+    digest = hashlib.sha256((captioner / "generation_config.json").read_bytes()).hexdigest()
+    (captioner / "SHA256SUMS").write_text(f"{digest}  generation_config.json\n", "ascii")
     corpus = write_csv(tmp_path / "corpus.csv", [{"text": "Two bakers share one oven."}])
     done = training(
         "bias-phrases", "--captioner", captioner, "--data", data, "--corpus", corpus,
