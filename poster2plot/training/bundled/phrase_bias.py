@@ -133,9 +133,7 @@ def bias_phrases(
         [tokenizer(text, add_special_tokens=False).input_ids for text in sorted(texts)]
     )
     bias = fit_bias(write, human, rounds)
-    shutil.copytree(
-        captioner, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKSUMS)
-    )
+    shutil.copytree(captioner, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKSUMS))
     (out / "generation_config.json").write_text(
         json.dumps(biased(bias), indent=2) + "\n", encoding="utf-8"
     )
