@@ -362,9 +362,11 @@ def test_in_int8_the_likeliest_next_token_is_mostly_that_of_fp32(guided: bool, l
     """Teacher-forced over the plots that the bundled model writes in fp32 for the drawn posters.
 
     Measured: 98 % of tokens agree over plain plots, 92 % over guided ones, which the model itself
-    finds less likely, so that its first two choices lie closer.
+    finds less likely, so that its first two choices lie closer. So it does under its bias against
+    common phrases, which is left out.
     """
     checkpoint = load_checkpoint(device="cpu")
+    checkpoint.model.generation_config.sequence_bias = None
     config = checkpoint.model.config
     word_starts = word_start_mask(checkpoint.tokenizer, config.decoder.vocab_size)
     images = [read_image(path) for path in DRAWN_POSTERS]
