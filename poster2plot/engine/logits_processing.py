@@ -40,7 +40,7 @@ def process_logits(
     # What follows changes the conditional ones in place.
     plain = conditional.log_softmax(-1) if searched and unconditional is not None else None
     if searched and (unconditional is None or any(processors)):
-        conditional = conditional.log_softmax(-1)
+        conditional = conditional.log_softmax(-1) if plain is None else plain.clone()
     short = [
         i
         for i, (each, length) in enumerate(zip(settings, texts.lengths, strict=True))
