@@ -17,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from transformers import GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from poster2plot import GenerationSettings, Poster2Plot
 from poster2plot.checkpoints.checksums import CHECKSUMS
@@ -107,9 +108,8 @@ def bias_phrases(
     It writes for the posters of the pairs, with their titles and without.
     """
     p2p = Poster2Plot.from_pretrained(captioner)
-    tokenizer = p2p.tokenizer
     before = [p2p.engine.rules.start, p2p.config.title_prompt["separator_token_id"]]
-    config = json.loads((captioner / "generation_config.json").read_text(encoding="utf-8"))
+    config = json.loads((captioner / GENERATION_CONFIG_NAME).read_text(encoding="utf-8"))
     images = [pair.picture.read() for pair in pairs]
     titles = [pair.title for pair in pairs]
 
@@ -129,11 +129,11 @@ def bias_phrases(
                     written.append([token for token in plot.token_ids if token not in ends])
         return written
 
-    human = phrase_shares(
-        [tokenizer(text, add_special_tokens=False).input_ids for text in sorted(texts)]
-    )
+    human = phrase_shares(p2p.tokenizer([*texts], add_special_tokens=False).input_ids)
     bias = fit_bias(write, human, rounds)
-    shutil.copytree(captioner, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CHECKSUMS))
-    (out / "generation_config.json").write_text(
+    # What tells that this is done comes last.
+    left_out = shutil.ignore_patterns(CHECKSUMS, GENERATION_CONFIG_NAME)
+    shutil.copytree(captioner, out, dirs_exist_ok=True, ignore=left_out)
+    (out / GENERATION_CONFIG_NAME).write_text(
         json.dumps(biased(bias), indent=2) + "\n", encoding="utf-8"
     )
