@@ -1,9 +1,10 @@
 """The real application in a process of its own, with poster services on this machine."""
 
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,22 @@ def when_it_answers(url: str) -> requests.Response:
 
 
 @contextmanager
-def serve_app(services: PosterServer) -> Iterator[AppServer]:
-    """Serve the page and the API on a free port, from when they answer until the end."""
+def serve_app(
+    services: PosterServer, environment: Mapping[str, str] | None = None
+) -> Iterator[AppServer]:
+    """Serve the page and the API on a free port, from when they answer until the end.
+
+    `environment` comes on top of that of this process.
+    """
     port = free_port()
     command = [sys.executable, "-m", "support.serve_page", str(services.port)]
     options = ["--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}"]
-    process = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, *options],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         when_it_answers(f"{url}/_stcore/health").raise_for_status()

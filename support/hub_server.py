@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import unquote, urlsplit
 
 
@@ -22,8 +22,9 @@ class Hub:
 
     `repositories` maps the id of a model to its folder, which is its state at `main` and at every
     commit of 40 digits. `failing` is the status of every answer, `failing_after` the number of
-    requests before each is answered with 500, and `delay` the seconds before an answer. The next
-    body longer than `hang_up_after` bytes ends there; `ranges` are those that were asked for.
+    requests before each is answered with 500, and `delay` the seconds before an answer, which waits
+    until `answering` is set. The next body longer than `hang_up_after` bytes ends there; `ranges`
+    are those that were asked for.
     """
 
     url: str
@@ -32,6 +33,7 @@ class Hub:
     failing: int | None = None
     failing_after: int | None = None
     delay: float = 0
+    answering: Event = field(default_factory=Event)
     hang_up_after: int | None = None
     ranges: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -42,11 +44,13 @@ def serve_hub(repositories: Mapping[str, Path]) -> Iterator[Hub]:
     """Serve `repositories` (id → folder) on a free port of localhost."""
     server = _Server(("127.0.0.1", 0), _Handler)
     hub = server.hub = Hub(f"http://127.0.0.1:{server.server_port}", repositories)
+    hub.answering.set()
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield hub
     finally:
+        hub.answering.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -63,6 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         path = unquote(urlsplit(self.path).path)
         hub.requests.append(f"{self.command} {path}")
+        hub.answering.wait()
         time.sleep(hub.delay)
         repo, _, rest = path[1:].partition("/resolve/")
         revision, _, name = rest.partition("/")

@@ -61,9 +61,15 @@ def _model() -> str | None:
 
 @functools.lru_cache(1)
 def _desk(name: str | None) -> PlotService:
-    service = PlotService(Poster2Plot.from_pretrained(name))
-    # Streamlit collects garbage after each script run, and would look at every object of PyTorch,
-    # transformers and the model each time, while the interpreter waits.
+    # To look for garbage among all that PyTorch, transformers and the model make takes a tenth of
+    # the time of loading them.
+    gc.disable()
+    try:
+        service = PlotService(Poster2Plot.from_pretrained(name))
+    finally:
+        gc.enable()
+    # Streamlit collects garbage after each script run, and would look at every one of their objects
+    # each time, while the interpreter waits.
     gc.collect()
     gc.freeze()
     return service

@@ -25,12 +25,20 @@ st.title("Poster2Plot", anchor=False)
 with st.container(key="tagline"):
     st.markdown(DESCRIPTION)
 
-try:
-    with nullcontext() if cached_resources.is_loaded() else st.spinner("Loading the model …"):
-        desk = cached_resources.desk()
-except Poster2PlotError as error:
-    st.error(escape_markdown(str(error)))
-    st.stop()
+# Every run sends the whole page anew, so what nobody looks at is left out.
+posters, history, game, about = st.tabs(
+    ["Posters", "History", "Guess", "About"], key="tab", on_change="rerun"
+)
+with posters:
+    page_manners(on_return=follow_again)
+    # Posters can be chosen before the model is there.
+    entries, search = choose_posters(current_visitor())
+    try:
+        with nullcontext() if cached_resources.is_loaded() else st.spinner("Loading the model …"):
+            desk = cached_resources.desk()
+    except Poster2PlotError as error:
+        st.error(escape_markdown(str(error)))
+        st.stop()
 
 with st.sidebar:
     settings = choose_settings(desk.p2p)
@@ -38,13 +46,7 @@ with st.sidebar:
         st.warning(escape_markdown(desk.p2p.notice))
     st.caption(f"Model: {escape_markdown(desk.p2p.name)}  \nDevice: {desk.p2p.device.type.upper()}")
 
-# Every run sends the whole page anew, so what nobody looks at is left out.
-posters, history, game, about = st.tabs(
-    ["Posters", "History", "Guess", "About"], key="tab", on_change="rerun"
-)
 with posters:
-    page_manners(on_return=follow_again)
-    entries, search = choose_posters(current_visitor())
     hint = st.empty()
     if not entries:
         hint.caption(":material/arrow_upward: The plot appears here, beside its poster.")
