@@ -112,6 +112,12 @@ def add_commands(commands: Any) -> None:
         default=FLUENCY,
         help="cosine that a nat a token of the judge weighs (default: %(default)s)",
     )
+    self_train.add_argument(
+        "--guidance",
+        type=float,
+        help="sample as the product does, with so much guidance; the captioner is then an exported "
+        "one (default: the model alone)",
+    )
     self_train.add_argument("--seed", type=int, default=0, help="another one, other posters")
     self_train.add_argument("--out", type=Path, required=True, help="CSV to write")
     self_train.set_defaults(run=_self_train)
@@ -324,6 +330,7 @@ def _self_train(options: argparse.Namespace) -> None:
         posters=options.posters,
         untitled=options.untitled,
         fluency=options.fluency,
+        guidance=options.guidance,
         bf16=options.precision == "bf16",
         seed=options.seed,
     )

@@ -25,12 +25,17 @@ _SHORT = 0.01  # lost for each word below `_SHORTEST`
 
 _FLUENT = 3.4  # nats a token of the language model; what is more fluent is stock
 _SHORTEST = 16  # words; fewer are key words in a row
+_SHORTEST_STORY = 12  # words
 _PHRASE = 4  # words
 _OPENING = "^ "  # before the first two words of a plot
 _RARE_PHRASE, _RARE_OPENING = 0.002, 0.03  # shares of plots that may have them
 
 _ARTICLES = {"a", "an", "the"}
 _WORD = re.compile(r"[a-z]+(?:['’-][a-z]+)*")
+_NO_STORY = re.compile(
+    r"\d|^(?:(?:The|An?|This|In this) )?\S+(?: \S+)? (?:is|are) (?:an?|the) "
+    r"|\b[Aa] [aeio]|\b[Aa]n [bcdfgj-tvwyz]"
+)
 _FUNCTION_WORDS = {
     *("their", "about", "while", "after", "where", "other", "there", "would", "before")
 }  # fmt: skip
@@ -55,6 +60,20 @@ def is_plain(text: str, plain: set[str], title: str = "") -> bool:
         and not re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]|!!|\?\?", text)
         and not has_stock_opening(text)
         and not is_harmful(text)
+    )
+
+
+def is_story(text: str, title: str) -> bool:
+    """Whether a plot says what happens, to nobody by name, and not what its title is.
+
+    "The Castle is a drama", "Prime is an epic battle" and "In 2077, ..." are no stories, nor is
+    what has "a" for "an".
+    """
+    return not (
+        names(text)
+        or _begins_with(text, title)
+        or len(words(text)) < _SHORTEST_STORY
+        or _NO_STORY.search(text)
     )
 
 

@@ -4,6 +4,10 @@ Best is what means most nearly what people write for posters like this one, in p
 English without names, unknown words or repetitions, which no poster asks for. Rounds of sampling,
 ranking by a reward and fine-tuning are reward-ranked fine-tuning (RAFT, Dong et al. 2023,
 arXiv:2304.06767); here the reward comes from sentence embeddings and a language model.
+
+Plots that are sampled with guidance are better than the captioner's own, so that a captioner that
+learns the best of them has a better start for the next guidance: expert iteration (Anthony et al.
+2017, arXiv:1705.08439).
 """
 
 from collections import defaultdict
@@ -20,13 +24,16 @@ from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.decoder_batch import DecoderBatch
 from poster2plot.engine.search import Prompts
 from poster2plot.pipeline import Poster2Plot
-from poster2plot.training.bundled.rewards import is_plain
+from poster2plot.settings import GenerationSettings
+from poster2plot.training.bundled.rewards import is_plain, is_story
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import (
     COMMONEST_OPENING,
+    COMMONEST_PHRASE,
     PseudoLabel,
     plain_words,
     thin_openings,
+    thin_phrases,
 )
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates
@@ -36,6 +43,8 @@ from poster2plot.training.target_texts import prompt_ids
 POSTERS_AT_ONCE = {"cpu": 64, "cuda": 512}
 TEMPERATURE = 0.8
 LONGEST = 56  # tokens of a plot
+GUIDED_SAMPLES, GUIDED_AT_ONCE = 6, 32  # plots of a poster, posters
+GUIDED_TEMPERATURE, GUIDED_TOP_P = 0.7, 0.95
 
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
@@ -102,6 +111,42 @@ def sample_plots(
             ]
         share = sum(plot.plain for plot in written) / max(1, len(written))
         print(f"{start + len(some)} of {len(pairs)} posters, {share:.0%} plain", flush=True)
+    return written
+
+
+def guided_plots(
+    p2p: Poster2Plot,
+    pairs: Sequence[Pair],
+    plain: set[str],
+    texts: Collection[str],
+    *,
+    with_titles: bool,
+    guidance: float,
+    seed: int = 0,
+) -> list[Written]:
+    """As `sample_plots`, as the product samples: with guidance, lexicon and bias.
+
+    Plain are stories alone.
+    """
+    written: list[Written] = []
+    for start in range(0, len(pairs), GUIDED_AT_ONCE):
+        some = pairs[start : start + GUIDED_AT_ONCE]
+        titles = [pair.title if with_titles else "" for pair in some]
+        settings = GenerationSettings(
+            guidance=guidance,
+            sample=True,
+            temperature=GUIDED_TEMPERATURE,
+            top_p=GUIDED_TOP_P,
+            num_candidates=GUIDED_SAMPLES,
+            seed=seed + start,
+        )
+        found = p2p.generate([pair.picture.read() for pair in some], settings, titles)
+        for row, (candidates, title) in enumerate(zip(found, titles, strict=True), start):
+            for text in filter(None, dict.fromkeys(each.text for each in candidates)):
+                is_good = is_plain(text, plain, title) and is_story(text, title)
+                written.append(Written(row, text, is_good and text not in texts))
+        share = sum(plot.plain for plot in written) / max(1, len(written))
+        print(f"{start + len(some)} of {len(pairs)} posters, {share:.0%} stories", flush=True)
     return written
 
 
@@ -223,13 +268,15 @@ def preferred_plots(
     posters: int,
     untitled: int,
     fluency: float,
+    guidance: float | None = None,
     bf16: bool,
     seed: int,
 ) -> list[PseudoLabel]:
     """Of the captioner's plots for so many posters the best, each with a worse one.
 
     For `untitled` of them it also writes without the title. `nats` and `fluency` are as in
-    `preferences`.
+    `preferences`. With `guidance` the plots are those of `guided_plots`, and no four words in a row
+    are in many of the best.
     """
     chance, pairs = Random(seed), sources.pairs
     texts = frozenset(plot.text for plot in sources.plots)
@@ -238,15 +285,16 @@ def preferred_plots(
     shares: dict[Clues, list[int]] = {"both": chosen, "picture": chosen[:untitled]}
     labels: list[PseudoLabel] = []
     for clues, rows in shares.items():
-        written = sample_plots(
-            captioner,
-            sources.encoder_states,
-            [pairs[row] for row in rows],
-            plain,
-            texts,
-            with_titles=clues == "both",
-            seed=seed,
-        )
+        shown, titled = [pairs[row] for row in rows], clues == "both"
+        if guidance is None:
+            states = sources.encoder_states
+            written = sample_plots(
+                captioner, states, shown, plain, texts, with_titles=titled, seed=seed
+            )
+        else:
+            written = guided_plots(
+                captioner, shown, plain, texts, with_titles=titled, guidance=guidance, seed=seed
+            )
         targets = sources.predicted(clues)[rows]
         with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
             embeddings = sources.embedder([plot.text for plot in written])
@@ -257,4 +305,6 @@ def preferred_plots(
             title = pair.title if clues == "both" else ""
             labels.append(PseudoLabel(pair.id, True, title, best, worst))
     Random(seed).shuffle(labels)
+    if guidance is not None:
+        labels = thin_phrases(labels, COMMONEST_PHRASE)
     return thin_openings(labels, COMMONEST_OPENING)

@@ -10,6 +10,7 @@ from poster2plot.training.bundled.rewards import (
     PlotReward,
     RecentPhrases,
     Rewards,
+    is_story,
     without_title_names,
 )
 
@@ -107,3 +108,27 @@ def test_phrases_and_openings_that_many_posters_get_are_worth_less():
     for _ in range(2):
         recent.add([NEAR] * 16)
     assert recent.excess([FAR]) == 0  # forgotten
+
+
+@pytest.mark.parametrize(
+    ("plot", "title", "is_one"),
+    [
+        (FAR, "", True),
+        (FAR, "The Quiet Town", True),
+        ("In this game show, two cooks must find out which of their guests is the host.", "", True),
+        ("A nurse leaves the quiet town to find a sister.", "", False),  # ten words
+        (FAR, "Nurse", False),
+        ("The nurse " + FAR[len("A nurse ") :], "A Nurse", False),
+        (FAR.replace("the quiet town", "the quiet Zorblax"), "Zorblax", False),
+        ("In 1977, " + FAR, "", False),
+        ("The Castle is a drama about two nurses who leave the quiet town to find a sister.", "",
+         False),
+        ("Carrott is a nurse who leaves the quiet town to find a sister long forgotten.", "",
+         False),
+        ("Two nurses are the last ones who leave the quiet town to find a sister.", "", False),
+        (FAR.replace("A nurse", "A old nurse"), "", False),
+        (FAR.replace("A nurse", "An nurse"), "", False),
+    ],
+)  # fmt: skip
+def test_a_story_says_what_happens_and_not_what_its_title_is(plot: str, title: str, is_one: bool):
+    assert is_story(plot, title) == is_one
