@@ -29,7 +29,6 @@ from poster2plot.training.bundled.rewards import is_plain, is_story
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import (
     COMMONEST_OPENING,
-    COMMONEST_PHRASE,
     PseudoLabel,
     plain_words,
     thin_openings,
@@ -45,6 +44,7 @@ TEMPERATURE = 0.8
 LONGEST = 56  # tokens of a plot
 GUIDED_SAMPLES, GUIDED_AT_ONCE = 6, 32  # plots of a poster, posters
 GUIDED_TEMPERATURE, GUIDED_TOP_P = 0.7, 0.95
+COMMONEST_PHRASE = 0.006  # share of the best of them that may have the same four words in a row
 
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
