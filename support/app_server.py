@@ -35,9 +35,9 @@ def free_port() -> int:
 
 
 def when_it_answers(url: str) -> requests.Response:
-    """What a server that is being started answers first."""
+    """What a server that is being started answers first, but for 503."""
     with requests.Session() as session:
-        retry = Retry(60, backoff_factor=0.1, backoff_max=1)
+        retry = Retry(120, backoff_factor=0.1, backoff_max=1, status_forcelist=[503])
         session.mount("http://", HTTPAdapter(max_retries=retry))
         return session.get(url, timeout=60)
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from support.app_page import SCRIPT
-from support.app_server import serve_app
+from support.app_server import serve_app, when_it_answers
 from support.browser import PATIENCE, example, launch, need_chromium
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import (
@@ -54,6 +54,7 @@ def address() -> Iterator[str]:
             PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
         }
         with serve_app(services) as server:
+            when_it_answers(f"{server.url}/api/ready")  # else the first test waits for the model
             yield server.url
 
 

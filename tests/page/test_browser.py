@@ -25,7 +25,6 @@ from support.browser import (
 )
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import ID
-from tests.page.conftest import SLOW_ID
 
 LONG = "?beams=12&candidates=8&max_length=256"  # settings that take a while
 
@@ -306,17 +305,6 @@ def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
     shared = page.evaluate(f"(({{ files: [picture] }}) => {size_of})(window.shared)")
     assert copied == shared == [*SIZE]
     assert page.evaluate("window.shared.files[0].name") == "The-House-on-Harrow-Hill.png"
-
-
-@pytest.mark.parametrize("page", [{"query": f"?titles={SLOW_ID}"}], indirect=True)
-def test_a_card_is_copied_while_the_page_is_busy(page: Page):
-    try_example(page)
-    busy = page.locator('[data-test-script-state="running"]')
-    expect(busy).to_be_visible()
-    page.get_by_role("button", name="Copy as picture").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    expect(page.get_by_role("button", name="Share card")).to_have_count(0)
-    expect(busy).to_be_visible()
 
 
 def test_the_api_answers_beside_the_page(address: str):

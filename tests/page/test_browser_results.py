@@ -390,3 +390,14 @@ def test_a_score_is_copied_without_the_clipboard_of_secure_pages(page: Page):
     page.evaluate("delete navigator.clipboard")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert re.match(r"I matched [01] of 1 posters .* http://127", copied)
+
+
+def test_a_card_is_copied_while_the_page_is_busy(page: Page):
+    try_example(page)
+    name_titles(page, SLOW_ID)
+    busy = page.locator('[data-test-script-state="running"]')
+    expect(busy).to_be_visible()
+    page.get_by_role("button", name="Copy as picture").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.get_by_role("button", name="Share card")).to_have_count(0)
+    expect(busy).to_be_visible()
