@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from poster2plot.server.shutdown import DRAIN_SECONDS, LEFT_SECONDS
-from support.app_server import serve_app
+from support.app_server import serve_app, when_it_answers
 from support.drawn_posters import draw_poster, encode
 from support.poster_server import serve_posters
 from support.toy_model import save_tiny_model
@@ -98,9 +98,8 @@ def test_a_server_that_drains_says_so_and_ends_what_it_writes(
     with ExitStack() as stack:
         services = stack.enter_context(serve_posters())
         server = stack.enter_context(serve_app(services))
+        when_it_answers(f"{server.url}/api/ready").raise_for_status()
         probe, client = (stack.enter_context(closing(KeptOpen(server.url))) for _ in range(2))
-        while probe.ask("GET", "/api/ready")[0] != 200:
-            time.sleep(0.05)
         with requests.post(
             f"{server.url}/api/plot",
             files={"image": encode(draw_poster())},

@@ -44,7 +44,7 @@ TEMPERATURE = 0.8
 LONGEST = 56  # tokens of a plot
 GUIDED_SAMPLES, GUIDED_AT_ONCE = 6, 32  # plots of a poster, posters
 GUIDED_TEMPERATURE, GUIDED_TOP_P = 0.7, 0.95
-COMMONEST_PHRASE = 0.006  # share of the best of them that may have the same four words in a row
+COMMONEST_GUIDED_PHRASE = 0.006  # share of the best that may have the same four words in a row
 
 _NEAREST, _FARTHEST = 3, 2  # plots of a poster whose fluency is looked at
 _NOT_PLAIN = 0.2  # of cosine, that a plot loses which is not plain
@@ -306,5 +306,5 @@ def preferred_plots(
             labels.append(PseudoLabel(pair.id, True, title, best, worst))
     Random(seed).shuffle(labels)
     if guidance is not None:
-        labels = thin_phrases(labels, COMMONEST_PHRASE)
+        labels = thin_phrases(labels, COMMONEST_GUIDED_PHRASE)
     return thin_openings(labels, COMMONEST_OPENING)
