@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import bisect
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -48,6 +49,7 @@ _FUNCTION_WORDS = {
 _AFTER_DIGITS = ("s", "st", "nd", "rd", "th", "d", "s-era", "th-century")
 _QUOTES = "'’"
 _POSSESSIVES = ("'s", "’s")
+_APOSTROPHES = (*_QUOTES, *_POSSESSIVES)
 
 
 def words(text: str) -> list[str]:
@@ -108,6 +110,17 @@ class _Words:
         longer = self._sorted[place : place + 2]
         return any(word.startswith(part) and word.lower() != other for word in longer)
 
+    def continuations(self, part: str) -> set[str]:
+        """Whatever goes on with this part towards one of these words, up to its end."""
+        start = bisect.bisect_right(self._sorted, part)
+        end = bisect.bisect_left(self._sorted, part + chr(sys.maxunicode))
+        done = len(part)
+        return {
+            word[done:until]
+            for word in self._sorted[start:end]
+            for until in range(done + 1, len(word) + 1)
+        }
+
 
 @lru_cache(1024)  # what beams have in common, and for as long as a word is written
 def _context(text: str) -> tuple[bool, str, frozenset[str]]:
@@ -152,6 +165,11 @@ class Lexicon:
                 self._beginning[root].append(id)
             elif spelling.trail and text == f" {spelling.trail}":
                 self._beginning[spelling.trail.lower()].append(id)
+        self._leading: dict[str, list[int]] = defaultdict(list)  # tokens, by their lead
+        for id, spelling in enumerate(self._spellings):
+            self._leading[spelling.lead].append(id)
+        # An s is a possessive behind an apostrophe.
+        self._possessive = [x for x in self._leading if x == "s" or x.endswith(_APOSTROPHES)]
         self._of_title = lru_cache(256)(self._read_title)
         # Where no word has begun, and where a whole one may end, the same may come whatever it is.
         start = self._read([], [])
@@ -192,7 +210,7 @@ class Lexicon:
             ids = [id for id in ids if not everywhere[id]]
             may = [self._may_follow(id, row) for id in ids]
             if state == _PART and not any(may):
-                ids = scores[index].isfinite().nonzero().flatten().tolist()
+                ids = self._going_on(row)
                 may = [self._may_follow(id, row) for id in ids]
             places += [(index, id) for id in ids]
             values += may
@@ -228,6 +246,14 @@ class Lexicon:
         if row.behind_digit:
             return _WHOLE
         return _START if row.starts else _LATER
+
+    def _going_on(self, row: _Writing) -> list[int]:
+        """All tokens that may come next where a word has begun, and a few more."""
+        leads = set(self._possessive)
+        for form in self._forms(row.word, row):
+            for known in self._possible(row):
+                leads |= known.continuations(form)
+        return [id for lead in leads for id in self._leading.get(lead, ())]
 
     def _may_follow(self, id: int, row: _Writing) -> bool:
         """Whether a token may come next."""

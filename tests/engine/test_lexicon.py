@@ -13,11 +13,15 @@ TOKENS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(TOKENS)}, []))
+def byte_level(tokens: list[str]) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(tokens)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return byte_level(TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,43 @@ def test_words_go_on_and_end_as_the_lexicon_has_them(
     lexicon: Lexicon, text: list[str], expected: set[str]
 ):
     assert following(lexicon, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        (["Ġcatch"], []),
+        (["Ġcat", "-"], []),
+        (["Ġc"], []),
+        (["C"], []),
+        ([".", "ĠC"], []),
+        (["Ġcat", "Ġc", "at"], []),
+        (["Ġcat", "Ġc", "at", "'"], []),
+        (["Ġzo"], ["Ġzo", "zo"]),
+        (["Ġzo", "zo"], ["Ġzo", "zo", "es"]),
+    ],
+)
+def test_part_of_a_word_goes_on_where_all_that_is_likelier_does_not_fit(
+    text: list[str], title: list[str]
+):
+    vocabulary = [*TOKENS, "'", *(f"Ġ{one}{other}" for one in "αβγδεζηθ" for other in "αβγδεζηθ")]
+    lexicon = Lexicon(
+        ["a", "cat", "cats", "catches", "cat-like"], byte_level(vocabulary), len(vocabulary)
+    )
+    [ids], [prompt] = ([[vocabulary.index(token) for token in each]] for each in (text, title))
+
+    def allowed(scores: torch.Tensor) -> set[int]:
+        restricted = lexicon.restrict(scores[None], [ids], [prompt])[0]
+        return set(restricted.isfinite().nonzero().flatten().tolist())
+
+    never, fitting = vocabulary.index("Ã"), set()
+    for id in {*range(len(vocabulary))} - {never}:
+        scores = torch.full([len(vocabulary)], -torch.inf)
+        scores[[never, id]] = 0  # few enough that each is looked up
+        fitting |= {id} if allowed(scores) == {id} else set()
+    last_first = torch.arange(len(vocabulary), dtype=torch.float)
+    assert fitting
+    assert allowed(last_first) == fitting
 
 
 def test_words_of_the_title_are_words(lexicon: Lexicon):
