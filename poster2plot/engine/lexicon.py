@@ -10,6 +10,9 @@ Small models also repeat themselves: "relationships, relationship's relationship
 begins, those that share the first letters of a long one before it are out. It is the word that is
 kept from coming, not its tokens as in a repetition penalty, which bends function words and
 inflections.
+
+They copy a title with its capitals, too ("a Girls school"), so its words have them inside of a
+sentence only where they are no others ("Atlantis"). And "an" comes before vowels, "a" does not.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ from poster2plot.engine.topk import largest
 
 _LIKELIEST = 32  # tokens of a row
 # What is at the end of a text: nothing of a word, at the start of a sentence or later; a word that
-# may be whole; part of one.
-_START, _LATER, _WHOLE, _PART = range(4)
+# may be whole, and then one of the articles "a" and "an"; part of one.
+_START, _LATER, _WHOLE, _A, _AN, _PART = range(6)
 _JOINTS = "'’-"  # inside words, as in "don't" and "well-known"
 _CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
 _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
@@ -45,6 +48,12 @@ _FUNCTION_WORDS = {
     *("behind", "being", "between", "could", "during", "every", "herself", "himself", "other"),
     *("should", "since", "their", "themselves", "there", "these", "those", "through", "under"),
     *("until", "where", "which", "while", "within", "without", "would"),
+}
+# By their spelling alone, so "h" and "u" come after both ("a hotel", "an hour"), and capitals after
+# "an" ("an FBI agent").
+_NOT_AFTER = {
+    "a": re.compile(r" (?:[aio]|e(?!u))(?!n(?:e|ce)\b)", re.IGNORECASE),
+    "an": re.compile(r" (?:[bcdfgj-tvwyz]|eu|on(?:e|ce)\b)"),
 }
 _AFTER_DIGITS = ("s", "st", "nd", "rd", "th", "d", "s-era", "th-century")
 _QUOTES = "'’"
@@ -181,7 +190,15 @@ class Lexicon:
             may and not spelling.lead and not text[:1].isdigit()
             for may, spelling, text in zip(later, self._spellings, self._texts, strict=True)
         ]
-        self._everywhere = [at_start, later, after_word, [False] * vocab_size]  # by state
+        after_a, after_an = (
+            [
+                may and not wrong.match(text)
+                for may, text in zip(after_word, self._texts, strict=True)
+            ]
+            for wrong in (_NOT_AFTER["a"], _NOT_AFTER["an"])
+        )
+        never = [False] * vocab_size
+        self._everywhere = [at_start, later, after_word, after_a, after_an, never]  # by state
         self._masks = torch.tensor(self._everywhere)
 
     def restrict(
@@ -238,11 +255,14 @@ class Lexicon:
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
         title = "".join(map(self._texts.__getitem__, prompt))
-        return _Words(words(title) + words(title.lower()))
+        names = [word for word in words(title) if not self._known.have(word.lower())]
+        return _Words(names + words(title.lower()))
 
     def _state(self, row: _Writing) -> int:
         if row.word:
-            return _WHOLE if self._may_end(row.word, row) else _PART
+            if not self._may_end(row.word, row):
+                return _PART
+            return {"a": _A, "an": _AN}.get(row.word.lower(), _WHOLE)
         if row.behind_digit:
             return _WHOLE
         return _START if row.starts else _LATER
@@ -266,6 +286,8 @@ class Lexicon:
         if goes_on:
             return not word or self._may_stand(word, row)
         if (word and not self._may_end(word, row)) or not all(map(self._known.have, inner)):
+            return False
+        if (wrong := _NOT_AFTER.get(word.lower())) and wrong.match(text):
             return False
         before = word.lower() if text == f" {trail}" else ""
         starts = starts or (row.starts and not word)

@@ -96,6 +96,30 @@ def test_part_of_a_word_goes_on_where_all_that_is_likelier_does_not_fit(
     assert allowed(last_first) == fitting
 
 
+def test_an_article_agrees_with_the_next_word():
+    others = ["alien", "alley", "one", "european", "hour", "FBI", "film", "unit", "2"]
+    vocabulary = ["</s>", "A", "Ġa", "Ġan", *(f"Ġ{word}" for word in others), "es"]
+    lexicon = Lexicon([*others, "a", "an"], byte_level(vocabulary), len(vocabulary))
+
+    def behind(article: str) -> set[str]:
+        scores = lexicon.restrict(
+            torch.zeros(1, len(vocabulary)), [[vocabulary.index(article)]], [[]]
+        )
+        return {vocabulary[id][1:] for id in scores[0].isfinite().nonzero().flatten().tolist()}
+
+    both = {"2", "hour", "unit", "/s>"}  # at the end a plot may break off
+    assert behind("Ġan") == both | {"a", "alien", "alley", "FBI"}
+    assert behind("A") == behind("Ġa") == both | {"one", "european", "FBI", "film"}
+
+
+def test_words_of_the_title_have_its_capitals_only_as_names():
+    vocabulary = ["</s>", "Ġthe", "ĠCat", "Ġcat", "ĠAtlantis"]
+    lexicon = Lexicon(["the", "cat"], byte_level(vocabulary), len(vocabulary))
+    prompt = [vocabulary.index(token) for token in ("ĠCat", "ĠAtlantis")]
+    scores = lexicon.restrict(torch.zeros(1, 5), [[vocabulary.index("Ġthe")]], [prompt])
+    assert scores[0].isfinite().tolist() == [True, False, False, True, True]
+
+
 def test_words_of_the_title_are_words(lexicon: Lexicon):
     assert "zo" not in following(lexicon, [])
     assert {"zo", "Ġzo"} <= following(lexicon, [], ["Ġzo", "zo"])
