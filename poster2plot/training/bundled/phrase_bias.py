@@ -5,18 +5,20 @@ upside down". Each round writes plots for training posters and lowers the log-od
 that are commoner there than in people's plots: iterative scaling (Darroch and Ratcliff 1972,
 https://doi.org/10.1214/aoms/1177692379) of the maximum entropy model that has the phrases as
 features and the captioner as its base, as in distributional control of generation (Khalifa et al.
-2021, arXiv:2012.11635). The bias is stock: `sequence_bias` of `generation_config.json`.
+2021, arXiv:2012.11635). The bias is stock, `sequence_bias` of `generation_config.json`, and so is
+what keeps numbers out, `suppress_tokens`.
 """
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from poster2plot import GenerationSettings, Poster2Plot
@@ -36,6 +38,7 @@ _MOST = 80  # phrases of a round
 _STEP = 0.7  # of the logarithm of how much too common a phrase is
 _LARGEST = 4.0  # logits
 _AT_ONCE = 32  # posters
+_NUMBER = re.compile(r"[\d$£€¥₹]")
 
 
 def phrase_shares(plots: Collection[Sequence[int]]) -> Shares:
@@ -100,16 +103,30 @@ def sequence_bias(bias: Bias, before: Collection[int]) -> list[tuple[list[int], 
     return found
 
 
+def number_tokens(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> list[int]:
+    """The tokens with a digit or a sign of a currency in them.
+
+    No poster shows the year of a story, how old somebody is, or how much there is to win.
+    """
+    special = set(tokenizer.all_special_ids)
+    return [
+        id
+        for id in range(vocab_size)
+        if id not in special and _NUMBER.search(tokenizer.decode([id]))
+    ]
+
+
 def bias_phrases(
     captioner: Path, pairs: Sequence[Pair], texts: Collection[str], rounds: int, out: Path
 ) -> None:
     """Leave a copy of an exported captioner in `out` that writes phrases as often as `texts` do.
 
-    It writes for the posters of the pairs, with their titles and without.
+    It writes for the posters of the pairs, with their titles and without; numbers never.
     """
     p2p = Poster2Plot.from_pretrained(captioner)
     before = [p2p.engine.rules.start, p2p.config.title_prompt["separator_token_id"]]
     config = json.loads((captioner / GENERATION_CONFIG_NAME).read_text(encoding="utf-8"))
+    config["suppress_tokens"] = number_tokens(p2p.tokenizer, p2p.config.decoder.vocab_size)
     images = [pair.picture.read() for pair in pairs]
     titles = [pair.title for pair in pairs]
 

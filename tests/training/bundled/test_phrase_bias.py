@@ -6,12 +6,16 @@ import math
 import random
 from pathlib import Path
 
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
 from poster2plot import Poster2Plot
 from poster2plot.training.bundled.phrase_bias import (
     BEGIN,
     Bias,
     Shares,
     fit_bias,
+    number_tokens,
     overdone,
     phrase_shares,
     sequence_bias,
@@ -57,6 +61,16 @@ def test_an_opening_is_behind_the_start_or_a_title():
     assert biased == [([0, 5, 6], -1.235), ([1, 5, 6], -1.235), ([7, 8], -2.0)]
 
 
+def test_numbers_are_tokens_with_a_digit_or_a_currency():
+    tokens = ["</s>", "<2>", "a", "Ġ", "Ġ12", "0s", "th", "$", "Â£", "Ã³n", "Â²", "-"]
+    tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(tokens)}, []))
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="</s>", additional_special_tokens=["<2>"]
+    )
+    assert [tokens[id] for id in number_tokens(fast, len(tokens))] == ["Ġ12", "0s", "$", "Â£"]
+
+
 def test_the_command_leaves_a_captioner_with_a_bias(data: Path, training: Command, tmp_path: Path):
     captioner, out = tmp_path / "captioner", tmp_path / "biased"
     save_tiny_model(captioner, titles=True)
@@ -71,5 +85,9 @@ def test_the_command_leaves_a_captioner_with_a_bias(data: Path, training: Comman
     config = json.loads((out / "generation_config.json").read_text(encoding="utf-8"))
     assert config.pop("sequence_bias")
     own = json.loads((captioner / "generation_config.json").read_text(encoding="utf-8"))
+    biased = Poster2Plot.from_pretrained(out, "cpu")
+    assert config.pop("suppress_tokens") == number_tokens(
+        biased.tokenizer, biased.config.decoder.vocab_size
+    )
     assert config == own
-    assert Poster2Plot.from_pretrained(out, "cpu").notice is None
+    assert biased.notice is None
