@@ -57,7 +57,7 @@ def main() -> None:
     """Try an example, watch its plot grow, and go from word to word."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="http://localhost:8501")
-    parser.add_argument("--example", default="The House On Harrow Hill")
+    parser.add_argument("--example", default="A Quiet Alibi")
     options = parser.parse_args()
     with sync_playwright() as playwright:
         browser = launch(playwright)

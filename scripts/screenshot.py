@@ -17,7 +17,7 @@ def main() -> None:
     """Try an example and photograph its plot, with the heat map of one of its words."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="http://localhost:8501")
-    parser.add_argument("--example", default="The House On Harrow Hill")
+    parser.add_argument("--example", default="A Quiet Alibi")
     parser.add_argument("--word", help="pick it, so that the heat map shows")
     options = parser.parse_args()
     with sync_playwright() as playwright:
