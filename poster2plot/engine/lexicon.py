@@ -36,6 +36,7 @@ _LIKELIEST = 32  # tokens of a row
 # What is at the end of a text: nothing of a word, at the start of a sentence or later; a word that
 # may be whole, and then one of the articles "a" and "an"; part of one.
 _START, _LATER, _WHOLE, _A, _AN, _PART = range(6)
+_ARTICLES = {"a": _A, "an": _AN}
 _JOINTS = "'’-"  # inside words, as in "don't" and "well-known"
 _CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
 _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
@@ -195,7 +196,7 @@ class Lexicon:
                 may and not wrong.match(text)
                 for may, text in zip(after_word, self._texts, strict=True)
             ]
-            for wrong in (_NOT_AFTER["a"], _NOT_AFTER["an"])
+            for wrong in map(_NOT_AFTER.__getitem__, _ARTICLES)
         )
         never = [False] * vocab_size
         self._everywhere = [at_start, later, after_word, after_a, after_an, never]  # by state
@@ -262,7 +263,7 @@ class Lexicon:
         if row.word:
             if not self._may_end(row.word, row):
                 return _PART
-            return {"a": _A, "an": _AN}.get(row.word.lower(), _WHOLE)
+            return _ARTICLES.get(row.word.lower(), _WHOLE)
         if row.behind_digit:
             return _WHOLE
         return _START if row.starts else _LATER

@@ -29,11 +29,19 @@ def lexicon(tokenizer: PreTrainedTokenizerFast) -> Lexicon:
     return Lexicon(["Zoe", "a", "cat", "catches", "cat-like", "th"], tokenizer, len(TOKENS))
 
 
-def following(lexicon: Lexicon, text: list[str], title: list[str] = []) -> set[str]:  # noqa: B006
-    """The tokens that may follow those of a text."""
-    ids, prompt = ([TOKENS.index(token) for token in each] for each in (text, title))
-    [scores] = lexicon.restrict(torch.randn(1, len(TOKENS)), [ids], [prompt])
-    return {TOKENS[id] for id in scores.isfinite().nonzero().flatten().tolist()}
+def following(
+    lexicon: Lexicon,
+    text: list[str],
+    title: list[str] = [],  # noqa: B006
+    *,
+    tokens: list[str] = TOKENS,
+    scores: torch.Tensor | None = None,
+) -> set[str]:
+    """Those of the tokens that may follow a text, where they have scores (V,), else any."""
+    ids, prompt = ([tokens.index(token) for token in each] for each in (text, title))
+    scores = torch.randn(len(tokens)) if scores is None else scores
+    [restricted] = lexicon.restrict(scores[None], [ids], [prompt])
+    return {tokens[id] for id in restricted.isfinite().nonzero().flatten().tolist()}
 
 
 ANYWHERE = {",", "Ġc", "ĠZoe", "</s>", "Ġa", "Ġcat", "Ġcatch", ".", "Ġ", "Ġ(", "Ġ2", ",Ġcat"}
@@ -80,20 +88,16 @@ def test_part_of_a_word_goes_on_where_all_that_is_likelier_does_not_fit(
     lexicon = Lexicon(
         ["a", "cat", "cats", "catches", "cat-like"], byte_level(vocabulary), len(vocabulary)
     )
-    [ids], [prompt] = ([[vocabulary.index(token) for token in each]] for each in (text, title))
-
-    def allowed(scores: torch.Tensor) -> set[int]:
-        restricted = lexicon.restrict(scores[None], [ids], [prompt])[0]
-        return set(restricted.isfinite().nonzero().flatten().tolist())
-
-    never, fitting = vocabulary.index("Ã"), set()
-    for id in {*range(len(vocabulary))} - {never}:
+    never, fitting = "Ã", set()
+    for token in {*vocabulary} - {never}:
         scores = torch.full([len(vocabulary)], -torch.inf)
-        scores[[never, id]] = 0  # few enough that each is looked up
-        fitting |= {id} if allowed(scores) == {id} else set()
+        # So few that each is looked up.
+        scores[[vocabulary.index(never), vocabulary.index(token)]] = 0
+        allowed = following(lexicon, text, title, tokens=vocabulary, scores=scores)
+        fitting |= {token} if allowed == {token} else set()
     last_first = torch.arange(len(vocabulary), dtype=torch.float)
     assert fitting
-    assert allowed(last_first) == fitting
+    assert following(lexicon, text, title, tokens=vocabulary, scores=last_first) == fitting
 
 
 def test_an_article_agrees_with_the_next_word():
@@ -102,10 +106,7 @@ def test_an_article_agrees_with_the_next_word():
     lexicon = Lexicon([*others, "a", "an"], byte_level(vocabulary), len(vocabulary))
 
     def behind(article: str) -> set[str]:
-        scores = lexicon.restrict(
-            torch.zeros(1, len(vocabulary)), [[vocabulary.index(article)]], [[]]
-        )
-        return {vocabulary[id][1:] for id in scores[0].isfinite().nonzero().flatten().tolist()}
+        return {token[1:] for token in following(lexicon, [article], tokens=vocabulary)}
 
     both = {"2", "hour", "unit", "/s>"}  # at the end a plot may break off
     assert behind("Ġan") == both | {"a", "alien", "alley", "FBI"}
