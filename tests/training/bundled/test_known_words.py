@@ -7,15 +7,16 @@ def test_words_of_several_texts_are_known_but_slips_names_and_slurs_are_not():
     texts = [f"The well-known kitten's tale of Zorro {i}, a slut in London." for i in range(5)]
     texts += ["A tpyo.", *["Paris is not in London." for _ in range(100)]]
     found = known_words(texts * 100)
-    assert {"well-known", "kitten", "tale", "London", "tpyo", "a", "of"} <= set(found)
-    assert not {"slut", "london", "Paris"} & set(found)
+    assert {"well-known", "kitten", "tale", "tpyo", "a", "of"} <= set(found)
+    assert not {"slut", "london", "Paris", "paris"} & set(found)
     assert {"well-known", "kitten", "tale"} <= set(known_words(texts))
     assert not {"tpyo", "Zorro", "kitten's", "of"} & set(known_words(texts))
     assert found == sorted(found)
 
 
-def test_names_of_persons_are_not_known_but_those_of_places_and_peoples_are():
-    texts = ["He and Harry met an Irish nurse in New York.", "She flew on to New York with Harry."]
-    found = set(known_words(texts * 100))
-    assert {"Irish", "New", "York"} <= found
-    assert "Harry" not in found
+def test_names_of_persons_places_and_peoples_are_not_known():
+    texts = ["Harry and I met an Irish nurse in New York.", "She flew on to New York with Harry."]
+    found = known_words([*texts, "His new nurse was no mark of honour."] * 100)
+    assert {"an", "nurse", "new"} <= set(found)
+    assert not [word for word in found if not word.islower()]
+    assert not {"i", "irish", "harry", "york"} & set(found)
