@@ -17,6 +17,6 @@ def test_words_of_several_texts_are_known_but_slips_names_and_slurs_are_not():
 def test_names_of_persons_places_and_peoples_are_not_known():
     texts = ["Harry and I met an Irish nurse in New York.", "She flew on to New York with Harry."]
     found = known_words([*texts, "His new nurse was no mark of honour."] * 100)
-    assert {"an", "nurse", "new"} <= set(found)
+    assert {"nurse", "new"} <= set(found)
     assert not [word for word in found if not word.islower()]
     assert not {"i", "irish", "harry", "york"} & set(found)
