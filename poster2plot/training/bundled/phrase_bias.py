@@ -5,8 +5,9 @@ upside down". Each round writes plots for training posters and lowers the log-od
 that are commoner there than in people's plots: iterative scaling (Darroch and Ratcliff 1972,
 https://doi.org/10.1214/aoms/1177692379) of the maximum entropy model that has the phrases as
 features and the captioner as its base, as in distributional control of generation (Khalifa et al.
-2021, arXiv:2012.11635). The bias is stock, `sequence_bias` of `generation_config.json`, and so is
-what keeps numbers out, `suppress_tokens`.
+2021, arXiv:2012.11635). It begins with what leads to numbers, which plots have not: where none can
+follow, "in the year" goes on with anything. The bias is stock, `sequence_bias` of
+`generation_config.json`, and so is what keeps numbers out, `suppress_tokens`.
 """
 
 import json
@@ -14,7 +15,7 @@ import math
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 
@@ -38,6 +39,9 @@ _MOST = 80  # phrases of a round
 _STEP = 0.7  # of the logarithm of how much too common a phrase is
 _LARGEST = 4.0  # logits
 _AT_ONCE = 32  # posters
+_LEADS = (2, 3)  # tokens that may tell that a number follows, fewer ones first
+_MIN_LEADS = 20  # places in people's plots; fewer tell nothing
+_MIN_LEADING = 0.5  # share of them behind which a number comes
 _NUMBER = re.compile(r"[\d$£€¥₹]")
 
 
@@ -80,11 +84,36 @@ def _is_part(part: Phrase, whole: Phrase) -> bool:
     return any(whole[start : start + len(part)] == part for start in starts)
 
 
+def leads_to_numbers(plots: Collection[Sequence[int]], numbers: Set[int]) -> Bias:
+    """A bias against what is before numbers, of plots as token ids without an end token.
+
+    Where no number may follow, a phrase is as much less likely as its share of places before one.
+    """
+    bias: Bias = {}
+    for length in _LEADS:
+        places, leading = Counter[Phrase](), Counter[Phrase]()
+        for ids in plots:
+            tokens = (BEGIN, *ids)
+            for start in range(len(tokens) - length):
+                phrase = tokens[start : start + length]
+                places[phrase] += 1
+                leading[phrase] += tokens[start + length] in numbers
+        for phrase, count in places.items():
+            likely = count >= _MIN_LEADS and leading[phrase] >= _MIN_LEADING * count
+            if likely and not any(token in numbers for token in phrase):
+                logits = math.log((count - leading[phrase] + 1) / (count + 1))
+                bias[phrase] = min(0.0, logits - bias.get(phrase[1:], 0.0))
+    return bias
+
+
 def fit_bias(
-    write: Callable[[Bias], Collection[Sequence[int]]], human: Shares, rounds: int
+    write: Callable[[Bias], Collection[Sequence[int]]],
+    human: Shares,
+    rounds: int,
+    start: Bias | None = None,
 ) -> Bias:
     """The bias after so many rounds; `write` gives plots as token ids, written under a bias."""
-    bias: Bias = {}
+    bias = dict(start or {})
     for number in range(1, rounds + 1):
         found = overdone(phrase_shares(write(bias)), human)
         for phrase, ratio in found.items():
@@ -126,7 +155,8 @@ def bias_phrases(
     p2p = Poster2Plot.from_pretrained(captioner)
     before = [p2p.engine.rules.start, p2p.config.title_prompt["separator_token_id"]]
     config = json.loads((captioner / GENERATION_CONFIG_NAME).read_text(encoding="utf-8"))
-    config["suppress_tokens"] = number_tokens(p2p.tokenizer, p2p.config.decoder.vocab_size)
+    numbers = number_tokens(p2p.tokenizer, p2p.config.decoder.vocab_size)
+    config["suppress_tokens"] = numbers
     images = [pair.picture.read() for pair in pairs]
     titles = [pair.title for pair in pairs]
 
@@ -146,8 +176,9 @@ def bias_phrases(
                     written.append([token for token in plot.token_ids if token not in ends])
         return written
 
-    human = phrase_shares(p2p.tokenizer([*texts], add_special_tokens=False).input_ids)
-    bias = fit_bias(write, human, rounds)
+    human = p2p.tokenizer([*texts], add_special_tokens=False).input_ids
+    leads = leads_to_numbers(human, set(numbers))
+    bias = fit_bias(write, phrase_shares(human), rounds, leads)
     # What tells that this is done comes last.
     left_out = shutil.ignore_patterns(CHECKSUMS, GENERATION_CONFIG_NAME)
     shutil.copytree(captioner, out, dirs_exist_ok=True, ignore=left_out)

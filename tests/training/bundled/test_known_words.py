@@ -4,8 +4,8 @@ from poster2plot.training.bundled.known_words import known_words
 
 
 def test_words_of_several_texts_are_known_but_slips_names_and_slurs_are_not():
-    texts = [f"The well-known kitten's tale of Zorro {i}, a slut in London." for i in range(5)]
-    texts += ["A tpyo.", *["Paris is not in London." for _ in range(100)]]
+    texts = [f"Zorro {i}, a slut of London, and a well-known kitten's tale." for i in range(5)]
+    texts += ["A tpyo.", "A kitten, a tale.", *["Paris is not in London." for _ in range(100)]]
     found = known_words(texts * 100)
     assert {"well-known", "kitten", "tale", "tpyo", "a", "of"} <= set(found)
     assert not {"slut", "london", "Paris", "paris"} & set(found)
@@ -20,3 +20,9 @@ def test_names_of_persons_places_and_peoples_are_not_known():
     assert {"nurse", "new"} <= set(found)
     assert not [word for word in found if not word.islower()]
     assert not {"i", "irish", "harry", "york"} & set(found)
+
+
+def test_a_word_that_goes_on_with_what_is_not_known_is_not_known_either():
+    found = known_words(["A panda learns kung fu.", "A panda learns much."] * 99)
+    assert {"panda", "learns", "much"} <= set(found)
+    assert not {"kung", "fu"} & set(found)

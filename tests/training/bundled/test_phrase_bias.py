@@ -15,6 +15,7 @@ from poster2plot.training.bundled.phrase_bias import (
     Bias,
     Shares,
     fit_bias,
+    leads_to_numbers,
     number_tokens,
     overdone,
     phrase_shares,
@@ -54,6 +55,22 @@ def test_a_bias_makes_phrases_as_common_as_in_peoples_plots():
     bias = fit_bias(write, human, 8)
     assert not overdone(phrase_shares(write(bias)), human)
     assert (7, 8) not in bias
+
+
+def test_what_leads_to_numbers_is_as_rare_as_it_is_before_none():
+    """Tokens: 1 in, 2 the, 3 year, 4 house, 9 a number, 0 an end."""
+    plots = [[1, 2, 3, 9, 0]] * 39 + [[5, 2, 3, 0]] * 20 + [[1, 2, 4, 0]] * 90
+    bias = leads_to_numbers(plots, {9})
+    assert bias.keys() == {(2, 3), (1, 2, 3)}  # not "in the"
+    assert math.isclose(bias[2, 3], math.log(21 / 60))
+    assert math.isclose(bias[2, 3] + bias[1, 2, 3], math.log(1 / 40))
+    written: list[Bias] = []
+
+    def write(bias: Bias) -> list[list[int]]:
+        written.append(dict(bias))
+        return []
+
+    assert fit_bias(write, {}, 1, bias) == bias == written[0]
 
 
 def test_an_opening_is_behind_the_start_or_a_title():
