@@ -16,8 +16,9 @@ _MIN_TEXTS_BY_LETTERS = {2: 200, 3: 10}  # of short words, most of which are par
 def known_words(texts: Collection[str]) -> list[str]:
     """The words of many texts in small letters, sorted.
 
-    Without rare ones, slurs, halves of a pair with one of these, and names, even those of cities. A poster does not show them, and a
-    model that sets out to copy a title's name ends in one that it knows: "The Det|roit".
+    Without rare ones, slurs, halves of a pair with one of these ("kung fu"), and names, even those
+    of cities. A poster does not show them, and a model that sets out to copy a title's name ends in
+    one that it knows: "The Det|roit".
     """
     small, any_spelling = Counter[str](), Counter[str]()
     for text in texts:
@@ -34,9 +35,9 @@ def known_words(texts: Collection[str]) -> list[str]:
     }
     places, unfinished = Counter[str](), Counter[tuple[str, str]]()
     for text in texts:
-        found = words(text.lower())
-        places.update(found)
-        unfinished.update(pair for pair in pairwise(found) if pair[1] not in known)
+        written = words(text.lower())
+        places.update(written)
+        unfinished.update(pair for pair in pairwise(written) if pair[1] not in known)
     halves = {
         word for (word, _), count in unfinished.items() if count > _MAX_UNFINISHED * places[word]
     }
