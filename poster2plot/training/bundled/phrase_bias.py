@@ -15,7 +15,7 @@ import math
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 
@@ -52,12 +52,11 @@ def phrase_shares(plots: Collection[Sequence[int]]) -> Shares:
 
 
 def _phrases(ids: Sequence[int]) -> set[Phrase]:
-    tokens = (BEGIN, *ids)
-    return {
-        tokens[start : start + length]
-        for length in _LENGTHS
-        for start in range(len(tokens) - length + 1)
-    }
+    return {phrase for length in _LENGTHS for phrase in _windows((BEGIN, *ids), length)}
+
+
+def _windows(tokens: Phrase, length: int) -> Iterator[Phrase]:
+    return (tokens[start : start + length] for start in range(len(tokens) - length + 1))
 
 
 def overdone(own: Shares, human: Shares) -> dict[Phrase, float]:
@@ -80,8 +79,7 @@ def overdone(own: Shares, human: Shares) -> dict[Phrase, float]:
 
 
 def _is_part(part: Phrase, whole: Phrase) -> bool:
-    starts = range(len(whole) - len(part) + 1)
-    return any(whole[start : start + len(part)] == part for start in starts)
+    return part in _windows(whole, len(part))
 
 
 def leads_to_numbers(plots: Collection[Sequence[int]], numbers: Set[int]) -> Bias:
@@ -93,14 +91,13 @@ def leads_to_numbers(plots: Collection[Sequence[int]], numbers: Set[int]) -> Bia
     for length in _LEADS:
         places, leading = Counter[Phrase](), Counter[Phrase]()
         for ids in plots:
-            tokens = (BEGIN, *ids)
-            for start in range(len(tokens) - length):
-                phrase = tokens[start : start + length]
+            for *before, after in _windows((BEGIN, *ids), length + 1):
+                phrase = tuple(before)
                 places[phrase] += 1
-                leading[phrase] += tokens[start + length] in numbers
+                leading[phrase] += after in numbers
         for phrase, count in places.items():
             likely = count >= _MIN_LEADS and leading[phrase] >= _MIN_LEADING * count
-            if likely and not any(token in numbers for token in phrase):
+            if likely and numbers.isdisjoint(phrase):
                 logits = math.log((count - leading[phrase] + 1) / (count + 1))
                 bias[phrase] = min(0.0, logits - bias.get(phrase[1:], 0.0))
     return bias
@@ -112,7 +109,10 @@ def fit_bias(
     rounds: int,
     start: Bias | None = None,
 ) -> Bias:
-    """The bias after so many rounds; `write` gives plots as token ids, written under a bias."""
+    """The bias after so many rounds, the first of which has that of the `start`, or none.
+
+    `write` gives plots as token ids, written under a bias.
+    """
     bias = dict(start or {})
     for number in range(1, rounds + 1):
         found = overdone(phrase_shares(write(bias)), human)
