@@ -41,7 +41,9 @@ class Engine:
         word_starts: Tensor | None = None,
         lexicon: Lexicon | None = None,
     ) -> None:
-        self.rules = GenerationRules.of(model.generation_config, model.config.decoder.vocab_size)
+        self.rules = GenerationRules.of(
+            model.generation_config, model.config.decoder.vocab_size, model.device
+        )
         self.decoder_start_token_id = self.rules.start
         if word_starts is None:
             word_starts = torch.ones(model.config.decoder.vocab_size, dtype=torch.bool)

@@ -9,7 +9,7 @@ applies them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation import logits_process as stock
 
+from poster2plot.engine.search import PAD
 from poster2plot.settings import GenerationSettings
 
 # What changes no token of a plot: how it is computed, and what else `generate` returns.
@@ -88,16 +89,22 @@ def _on_device(ids: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor(ids, dtype=torch.long, device=device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GenerationRules:
-    """The rules of one checkpoint; `eos_token_ids` may be none, and then no plot ends by itself."""
+    """The rules of one checkpoint; `eos_token_ids` may be none, and then no plot ends by itself.
+
+    What does not depend on a poster's prompt is there for all posters together: `bias` is that
+    against sequences, `suppressed` are the token ids that never come.
+    """
 
     eos_token_ids: tuple[int, ...]
     config: GenerationConfig = field(default_factory=GenerationConfig)
+    bias: stock.SequenceBiasLogitsProcessor | None = None
+    suppressed: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, config: GenerationConfig, vocab_size: int) -> GenerationRules:
-        """The rules of a generation config.
+    def of(cls, config: GenerationConfig, vocab_size: int, device: torch.device) -> GenerationRules:
+        """The rules of a generation config, for a model on `device`.
 
         Raises `ValueError` where `generate` could not follow them: a token to begin with or to
         force is none of the vocabulary, or a value is out of range.
@@ -115,25 +122,33 @@ class GenerationRules:
         eos = eos if isinstance(eos, list) else [eos]
         # An end token beyond the vocabulary never comes.
         ends = tuple(each for each in eos if type(each) is int and 0 <= each < vocab_size)
-        rules = cls(ends, config)
         try:
-            rules._check(vocab_size)
+            rules = cls(ends, config, *cls._for_all(config, vocab_size))
+            rules._check(vocab_size, device)
         except Exception as error:  # of whatever kind a library raises for a value of odd type
             raise ValueError(" ".join(str(error).split())) from error
         return rules
 
-    def _check(self, vocab_size: int) -> None:
+    @staticmethod
+    def _for_all(
+        config: GenerationConfig, vocab_size: int
+    ) -> tuple[stock.SequenceBiasLogitsProcessor | None, tuple[int, ...]]:
+        """`bias` and `suppressed` of a config."""
+        sequences, suppressed = config.sequence_bias, config.suppress_tokens
+        bias = None if sequences is None else stock.SequenceBiasLogitsProcessor(sequences)
+        # One that the vocabulary lacks never comes anyway.
+        return bias, tuple(id for id in suppressed or () if 0 <= id < vocab_size)
+
+    def _check(self, vocab_size: int, device: torch.device) -> None:
         """Let the processors and warpers see a text of one token."""
         for name in ("max_new_tokens", "min_length", "min_new_tokens"):
             value = getattr(self.config, name)
             if value is not None and (type(value) is not int or value < (name[:3] == "max")):
                 raise ValueError(f"{name} cannot be {value!r}")
-        start = torch.tensor([[self.config.decoder_start_token_id]])
-        scores = torch.zeros(1, vocab_size)
-        processors = self.processors(prompt=1, longest=8, device=torch.device("cpu"))
-        if processors:
-            processors(start, scores)
-        self.warpers(GenerationSettings(sample=True), torch.device("cpu"))(start, scores)
+        start = torch.tensor([[self.config.decoder_start_token_id]], device=device)
+        scores = torch.zeros(1, vocab_size, device=device)
+        self.process(scores[None], start[None], [self.processors(1, 8, device)])
+        self.warpers(GenerationSettings(sample=True), device)(start, scores)
 
     @property
     def ignored(self) -> list[str]:
@@ -192,11 +207,31 @@ class GenerationRules:
         new = self.config.max_new_tokens
         return most if new is None else most.clamp(max=new)
 
-    def processors(self, *, prompt: int, longest: int, device: torch.device) -> LogitsProcessorList:
-        """The processors for texts that begin with `prompt` tokens and have `longest` at most.
+    def process(
+        self, scores: Tensor, tokens: Tensor, processors: Sequence[LogitsProcessorList]
+    ) -> Tensor:
+        """Scores (B, N, V) after B posters' texts (B, N, length), which `PAD` fills on the left.
 
-        They take in token ids (rows, length) and scores (rows, vocabulary): log-probabilities in
-        beam search, else logits. The list is empty where the config asks for nothing.
+        They are log-probabilities in beam search, else logits, and may be changed in place.
+        `processors` are those of each poster.
+        """
+        if self.bias is not None:
+            # Padding is in no sequence, so that all posters go through together.
+            scores = self.bias(tokens.flatten(0, 1), scores.flatten(0, 1)).view_as(scores)
+        for row, own in enumerate(processors):
+            if own:
+                written = tokens[row][:, tokens[row, 0] != PAD]
+                scores[row] = own(written, scores[row])
+        if self.suppressed:
+            suppressed = _on_device(self.suppressed, scores.device)
+            scores = scores.index_fill(-1, suppressed, -torch.inf)
+        return scores
+
+    def processors(self, prompt: int, longest: int, device: torch.device) -> LogitsProcessorList:
+        """A poster's own, whose texts begin with `prompt` tokens and have `longest` at most.
+
+        They take in token ids (rows, length) and scores (rows, vocabulary). The list is empty where
+        the config asks for nothing that depends on either.
         """
         config, processors = self.config, LogitsProcessorList()
         ends = self.end_ids(device)
@@ -208,10 +243,6 @@ class GenerationRules:
         def least(name: str) -> int | None:
             return getattr(config, name) if self.eos_token_ids else None
 
-        add(
-            config.sequence_bias,
-            lambda: stock.SequenceBiasLogitsProcessor(config.sequence_bias),
-        )
         add(
             None if config.repetition_penalty == 1 else config.repetition_penalty,
             lambda: stock.RepetitionPenaltyLogitsProcessor(config.repetition_penalty),
@@ -247,10 +278,6 @@ class GenerationRules:
             lambda: stock.ExponentialDecayLengthPenalty(
                 tuple(config.exponential_decay_length_penalty), ends, prompt
             ),
-        )
-        add(
-            config.suppress_tokens,
-            lambda: stock.SuppressTokensLogitsProcessor(config.suppress_tokens, str(device)),
         )
         # A forced first token is none that these may be kept from.
         first = prompt + (prompt == 1 and config.forced_bos_token_id is not None)

@@ -55,7 +55,7 @@ class Group:
         device = prompts.tokens.device
         ends = prompts.lengths + rules.most_tokens(settings, prompts.lengths)
         self._processors = [
-            rules.processors(prompt=prompt, longest=end, device=device)
+            rules.processors(prompt, end, device)
             for prompt, end in zip(prompts.lengths.tolist(), ends.tolist(), strict=True)
         ]
 

@@ -39,7 +39,8 @@ def process_logits(
     searched = settings[0].is_beam_search
     # What follows changes the conditional ones in place.
     plain = conditional.log_softmax(-1) if searched and unconditional is not None else None
-    if searched and (unconditional is None or any(processors)):
+    processed = any(processors) or rules.bias is not None or rules.suppressed
+    if searched and (unconditional is None or processed):
         conditional = conditional.log_softmax(-1) if plain is None else plain.clone()
     short = [
         i
@@ -54,10 +55,7 @@ def process_logits(
     for posters in grouped(sizes):
         if size := sizes[posters[0]]:
             _ban_repeated_ngrams(conditional, tokens, size, posters)
-    for row, own in enumerate(processors):
-        if own:
-            written = tokens[row][:, tokens[row, 0] != PAD]
-            conditional[row] = own(written, conditional[row])
+    conditional = rules.process(conditional, tokens, processors)
     if lexicon is not None:
         conditional = lexicon.restrict(
             conditional.flatten(0, 1),

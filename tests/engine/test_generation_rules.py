@@ -1,14 +1,17 @@
 """A checkpoint's generation config: what is followed gives the tokens of stock generate."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import GenerationConfig
+from transformers.generation.logits_process import SequenceBiasLogitsProcessor
 
 from poster2plot import GenerationSettings
-from poster2plot.engine.engine import Engine
+from poster2plot.engine.engine import Decoding, Engine
 from support.toy_model import VOCABULARY, tiny_model
 
 END = VOCABULARY - 1
@@ -32,7 +35,9 @@ FOLLOWED: dict[str, dict[str, Any]] = {
     "first tokens suppressed": {"begin_suppress_tokens": LIKED},
     "second tokens suppressed": {"begin_suppress_tokens": LIKED, "forced_bos_token_id": 17},
     "bad words": {"bad_words_ids": [[each] for each in LIKED[:50]] + [[17, 3], [5, 6, 7]]},
+    "suppressed tokens beyond the vocabulary": {"suppress_tokens": [*LIKED, -1, VOCABULARY + 7]},
     "a bias": {"sequence_bias": [[[17], 3.0], [[17, 18], 9.0]]},
+    "a bias behind a prompt": {"sequence_bias": [[[END, 7, 8, 30], 9.0], [[8, 30, 31], 9.0]]},
     "a penalty for repetition": {"repetition_penalty": 1.7},
     "a reward for repetition": {"repetition_penalty": 0.6},
     "a minimum length": {"min_length": 12, "eos_token_id": [END, *range(40, 80)]},
@@ -44,6 +49,7 @@ FOLLOWED: dict[str, dict[str, Any]] = {
     "scores made probabilities": {"renormalize_logits": True, "suppress_tokens": LIKED},
     "all at once": {
         "eos_token_id": [END, 40],
+        "sequence_bias": [[[17], 3.0], [[7, 8, 30], 9.0], [[8], 2.0]],
         "repetition_penalty": 1.2,
         "bad_words_ids": [[3], [4, 5]],
         "min_length": 6,
@@ -146,6 +152,29 @@ def test_each_key_makes_a_difference(case: str):
     assert plots[0] != plots[1]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_bias_is_looked_up_once_a_step_for_all_posters(
+    count: int, monkeypatch: pytest.MonkeyPatch
+):
+    engine = Engine(configured(FOLLOWED["a bias"]), "fp32")
+    rows, plain = [], SequenceBiasLogitsProcessor.__call__
+
+    def counting(self: Any, input_ids: Tensor, scores: Tensor) -> Tensor:
+        rows.append(len(scores))
+        biased: Tensor = plain(self, input_ids, scores)
+        return biased
+
+    monkeypatch.setattr(SequenceBiasLogitsProcessor, "__call__", counting)
+    decoding = Decoding(engine)
+    settings = replace(SETTINGS["greedy"], min_length=SETTINGS["greedy"].max_length)
+    decoding.join(engine.encode(pictures()[:1].expand(count, -1, -1, -1)), settings)
+    steps = 0
+    while decoding.running:
+        decoding.step()
+        steps += 1
+    assert rows == [count] * steps
+
+
 def test_settings_come_before_the_config_and_its_lengths_bound_them():
     keys = {"num_beams": 9, "max_length": 4, "length_penalty": -3.0, "do_sample": True}
     engines = [Engine(configured(each), "fp32") for each in (keys, {})]
@@ -234,4 +263,4 @@ def test_without_an_end_token_a_plot_has_its_full_length():
 def test_the_default_config_has_no_rules():
     engine = Engine(deepcopy(tiny_model()), "fp32")
     assert isinstance(engine.rules.config, GenerationConfig)
-    assert not engine.rules.processors(prompt=1, longest=64, device=torch.device("cpu"))
+    assert not engine.rules.processors(1, 64, torch.device("cpu"))

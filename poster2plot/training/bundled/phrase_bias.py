@@ -165,7 +165,9 @@ def bias_phrases(
 
     def write(bias: Bias) -> list[list[int]]:
         p2p.engine.rules = GenerationRules.of(
-            GenerationConfig.from_dict(biased(bias)), p2p.config.decoder.vocab_size
+            GenerationConfig.from_dict(biased(bias)),
+            p2p.config.decoder.vocab_size,
+            p2p.engine.decoder.device,
         )
         written = []
         for known in (titles, [""] * len(pairs)):
