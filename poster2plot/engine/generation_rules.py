@@ -224,7 +224,7 @@ class GenerationRules:
                 scores[row] = own(written, scores[row])
         if self.suppressed:
             suppressed = _on_device(self.suppressed, scores.device)
-            scores = scores.index_fill(-1, suppressed, -torch.inf)
+            scores.index_fill_(-1, suppressed, -torch.inf)
         return scores
 
     def processors(self, prompt: int, longest: int, device: torch.device) -> LogitsProcessorList:

@@ -204,8 +204,8 @@ class Lexicon:
 
     def restrict(
         self, scores: Tensor, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """The scores (R, V) with -inf for what would spell no word, or one that was there already.
+    ) -> None:
+        """Put -inf into scores (R, V) for what would spell no word, or one that was there already.
 
         `texts` are the token ids of the R texts so far, `prompts` those of their titles, which may
         be empty. How a word goes on is looked up for the likeliest tokens, and for all only where
@@ -239,10 +239,12 @@ class Lexicon:
                 values += [False] * len(again)
         at = torch.tensor(places, device=scores.device, dtype=torch.long).view(-1, 2)
         allowed[at[:, 0], at[:, 1]] = torch.tensor(values, device=scores.device, dtype=torch.bool)
-        restricted = scores.where(allowed, -torch.inf)
-        stuck = restricted.amax(-1, keepdim=True) == -torch.inf
         # Better a word that is none than no plot.
-        return restricted.where(~stuck, scores) if stuck.any() else restricted
+        going = (allowed.gather(1, likeliest) & (top > -torch.inf)).any(-1)
+        for row in (~going).nonzero()[:, 0].tolist():
+            if not (allowed[row] & (scores[row] > -torch.inf)).any():
+                allowed[row] = True
+        scores.masked_fill_(~allowed, -torch.inf)
 
     def _read(self, text: Sequence[int], prompt: Sequence[int]) -> _Writing:
         written = "".join(map(self._texts.__getitem__, text))
@@ -332,9 +334,10 @@ class LexiconLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (rows, vocabulary) after token ids (rows, length)."""
-        rows = input_ids.tolist()
-        return self._lexicon.restrict(
-            scores,
+        rows, restricted = input_ids.tolist(), scores.clone()
+        self._lexicon.restrict(
+            restricted,
             [row[self._prompt :] for row in rows],
             [row[1 : self._prompt - 1] for row in rows],
         )
+        return restricted

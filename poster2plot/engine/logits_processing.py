@@ -57,11 +57,11 @@ def process_logits(
             _ban_repeated_ngrams(conditional, tokens, size, posters)
     conditional = rules.process(conditional, tokens, processors)
     if lexicon is not None:
-        conditional = lexicon.restrict(
-            conditional.flatten(0, 1),
+        lexicon.restrict(
+            conditional.view(-1, conditional.shape[-1]),
             list(chain.from_iterable(texts.rows())),
             [prompt[1:-1] for prompt in texts.prompts for _ in range(tokens.shape[1])],
-        ).view_as(conditional)
+        )
     if unconditional is None:
         if rules.config.renormalize_logits:
             conditional = conditional.log_softmax(-1)
