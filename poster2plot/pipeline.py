@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from poster2plot.errors import (
     SettingsError,
     is_out_of_memory,
 )
+from poster2plot.harmful_texts import is_harmful
 from poster2plot.images.decoding import read_image, upright_rgb
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
@@ -379,15 +381,21 @@ class Poster2Plot:
 
         Of beams the likeliest are those that suit any poster, so what poster and title add decides
         (Li et al. 2016, arXiv:1510.03055). It is 0 without guidance, which leaves their order.
+        Harmful ones come last.
         """
-        by_gain = sorted(hypotheses, key=lambda hypothesis: -hypothesis.gain)
-        candidates = []
-        for hypothesis in by_gain[: settings.num_candidates]:
+
+        def candidate(hypothesis: Hypothesis) -> Candidate:
             ids = hypothesis.token_ids
             text = self.tokenizer.decode(ids, skip_special_tokens=True)
             text = tidy(text, finished=ids[-1] in self.engine.rules.eos_token_ids)
-            candidates.append(Candidate(text, hypothesis.score, ids, tuple(prompt)))
-        return candidates
+            return Candidate(text, hypothesis.score, ids, tuple(prompt))
+
+        def rank(pair: tuple[Hypothesis, Candidate]) -> tuple[bool, bool, float]:
+            gain = pair[0].gain
+            return gain == -math.inf, is_harmful(pair[1].text), -gain
+
+        ranked = sorted(zip(hypotheses, map(candidate, hypotheses), strict=True), key=rank)
+        return [found for _, found in ranked[: settings.num_candidates]]
 
 
 def closed() -> QueueFullError:

@@ -14,14 +14,16 @@ BASE = {"settings", "errors"}
 ALLOWED = {
     "settings": {"errors"},
     "errors": set(),
+    "harmful_texts": set(),
     "postprocessing": set(),
     "title_prompts": set(),
     "title_reading": {"errors"},
-    "engine": {"settings"},
+    "engine": {"settings", "harmful_texts"},
     "images": {"errors"},
     "checkpoints": {"bundled_files", "errors"},
     "imdb": {"errors", "images"},
-    "pipeline": BASE | {"checkpoints", "engine", "images", "postprocessing", "title_prompts"},
+    "pipeline": BASE
+    | {"checkpoints", "engine", "harmful_texts", "images", "postprocessing", "title_prompts"},
     "inputs": {"errors", "images", "imdb", "title_prompts", "title_reading"},
     "records": BASE | {"imdb", "inputs", "pipeline"},
     "cli": BASE | {"bundled_files", "imdb", "inputs", "pipeline", "records"},

@@ -1,3 +1,4 @@
+import math
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from poster2plot import (
     read_image,
 )
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
+from poster2plot.engine.search import Hypothesis
 from poster2plot.errors import QueueFullError
 from support.drawn_posters import draw_poster
 
@@ -93,6 +95,19 @@ def test_the_beam_that_the_poster_makes_likelier_than_any_other_is_the_plot(tiny
             assert ids == [beam.token_ids for beam in by_gain[:count]]
         changed |= by_gain != beams
     assert changed
+
+
+def test_a_harmful_beam_is_the_plot_only_where_no_other_has_ended(tiny: Poster2Plot):
+    def hypothesis(text: str, gain: float) -> Hypothesis:
+        return Hypothesis(tuple(tiny.tokenizer(text).input_ids), -1.0, gain)
+
+    harmful = hypothesis("A whore finds a map.", 2.0)
+    others = [hypothesis("A cat finds a map.", 0.5), hypothesis("A dog does.", -math.inf)]
+    for beams in ([harmful, *others], [*others, harmful]):
+        found = tiny._to_candidates([], replace(PLAIN, num_candidates=3), beams)
+        assert [each.token_ids for each in found] == [
+            each.token_ids for each in (others[0], harmful, others[1])
+        ]
 
 
 def test_the_score_is_the_mean_log_probability(tiny_folder: Path):

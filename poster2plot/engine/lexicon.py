@@ -12,7 +12,8 @@ kept from coming, not its tokens as in a repetition penalty, which bends functio
 inflections.
 
 They copy a title with its capitals, too ("a Girls school"), so its words have them inside of a
-sentence only where they are no others ("Atlantis"). And "an" comes before vowels, "a" does not.
+sentence only where they are no others ("Atlantis"); a slur in a title is no word to write with. And
+"an" comes before vowels, "a" does not.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from poster2plot.engine.topk import largest
+from poster2plot.harmful_texts import is_harmful
 
 _LIKELIEST = 32  # tokens of a row
 # What is at the end of a text: nothing of a word, at the start of a sentence or later; a word that
@@ -258,8 +260,9 @@ class Lexicon:
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
         title = "".join(map(self._texts.__getitem__, prompt))
-        names = [word for word in words(title) if not self._known.have(word.lower())]
-        return _Words(names + words(title.lower()))
+        own = [word for word in words(title) if not is_harmful(word)]
+        names = [word for word in own if not self._known.have(word.lower())]
+        return _Words(names + [word.lower() for word in own])
 
     def _state(self, row: _Writing) -> int:
         if row.word:

@@ -129,6 +129,14 @@ def test_words_of_the_title_are_words(lexicon: Lexicon):
     assert "Ġ(" in following(lexicon, ["Ġzo", "zo"], ["Ġzo", "zo"])
 
 
+def test_a_slur_in_a_title_is_no_word():
+    vocabulary = ["</s>", "Ġthe", "ĠMother", "ĠWhore", "Ġwhore", "Ġmother"]
+    lexicon = Lexicon(["the", "mother"], byte_level(vocabulary), len(vocabulary))
+    title = ["Ġthe", "ĠMother", "ĠWhore"]
+    may = following(lexicon, ["Ġthe"], title, tokens=vocabulary)
+    assert may & {"Ġmother", "ĠWhore", "Ġwhore"} == {"Ġmother"}
+
+
 def test_no_word_follows_itself(lexicon: Lexicon):
     assert "Ġcatch" not in following(lexicon, ["Ġcatch", "es", ","])
     assert "." not in following(lexicon, ["Ġcat", "Ġcat"])

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from itertools import pairwise
 
 from poster2plot.engine.lexicon import words
-from poster2plot.training.harmful_texts import is_harmful
+from poster2plot.harmful_texts import is_harmful
 
 _MIN_TEXTS = 3  # that have a word in small letters; else it may be a slip
 _MIN_SHARE = 0.05  # of a word's texts, that spell it with small letters; else it is a name

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from poster2plot.harmful_texts import is_harmful
 from poster2plot.training.bundled.text_matching import has_stock_opening, names, rare_words
 from poster2plot.training.evaluation.wording import phrases, words
-from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.target_texts import title_words
 
 # In cosine.

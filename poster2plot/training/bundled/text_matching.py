@@ -17,11 +17,11 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from poster2plot.harmful_texts import is_harmful
 from poster2plot.training.batches import Example
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.evaluation.wording import phrases
-from poster2plot.training.harmful_texts import is_harmful
 from poster2plot.training.plot_embeddings import Clues, centred
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
 

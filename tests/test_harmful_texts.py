@@ -1,6 +1,6 @@
 import pytest
 
-from poster2plot.training.harmful_texts import is_harmful
+from poster2plot.harmful_texts import is_harmful
 
 
 @pytest.mark.parametrize(
