@@ -5,8 +5,9 @@ FROM python:3.11.14-slim-trixie AS packages
 ARG TORCH_BACKEND=cpu
 RUN pip install --no-cache-dir uv==0.13.9
 COPY requirements.txt /
+# Compiled now: the user below cannot write there, and would compile at each start.
 RUN uv venv /venv \
-    && uv pip install --python=/venv --no-cache --torch-backend="$TORCH_BACKEND" \
+    && uv pip install --python=/venv --no-cache --compile-bytecode --torch-backend="$TORCH_BACKEND" \
         --requirements=/requirements.txt
 
 FROM python:3.11.14-slim-trixie
@@ -21,6 +22,7 @@ ENV PATH="/venv/bin:$PATH"
 WORKDIR /app
 # .dockerignore says what belongs here.
 COPY . .
+RUN python -m compileall -q poster2plot
 USER 1000
 EXPOSE 8501
 # It asks this container, whatever proxy Docker puts into its environment.

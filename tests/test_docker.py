@@ -61,5 +61,7 @@ def test_the_image_writes_a_plot_without_a_network():
         ).stdout
 
     image = docker("build", "--quiet", ".", timeout=1800).strip()
+    compiled = "import torch; from pathlib import Path; print(Path(torch.__cached__).exists())"
+    assert docker("run", "--rm", image, "python", "-c", compiled, timeout=120).strip() == "True"
     plot = ["python", "-m", "poster2plot", "assets/posters/the-ember-crown.jpg"]
     assert len(docker("run", "--rm", "--network=none", image, *plot, timeout=120).split()) > 4
