@@ -93,8 +93,8 @@ class KeptOpen:
 def test_a_server_that_drains_says_so_and_ends_what_it_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("POSTER2PLOT_MODEL", str(save_tiny_model(tmp_path / "model", positions=512)))
-    settings = {"num_beams": "16", "max_length": "512", "min_length": "512", "guidance": "2"}
+    monkeypatch.setenv("POSTER2PLOT_MODEL", str(save_tiny_model(tmp_path / "model", positions=256)))
+    settings = {"num_beams": "16", "max_length": "256", "min_length": "256", "guidance": "2"}
     with ExitStack() as stack:
         services = stack.enter_context(serve_posters())
         server = stack.enter_context(serve_app(services))
