@@ -12,8 +12,9 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +34,8 @@ from poster2plot.engine.linear import Precision
 from poster2plot.engine.onnx_runtime import OnnxLayers, OnnxLMHead
 
 LAYERS, HEAD, LOGITS, PROCESSED, STEP = "layers", "vocabulary", "logits", "processed", "step"
+RULES, LEXICON, GUIDANCE = "the generation config's rules", "lexicon", "guidance"
+SEARCH = "beam search"
 # What is timed, and as what; some of these are parts of others.
 TIMED: list[tuple[Any, str, str]] = [
     (Decoding, "step", STEP),
@@ -40,10 +43,10 @@ TIMED: list[tuple[Any, str, str]] = [
     (OnnxLayers, "__call__", LAYERS),
     (OnnxLMHead, "__call__", HEAD),
     (group, "process_logits", PROCESSED),
-    (GenerationRules, "process", "the generation config's rules"),
-    (Lexicon, "restrict", "lexicon"),
-    (logits_processing, "guide", "guidance"),
-    (BeamSearch, "advance", "beam search"),
+    (GenerationRules, "process", RULES),
+    (Lexicon, "restrict", LEXICON),
+    (logits_processing, "guide", GUIDANCE),
+    (BeamSearch, "advance", SEARCH),
 ]
 PRODUCTS, QUANTIZING, ATTENTION = "products with weights", "quantizing their inputs", "attention"
 OTHERS = "norms, activations, sums"
@@ -61,40 +64,41 @@ def main() -> None:
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     parser.add_argument("--posters", type=int, default=16, help="decoded together")
     options = parser.parse_args()
-    columns = [parts(options.precision, count) for count in (1, options.posters)]
+    case = bundled()
+    columns = [parts(case, options.precision, count) for count in (1, options.posters)]
     print(f"| {options.precision}, milliseconds | one poster | {options.posters} posters |")
     print("|---|---|---|")
     for part in columns[0]:
         print(f"| {part} | " + " | ".join(f"{column[part]:.2f}" for column in columns) + " |")
 
 
-def parts(precision: Precision, posters: int) -> dict[str, float]:
+def parts(case: Case, precision: Precision, posters: int) -> dict[str, float]:
     """Milliseconds of a step by its parts, with the sum of all."""
-    case, timer = bundled(), Timer()
-    engine = Engine(case.model, precision, case.word_starts, case.lexicon)
+    engine, timer = engine_of(case, precision), Timer()
     decode(case, engine, posters)
-    for owner, name, label in TIMED:
-        setattr(owner, name, timer.timed(getattr(owner, name), label))
-    try:
+    with ExitStack() as patches:
+        for owner, name, label in TIMED:
+            timed = timer.timed(getattr(owner, name), label)
+            patches.enter_context(patch.object(owner, name, timed))
         for _ in range(3):
             decode(case, engine, posters)
-    finally:
-        for owner, name, _ in TIMED:
-            setattr(owner, name, getattr(owner, name).__wrapped__)
     took = {label: seconds / timer.calls[STEP] * 1000 for label, seconds in timer.seconds.items()}
-    shares = operator_shares(precision, posters)
-    named = [label for _, _, label in TIMED[5:]]
-    searching = took["beam search"]
-    inside = sum(took[label] for label in named) - searching
+    shares = operator_shares(case, precision, posters)
+    inside = took[RULES] + took[LEXICON] + took[GUIDANCE]
     return {
-        **{part: took[LAYERS] * shares[part] for part in (PRODUCTS, QUANTIZING, ATTENTION, OTHERS)},
-        "vocabulary": took[HEAD],
+        **{part: took[LAYERS] * share for part, share in shares.items()},
+        HEAD: took[HEAD],
         "caches and what the runtime is given": took[LOGITS] - took[LAYERS] - took[HEAD],
-        **{label: took[label] for label in named},
+        **{label: took[label] for label in (RULES, LEXICON, GUIDANCE, SEARCH)},
         "softmaxes and n-gram ban": took[PROCESSED] - inside,
-        "the rest": took[STEP] - took[LOGITS] - took[PROCESSED] - searching,
+        "the rest": took[STEP] - took[LOGITS] - took[PROCESSED] - took[SEARCH],
         "together": took[STEP],
     }
+
+
+def engine_of(case: Case, precision: Precision) -> Engine:
+    """An engine of a copy of the case's model, which it takes over."""
+    return Engine(deepcopy(case.model), precision, case.word_starts, case.lexicon)
 
 
 def decode(case: Case, engine: Engine, posters: int) -> None:
@@ -113,7 +117,6 @@ class Timer:
     def timed(self, function: Callable[..., Any], label: str) -> Callable[..., Any]:
         """The function, whose time is counted."""
 
-        @wraps(function)
         def counted(*args: Any, **keywords: Any) -> Any:
             began = time.perf_counter()
             try:
@@ -125,7 +128,7 @@ class Timer:
         return counted
 
 
-def operator_shares(precision: Precision, posters: int) -> dict[str, float]:
+def operator_shares(case: Case, precision: Precision, posters: int) -> dict[str, float]:
     """Shares of the time in the decoder's layers, by the kind of operator."""
     options = ort.SessionOptions
     with TemporaryDirectory() as folder:
@@ -135,9 +138,8 @@ def operator_shares(precision: Precision, posters: int) -> dict[str, float]:
             found.enable_profiling, found.profile_file_prefix = True, f"{folder}/"
             return found
 
-        case = bundled()
         with patch.object(ort, "SessionOptions", profiled):
-            engine = Engine(case.model, precision, case.word_starts, case.lexicon)
+            engine = engine_of(case, precision)
         decode(case, engine, posters)
         spent: Counter[str] = Counter()
         sessions = [

@@ -123,21 +123,15 @@ class GenerationRules:
         # An end token beyond the vocabulary never comes.
         ends = tuple(each for each in eos if type(each) is int and 0 <= each < vocab_size)
         try:
-            rules = cls(ends, config, *cls._for_all(config, vocab_size))
+            sequences = config.sequence_bias
+            bias = None if sequences is None else stock.SequenceBiasLogitsProcessor(sequences)
+            # One that the vocabulary lacks never comes anyway.
+            suppressed = tuple(id for id in config.suppress_tokens or () if 0 <= id < vocab_size)
+            rules = cls(ends, config, bias, suppressed)
             rules._check(vocab_size, device)
         except Exception as error:  # of whatever kind a library raises for a value of odd type
             raise ValueError(" ".join(str(error).split())) from error
         return rules
-
-    @staticmethod
-    def _for_all(
-        config: GenerationConfig, vocab_size: int
-    ) -> tuple[stock.SequenceBiasLogitsProcessor | None, tuple[int, ...]]:
-        """`bias` and `suppressed` of a config."""
-        sequences, suppressed = config.sequence_bias, config.suppress_tokens
-        bias = None if sequences is None else stock.SequenceBiasLogitsProcessor(sequences)
-        # One that the vocabulary lacks never comes anyway.
-        return bias, tuple(id for id in suppressed or () if 0 <= id < vocab_size)
 
     def _check(self, vocab_size: int, device: torch.device) -> None:
         """Let the processors and warpers see a text of one token."""

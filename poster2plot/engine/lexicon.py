@@ -219,9 +219,10 @@ class Lexicon:
         states = list(map(self._state, rows))
         allowed = self._masks[torch.tensor(states, device=scores.device)]
         top, likeliest = largest(scores, min(_LIKELIEST, scores.shape[-1]))
+        is_finite = top.isfinite()
         finite = [
             ids[:count]
-            for ids, count in zip(likeliest.tolist(), top.isfinite().sum(-1).tolist(), strict=True)
+            for ids, count in zip(likeliest.tolist(), is_finite.sum(-1).tolist(), strict=True)
         ]
         places: list[tuple[int, int]] = []
         values: list[bool] = []
@@ -242,7 +243,7 @@ class Lexicon:
         at = torch.tensor(places, device=scores.device, dtype=torch.long).view(-1, 2)
         allowed[at[:, 0], at[:, 1]] = torch.tensor(values, device=scores.device, dtype=torch.bool)
         # Better a word that is none than no plot.
-        going = (allowed.gather(1, likeliest) & (top > -torch.inf)).any(-1)
+        going = (allowed.gather(1, likeliest) & is_finite).any(-1)
         for row in (~going).nonzero()[:, 0].tolist():
             if not (allowed[row] & (scores[row] > -torch.inf)).any():
                 allowed[row] = True
