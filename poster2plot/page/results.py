@@ -218,7 +218,9 @@ class Results:
             if count and (now := time.perf_counter()) >= due:
                 due = now + _BETWEEN_PROGRESS
                 requests = [being_written()[key].request for key in self._writing]
-                self._toolbar.show_progress(self._unfinished(), count, now - started, requests)
+                self._toolbar.show_progress(
+                    self._unfinished(), count, now - started, requests, reading=bool(self._to_read)
+                )
             with waiting_page(news):
                 news.wait(0 if is_hurried else unhurried(_PATIENCE))
             news.clear()

@@ -41,15 +41,24 @@ class Toolbar:
                 )
 
     def show_progress(
-        self, unfinished: int, count: int, seconds: float, requests: Iterable[PlotRequest]
+        self,
+        unfinished: int,
+        count: int,
+        seconds: float,
+        requests: Iterable[PlotRequest],
+        *,
+        reading: bool,
     ) -> None:
-        """Show how many of `count` plots are done after so many seconds, and the time left."""
+        """Show how many of `count` plots are done after so many seconds, and the time left.
+
+        `reading` tells whether a poster's printed title is being read.
+        """
         done = count - unfinished
         ahead = [request.ahead() for request in requests]
         others = f" after {min(ahead)} of other visitors" if any(ahead) and min(ahead) else ""
         half_done = done + len(ahead) / 2  # those that are written together are nearly done at once
         left = f", about {seconds / half_done * (count - half_done):.0f} s left" if done else ""
-        doing = "Writing" if ahead else "Fetching"
+        doing = "Writing" if ahead else "Reading" if reading else "Fetching"
         text = f"{doing} {min(done + 1, count)} of {count}{others}{left} …"
         if self._told != (done / count, text):  # each time would be a message to the browser
             self._told = done / count, text

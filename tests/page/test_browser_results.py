@@ -113,6 +113,13 @@ def test_no_result_outlives_its_input(page: Page):
     example(page, "Iron Meadow").click()
     expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
     expect(picture(page, "Undertow Bay")).to_be_hidden(timeout=GONE_AFTER)
+    expect(page.get_by_text("Fetching the poster")).to_have_count(1)
+
+
+def test_of_examples_in_a_row_the_last_stays(page: Page):
+    """While something slow keeps the page busy."""
+    name_titles(page, SLOW_ID)
+    expect(page.get_by_text("Fetching the poster")).to_be_visible(timeout=PATIENCE)
     example(page, "Two Umbrellas").click()
     example(page, "A Quiet Alibi").click()
     expect(picture(page, "A Quiet Alibi")).to_be_visible(timeout=PATIENCE)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from poster2plot import read_image
@@ -58,8 +59,12 @@ def test_a_looked_up_title_is_written_from(titled_app: AppTest, monkeypatch: pyt
 def test_a_poster_is_made_small_and_shown_once_while_its_title_is_read(
     titled_app: AppTest, monkeypatch: pytest.MonkeyPatch
 ):
-    made, shown = list[Image.Image](), list[str]()
-    read_title, show_poster = PlotService.read_title, Card.show_poster
+    made, shown, told = list[Image.Image](), list[str](), list[str]()
+    read_title, show_poster, progress = (
+        PlotService.read_title,
+        Card.show_poster,
+        DeltaGenerator.progress,
+    )
 
     def slowly(desk: PlotService, *args: Any) -> LoadedPoster:
         time.sleep(0.5)  # several looks at whether it is there
@@ -73,12 +78,18 @@ def test_a_poster_is_made_small_and_shown_once_while_its_title_is_read(
         made.append(image)
         return small_jpeg(image)
 
+    def noted(place: DeltaGenerator, value: float, text: str) -> None:
+        told.append(text)
+        progress(place, value, text)
+
     monkeypatch.setattr(PlotService, "read_title", slowly)
     monkeypatch.setattr(Card, "show_poster", counted)
+    monkeypatch.setattr(DeltaGenerator, "progress", noted)
     monkeypatch.setattr(session_state, "small_jpeg", counted_jpeg)
     page = upload(titled_app, ("poster.png", encode(draw_titled_poster("THE LAST RIVER"))))
     assert page.text_input[0].value == "The Last River"
     assert shown == ["Reading the title …", ""]
+    assert told[0] == "Reading 1 of 1 …"
     assert len(made) == 1
 
 
