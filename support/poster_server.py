@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests.append(Request(url.path, parse_qs(url.query), dict(self.headers)))
         answer = state.answer(url.path)
         if answer.stall:
-            state.closing.wait(10)
+            state.closing.wait(120)
         if answer.stall or answer.hang_up:
             return
         if answer.drip_head:
