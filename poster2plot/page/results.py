@@ -212,8 +212,9 @@ class Results:
             is_hurried = self._open_next_upload()
             self._open_what_has_come()
             self._queue_some()
-            if not (is_told or is_hurried) and (plots := self._unfinished() + self._written):
-                is_told = True
+            # What is still fetched may yet be refused.
+            if not (is_told or is_hurried) and (self._writing or self._written):
+                is_told, plots = True, self._unfinished() + self._written
                 self._announcer.say(f"Writing {plots} plots." if plots > 1 else "Writing the plot.")
             if count and (now := time.perf_counter()) >= due:
                 due = now + _BETWEEN_PROGRESS

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from poster2plot import Candidate, Poster2Plot, WordAttention
 from poster2plot.page import cached_resources, served_attention
+from poster2plot.page.announcements import Announcer
 from poster2plot.page.inputs import EXAMPLES, MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
 from poster2plot.page.session_state import unhurried, waiting_page
@@ -71,6 +72,21 @@ def test_what_is_no_title_is_explained(page: AppTest):
     page.text_area[0].set_value("nm0000138, https://example.com/title/tt1375666/").run()
     assert not page.exception
     assert len(page.error) == 2
+
+
+def test_nobody_is_told_of_a_plot_before_its_poster_has_come(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[str] = []
+    monkeypatch.setattr(Announcer, "say", lambda _, sentence: told.append(sentence))
+    with serve_posters() as server:
+        server.answers = {MOVIE: cinemeta(server), PICTURE: Answer(encode(draw_poster(), "JPEG"))}
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        page.text_area[0].set_value(ID).run()
+        assert told == ["Writing the plot.", "The plot is written."]
+        told.clear()
+        page.text_area[0].set_value("tt0000099").run()  # which no service knows
+        assert [each.split(":")[0] for each in told] == ["tt0000099"]
 
 
 def test_a_title_comes_with_the_services_synopsis(page: AppTest, monkeypatch: pytest.MonkeyPatch):
