@@ -16,6 +16,7 @@ from poster2plot.imdb.http_client import Fetcher, FetchLimits
 from poster2plot.imdb.services import Endpoints, Services
 
 LIMITS = FetchLimits(connect=5, read=5, total=10, retry_pause=0, retry_after=1.5)
+STALL_SECONDS = 120  # in which a server that stalls says nothing, whatever is tried meanwhile
 
 # One title, and where each service has it.
 ID = "tt1375666"
@@ -214,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests.append(Request(url.path, parse_qs(url.query), dict(self.headers)))
         answer = state.answer(url.path)
         if answer.stall:
-            state.closing.wait(120)
+            state.closing.wait(STALL_SECONDS)
         if answer.stall or answer.hang_up:
             return
         if answer.drip_head:

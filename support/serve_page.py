@@ -10,14 +10,13 @@ from streamlit.web.cli import main
 
 from poster2plot.imdb.http_client import FetchLimits
 from poster2plot.page import cached_resources
-from support.poster_server import PosterServer
-
-# However slow a browser is, a look-up that stalls outlasts what is tried meanwhile.
-_SECONDS = 120
+from support.poster_server import STALL_SECONDS, PosterServer
 
 if __name__ == "__main__":
     posters = PosterServer(port=int(sys.argv[1]))
-    services = cache(partial(posters.services, FetchLimits(read=_SECONDS, total=_SECONDS)))
-    cached_resources.finder = partial(posters.finder, services=services(), seconds=_SECONDS)
+    # However slow a browser is, it does not see a look-up that stalls given up.
+    patient = FetchLimits(read=STALL_SECONDS, total=STALL_SECONDS)
+    services = cache(partial(posters.services, patient))
+    cached_resources.finder = partial(posters.finder, services=services(), seconds=STALL_SECONDS)
     cached_resources.services = services
     main(["run", "streamlit_app.py", *sys.argv[2:]])
