@@ -30,6 +30,7 @@ posters, history, game, about = st.tabs(
     ["Posters", "History", "Guess", "About"], key="tab", on_change="rerun"
 )
 with posters:
+    trouble = st.container()  # above what would be of no use then
     page_manners(on_return=follow_again)
     # Posters can be chosen before the model is there.
     entries, search = choose_posters(current_visitor())
@@ -37,7 +38,7 @@ with posters:
         with nullcontext() if cached_resources.is_loaded() else st.spinner("Loading the model …"):
             desk = cached_resources.desk()
     except Poster2PlotError as error:
-        st.error(escape_markdown(str(error)))
+        trouble.error(escape_markdown(str(error)))
         st.stop()
 
 with st.sidebar:

@@ -169,7 +169,8 @@ def test_a_plot_goes_on_while_another_poster_is_chosen(page: Page):
     expect(page.get_by_text("Fetching the poster")).to_be_visible()
 
 
-def test_screen_readers_are_told_of_each_plot_once(page: Page):
+def note_what_is_told(page: Page) -> None:
+    """Let `window.told` have what screen readers are told from now on."""
     page.evaluate(
         """() => {
             window.told = []
@@ -179,6 +180,10 @@ def test_screen_readers_are_told_of_each_plot_once(page: Page):
             }).observe(document.body, { childList: true, subtree: true })
         }"""
     )
+
+
+def test_screen_readers_are_told_of_each_plot_once(page: Page):
+    note_what_is_told(page)
     try_example(page)
     page.wait_for_function("window.told.at(-1) === 'The plot is written.'")
     told = page.evaluate("window.told")
@@ -191,6 +196,14 @@ def test_screen_readers_are_told_of_each_plot_once(page: Page):
     page.wait_for_function("window.told.at(-1).startsWith('nm0000138: ')")
     assert len(page.evaluate("window.told")) == len(told) + 1
     assert page.locator("#spoken").get_attribute("role") == "status"
+
+
+def test_screen_readers_are_told_of_all_that_fails_at_once(page: Page):
+    note_what_is_told(page)
+    name_titles(page, "nm0000138, nm0000151, nm0000209")
+    page.wait_for_function("window.told.at(-1)?.startsWith('nm0000209: ')")
+    told = page.evaluate("window.told")
+    assert [each.split(":")[0] for each in told] == ["nm0000138", "nm0000151", "nm0000209"]
 
 
 def test_another_plot_of_the_same_poster_is_one_click_away(page: Page):

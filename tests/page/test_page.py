@@ -357,3 +357,5 @@ def test_a_missing_model_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     page = AppTest.from_file(SCRIPT, default_timeout=60).run()
     assert not page.exception
     assert r"'\./nowhere'" in page.error[0].value
+    kinds = [element.type for element in page.main]
+    assert kinds.index("error") < kinds.index("text_area"), "below what is of no use"

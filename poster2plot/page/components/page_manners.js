@@ -6,6 +6,7 @@ const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
 const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
 const MOST_FRAMES = 90
+const BETWEEN_SENTENCES = 300 // milliseconds, in which a screen reader takes one up
 const PLOT_HEIGHT = 200 // pixels, of a long one
 
 function toggleInputs(open) {
@@ -158,10 +159,19 @@ function keepFocus() {
 }
 
 let said = null // the number of the last sentence
+const unsaid = [] // sentences, of which the first is being said
 function tell() {
-  const sentence = document.querySelector(".st-key-status [data-say]")
-  if (!sentence || sentence.dataset.say === said) return
-  said = sentence.dataset.say
+  const sentences = [...document.querySelectorAll(".st-key-status [data-say]")]
+  const last = sentences.findIndex(({ dataset }) => dataset.say === said)
+  const news = sentences.slice(last + 1)
+  if (!news.length) return
+  said = news.at(-1).dataset.say
+  const isSpeaking = unsaid.length > 0
+  unsaid.push(...news.map(({ textContent }) => textContent))
+  if (!isSpeaking) speak()
+}
+
+function speak() {
   let region = document.getElementById("spoken")
   if (!region) {
     region = document.createElement("div")
@@ -169,7 +179,11 @@ function tell() {
     region.setAttribute("role", "status")
     document.body.append(region)
   }
-  region.textContent = sentence.textContent
+  region.textContent = unsaid[0]
+  setTimeout(() => {
+    unsaid.shift()
+    if (unsaid.length) speak()
+  }, BETWEEN_SENTENCES)
 }
 
 export default function ({ setTriggerValue }) {
