@@ -34,7 +34,7 @@ def main() -> None:
     print("| | |\n|---|---|")
     with serve_posters() as services, _started(services) as (server, began):
         with PageVisitor.opened(server.url, query=QUERY) as visitor:
-            _row("until the page takes a poster", time.perf_counter() - began)
+            _row("until the page takes a poster", visitor.ready - began)
             _checked(visitor.ask())
             _row("until its first plot", time.perf_counter() - began)
         api = ApiVisitor(server.url, "127.0.0.2", 1, {"use_title": "false"})

@@ -100,7 +100,11 @@ class _From(HTTPAdapter):
 
 
 class PageVisitor:
-    """An open page, with the settings of its URL."""
+    """An open page, with the settings of its URL.
+
+    `ready` is when it took posters, by `time.perf_counter`; its first run may go on after that,
+    until the model is there.
+    """
 
     def __init__(
         self, url: str, socket: ClientConnection, http: requests.Session, query: str, seed: int
@@ -116,6 +120,7 @@ class PageVisitor:
             element = message.delta.new_element
             if element.HasField("file_uploader"):
                 self._uploader = element.file_uploader.id
+                self.ready = time.perf_counter()
 
     @classmethod
     @contextmanager

@@ -36,13 +36,14 @@ from poster2plot.imdb.negative_cache import NegativeCache
 from poster2plot.imdb.poster import Poster
 from poster2plot.imdb.poster_cache import PosterCache
 from poster2plot.imdb.proxies_and_certificates import check_environment
-from poster2plot.imdb.search import Query, clear_match, merge
+from poster2plot.imdb.search import Query, clear_match, has_the_year, merge
 from poster2plot.imdb.services import Endpoints, PosterInfo, Services, TitleMatch
 
 FIND_SECONDS = 30.0  # for all services together
 SMALLEST_SIDE = 16  # pixels; what is smaller stands for a picture that is not there
 SEARCHES_KEPT = 1_000  # in memory …
 SEARCH_SECONDS = 3600  # … for so long
+_Search = Callable[[Services, str, int | None], list[TitleMatch]]  # of a name, and its year
 _OFF = ("off", "no", "none", "false", "0")
 
 logger = logging.getLogger(__name__)
@@ -80,12 +81,16 @@ class PosterFinder:
         self._chain += [("Cinemeta", Services.cinemeta), ("Metahub", Services.metahub)]
         if use_imdb_suggestions:
             self._chain.append(("IMDb", Services.imdb_suggestion))
-        self._searches: list[tuple[str, Callable[[Services, str], list[TitleMatch]]]] = []
+        self._searches: list[tuple[str, _Search]] = []
         if tmdb_key:
-            self._searches.append(("TMDB", lambda ask, name: ask.search_tmdb(name, tmdb_key)))
+            self._searches.append(
+                ("TMDB", lambda ask, name, year: ask.search_tmdb(name, tmdb_key, year))
+            )
         if omdb_key:
-            self._searches.append(("OMDb", lambda ask, name: ask.search_omdb(name, omdb_key)))
-        self._searches.append(("Cinemeta", Services.search_cinemeta))
+            self._searches.append(
+                ("OMDb", lambda ask, name, year: ask.search_omdb(name, omdb_key, year))
+            )
+        self._searches.append(("Cinemeta", lambda ask, name, _: ask.search_cinemeta(name)))
         self._found: OrderedDict[str, tuple[float, list[TitleMatch]]] = OrderedDict()
         self._breakers = make_breakers(name for name, _ in self._chain)
         if cache_dir == "user":
@@ -157,7 +162,13 @@ class PosterFinder:
             PosterNotFoundError: services answered, and none has a usable poster.
             PosterServiceError: every service failed.
         """
-        title_id = parse_title_id(title)
+        return self._find(parse_title_id(title), self._end(), refresh=refresh)
+
+    def _end(self) -> float:
+        """When what begins now has to be done, by `time.monotonic`."""
+        return time.monotonic() + self._seconds
+
+    def _find(self, title_id: str, end: float, *, refresh: bool = False) -> Poster:
         known: PosterInfo | None = None
         without: set[str] = set()  # the services that have no poster, as they said not long ago
         if not refresh:
@@ -174,7 +185,6 @@ class PosterFinder:
                 )
         failures: list[str] = []
         is_certain = True  # every service that was asked did answer
-        end = time.monotonic() + self._seconds
         services = replace(self._services, fetcher=self._services.fetcher.until(end))
         without_now: list[str] = []
         for name, ask in self._chain:
@@ -243,15 +253,21 @@ class PosterFinder:
             InvalidTitleError: `name` is empty or too long.
             PosterServiceError: every service failed.
         """
-        query = Query.parse(name)
+        return self._search(Query.parse(name), self._end())
+
+    def _search(self, query: Query, end: float) -> list[TitleMatch]:
         kept = self._found.get(query.text)
         if kept and time.monotonic() - kept[0] < SEARCH_SECONDS:
             return list(kept[1])
-        matches, whole = self._ask_all(query, query.name)
-        if query.year is not None and not any(
-            match.year == query.year or query.text in match.title for match in matches
-        ):
-            more, whole_too = self._ask_all(query, query.text)  # the year may belong to the name
+        matches, whole = self._ask_all(query, query.name, query.year, end)
+        if query.year is not None and not any(has_the_year(query, match) for match in matches):
+            try:
+                # The year may belong to the name.
+                more, whole_too = self._ask_all(query, query.text, None, end)
+            except PosterServiceError:
+                if not matches:
+                    raise
+                more, whole_too = [], False
             matches, whole = merge(query, [matches, more]), whole and whole_too
         if whole:
             self._found[query.text] = time.monotonic(), matches
@@ -268,10 +284,10 @@ class PosterFinder:
             PosterNotFoundError: no title is called so, or it has no usable poster.
             PosterServiceError: every service failed.
         """
-        matches = self.search(name)
-        query = Query.parse(name)
+        query, end = Query.parse(name), self._end()
+        matches = self._search(query, end)
         if match := clear_match(query, matches):
-            return self.find(match.title_id)
+            return self._find(match.title_id, end)
         if matches:
             raise AmbiguousNameError(
                 f"“{query.text}” may be one of several titles; give the IMDb id of one.", matches
@@ -281,16 +297,17 @@ class PosterFinder:
             "poster."
         )
 
-    def _ask_all(self, query: Query, name: str) -> tuple[list[TitleMatch], bool]:
+    def _ask_all(
+        self, query: Query, name: str, year: int | None, end: float
+    ) -> tuple[list[TitleMatch], bool]:
         """What all services find, and whether all answered. Raises PosterServiceError."""
-        end = time.monotonic() + self._seconds
         services = replace(self._services, fetcher=self._services.fetcher.until(end))
 
-        def ask(search: tuple[str, Callable[[Services, str], list[TitleMatch]]]) -> Any:
+        def ask(search: tuple[str, _Search]) -> Any:
             service, found_by = search
             try:
                 with self._breakers[service].calling():
-                    return found_by(services, name)
+                    return found_by(services, name, year)
             except FetchError as error:
                 return f"{service} {error.reason}", f"{service} {error.in_log}"
             except CircuitBreakerError:

@@ -42,7 +42,8 @@ _asking: ContextVar[bool] = ContextVar("_asking", default=False)  # in this thre
 class FetchError(Exception):
     """A request failed; `reason` completes a sentence that begins with the service's name.
 
-    `of_service` tells whether the next request is likely to fail as well. `in_log` stands in a log
+    `of_service` tells whether the next request is likely to fail as well: not so where the address
+    asked for, or what is there, cannot be used. `in_log` stands in a log
     for a `reason` that quotes the service, whose words may hold what a visitor asked for.
     """
 
@@ -211,10 +212,10 @@ class Fetcher:
         """Take a URL apart, check it, and give its parts on: nobody parses it another way."""
         parts = urlsplit(url)
         if parts.scheme not in self.schemes:
-            raise FetchError("led to an address that is not secure")
+            raise FetchError("led to an address that is not secure", of_service=False)
         port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
         if "@" in parts.netloc or f"{parts.hostname}{port}" not in hosts:
-            raise FetchError("led to a site that is not allowed")
+            raise FetchError("led to a site that is not allowed", of_service=False)
         query = "&".join(filter(None, (parts.query, urlencode(params or {}))))
         return httpcore2.URL(
             scheme=parts.scheme,
@@ -255,7 +256,7 @@ def _read(response: httpcore2.Response, url: str, max_bytes: int) -> tuple[Respo
     for chunk in chunks:
         body += chunk
         if len(body) > max_bytes:
-            raise FetchError(f"sent more than {max_bytes:,} bytes")
+            raise FetchError(f"sent more than {max_bytes:,} bytes", of_service=False)
     return Response(status, content_type, bytes(body)), None
 
 

@@ -23,11 +23,20 @@ CLEAR_LEAD = 0.05  # in closeness, of the one match that is meant over all other
 _CLOSE = 0.9
 
 _YEAR_AT_END = re.compile(
-    r"(.*\S)[\s,]+[(\[]?((?:18|19|20|21)[0-9]{2})[)\]]?", re.ASCII | re.DOTALL
+    r"(.*\S)(?:[\s,]+[(\[（]?|[(\[（])((?:18|19|20|21)[0-9]{2})[)\]）]?[.,]*", re.ASCII | re.DOTALL
 )
-_ARTICLE = re.compile(
-    "^(?:the|an?|l[aeo]s?|l|une?|el|il|gli|d[aei][rse]|eine?|den?|het|een|os?|as) (?=.)"
-)
+_ARTICLES = "the|an?|l[aeo]s?|l|une?|el|il|gli|d[aei][rse]|eine?|den?|het|een|os?|as"
+_ARTICLE = re.compile(f"^(?:{_ARTICLES}) (?=.)")
+_ARTICLE_LAST = re.compile(rf"(.+),\s*({_ARTICLES})['’]?", re.DOTALL)  # "Third Man, The"
+# Their marks are accents, which people leave out; those of other scripts are letters.
+_ACCENTED = ("LATIN", "GREEK", "CYRILLIC", "HEBREW", "ARABIC")
+_JOINERS = "\u200c\u200d"  # by which words of Indic and Persian are spelt
+# Letters and digits of East Asian keyboards, which are twice as wide.
+_WIDE = {
+    wide: wide - 0xFEE0
+    for first, last in ((0xFF10, 0xFF19), (0xFF21, 0xFF3A), (0xFF41, 0xFF5A))
+    for wide in range(first, last + 1)
+}
 # Letters that no decomposition of Unicode makes plain.
 _PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
@@ -52,11 +61,11 @@ class Query:
         """
         if len(text) > 4 * LONGEST_NAME:
             raise InvalidTitleError("The name is too long to be that of a title.")
-        text = unicodedata.normalize("NFC", text)
+        text = unicodedata.normalize("NFC", text).translate(_WIDE)
         kept = (
             " " if unicodedata.category(char) == "Cc" else char
             for char in text
-            if unicodedata.category(char) not in ("Cs", "Co", "Cn")
+            if unicodedata.category(char) not in ("Cf", "Cs", "Co", "Cn") or char in _JOINERS
         )
         text = " ".join("".join(kept).split())
         if len(text) > LONGEST_NAME:
@@ -69,7 +78,7 @@ class Query:
     def name(self) -> str:
         """The text without a year at its end."""
         found = _YEAR_AT_END.fullmatch(self.text)
-        return found[1].rstrip(" ,([") if found else self.text
+        return found[1].rstrip(" ,([（") if found else self.text
 
     @cached_property
     def year(self) -> int | None:
@@ -90,7 +99,8 @@ def merge(query: Query, answers: Iterable[Sequence[TitleMatch]]) -> list[TitleMa
     for matches in answers:
         for rank, match in enumerate({match.title_id: match for match in matches}.values(), 1):
             renown[match.title_id] += 1 / rank  # reciprocal rank fusion
-            merged[match.title_id] = _joined(merged.get(match.title_id), match)
+            known = merged.get(match.title_id)
+            merged[match.title_id] = _joined(query, known, match) if known else match
     found = list(merged.values())
     if query.year is not None:
         in_time = [match for match in found if _years_apart(query, match) <= 1]
@@ -106,13 +116,25 @@ def merge(query: Query, answers: Iterable[Sequence[TitleMatch]]) -> list[TitleMa
 
 
 def clear_match(query: Query, matches: Sequence[TitleMatch]) -> TitleMatch | None:
-    """The first of merged matches, if it is what is meant beyond doubt."""
+    """The first of merged matches, if it is what is meant beyond doubt.
+
+    That is, no other is as close, by name and then by year, nor does its year say another title.
+    """
     if not matches:
         return None
-    first, *others = (match_closeness(query, match) for match in matches)
-    if first < _CLOSE or any(first - other < CLEAR_LEAD for other in others):
+    first = matches[0]
+    close, apart = match_closeness(query, first), _years_apart(query, first)
+    if close < _CLOSE or (first.year is not None and apart > 1):
         return None
-    return matches[0]
+    rivals = (match for match in matches[1:] if _years_apart(query, match) <= apart)
+    if any(close - match_closeness(query, match) < CLEAR_LEAD for match in rivals):
+        return None
+    return first
+
+
+def has_the_year(query: Query, match: TitleMatch) -> bool:
+    """Whether a title is of the query's year, or has it in its name."""
+    return match.year == query.year or plain_name(query.text) in plain_name(match.title)
 
 
 def match_closeness(query: Query, match: TitleMatch) -> float:
@@ -126,31 +148,61 @@ def closeness(wanted: str, name: str) -> float:
     """How close a name is to a title's, from 0 to 1, which means that they differ in nothing.
 
     Case, accents, punctuation and how "and" and numbers are written make no difference; an article
-    makes little.
+    makes little, and so do blanks.
     """
     a, b = plain_name(wanted), plain_name(name)
     if a == b:
         return 1.0
-    a, b = _without_article(a), _without_article(b)
-    if a == b:
+    bare_a, bare_b = _without_article(a), _without_article(b)
+    if {a, bare_a} & {b, bare_b}:
         return 0.99
-    joined_a, joined_b = a.replace(" ", ""), b.replace(" ", "")
-    if joined_a == joined_b:
+    if _run_together(wanted) & _run_together(name):
         return 0.98
+    joined_a, joined_b = bare_a.replace(" ", ""), bare_b.replace(" ", "")
     similar = SequenceMatcher(None, joined_a, joined_b, autojunk=False).ratio()
-    if set(a.split()) <= set(b.split()):
+    if set(bare_a.split()) <= set(bare_b.split()):
         return 0.7 + 0.2 * similar
     return 0.9 * similar
 
 
 def plain_name(name: str) -> str:
     """A name without case, accents and punctuation, "&" as "and", Roman numerals as digits."""
-    text = unicodedata.normalize("NFKD", name.casefold()).casefold().translate(_PLAIN)
-    text = "".join(char for char in text if not unicodedata.combining(char))
+    return " ".join(map(_digits, _words(name)))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name without case, accents and punctuation, an article at its end first.
+
+    A name without a letter or digit has its signs.
+    """
+    text = name.casefold()
+    if found := _ARTICLE_LAST.fullmatch(text.strip()):
+        text = f"{found[2]} {found[1]}"
+    text = _without_accents(unicodedata.normalize("NFKD", text).casefold().translate(_PLAIN))
     text = re.sub(r"^(l|un)['’ʼ`](?=\w)", r"\1 ", text)  # L'Avventura
     text = re.sub(r"(?<=\w)['’ʼ`](?=\w)", "", text)
-    words = re.findall(r"[^\W_]+", text)
-    return " ".join(_digits(word) for word in words) or text.strip()
+    words = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text)
+    return words.split() or text.split()
+
+
+def _without_accents(decomposed: str) -> str:
+    kept, is_accented = [], True
+    for char in decomposed:
+        category = unicodedata.category(char)
+        if category[0] != "M":
+            is_accented = category[0] != "L" or unicodedata.name(char, "").startswith(_ACCENTED)
+        elif is_accented:
+            continue
+        if category != "Cf":
+            kept.append(char)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _run_together(name: str) -> set[str]:
+    """A name as one word, in the ways that people have: "lalaland", "irobot", "lesmiserables"."""
+    spelt = (" ".join(_words(name)), plain_name(name))
+    both = (form for each in spelt for form in (each, _without_article(each)))
+    return {form.replace(" ", "") for form in both}
 
 
 def _digits(word: str) -> str:
@@ -163,8 +215,7 @@ def _digits(word: str) -> str:
 
 
 def _without_article(name: str) -> str:
-    bare = _ARTICLE.sub("", name)
-    return bare.removesuffix(" the")  # "Third Man, The"
+    return _ARTICLE.sub("", name).removesuffix(" the")  # "third man the"
 
 
 def _years_apart(query: Query, match: TitleMatch) -> int:
@@ -173,12 +224,12 @@ def _years_apart(query: Query, match: TitleMatch) -> int:
     return 99 if match.year is None else abs(match.year - query.year)
 
 
-def _joined(known: TitleMatch | None, match: TitleMatch) -> TitleMatch:
-    """What two services say of a title; the first one's word counts."""
-    if known is None:
-        return match
+def _joined(query: Query, known: TitleMatch, match: TitleMatch) -> TitleMatch:
+    """What two services say of a title; the first one's word counts, but for the name asked for."""
+    closer = match_closeness(query, match) > match_closeness(query, known)
     return replace(
         known,
+        title=match.title if closer else known.title,
         year=known.year or match.year,
         poster_url=known.poster_url or match.poster_url,
         original_title=known.original_title or match.original_title,

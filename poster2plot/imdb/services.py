@@ -56,6 +56,8 @@ _OLD_PICTURE_HOSTS = {
 }
 _PICTURE_HOST = "m.media-amazon.com"
 _SAID_CHARS = 80
+# What a service says of a name that it does not like.
+_OF_REQUEST = (400, 414, 422)
 # OMDb's words for a title that it does not know, and for a name of too many.
 _OMDB_UNKNOWN = re.compile(
     "incorrect imdb id|not found|error converting|too many results", re.IGNORECASE
@@ -214,14 +216,19 @@ class Services:
                 )
         return None
 
-    def search_tmdb(self, name: str, key: str) -> list[TitleMatch]:
-        """Search movies and series; the IMDb id of each of the first takes a request more."""
+    def search_tmdb(self, name: str, key: str, year: int | None = None) -> list[TitleMatch]:
+        """Search movies and series; the IMDb id of each of the first takes a request more.
+
+        With a year those of it, or of one beside it, are the first.
+        """
         answer = self._tmdb_json("search/multi", key, {"query": name})
         found = [
             entry
             for entry in _objects(answer.get("results"))
             if entry.get("media_type") in ("movie", "tv") and isinstance(entry.get("id"), int)
         ]
+        if year is not None:
+            found.sort(key=lambda entry: abs((_tmdb_year(entry) or 0) - year) > 1)
         matches = []
         for entry in found[:MOST_TMDB_IDS]:
             ids = self._tmdb_json(f"{entry['media_type']}/{entry['id']}/external_ids", key, {})
@@ -230,7 +237,7 @@ class Services:
                     "TMDB",
                     ids.get("imdb_id"),
                     entry.get("title") or entry.get("name"),
-                    entry.get("release_date") or entry.get("first_air_date"),
+                    _tmdb_year(entry),
                     "movie" if entry["media_type"] == "movie" else "series",
                     self._tmdb_picture(entry),
                     entry.get("original_title") or entry.get("original_name"),
@@ -238,12 +245,16 @@ class Services:
             )
         return [match for match in matches if match]
 
-    def search_omdb(self, name: str, key: str) -> list[TitleMatch]:
-        """Search movies and series, the first page of ten; no episodes and no games."""
+    def search_omdb(self, name: str, key: str, year: int | None = None) -> list[TitleMatch]:
+        """Search movies and series, the first page of ten; no episodes and no games.
+
+        With a year only titles of it, if there are any.
+        """
         params = {"s": name, "apikey": key}
-        answer = self._json(self.endpoints.omdb, params=params)
+        narrowed = params if year is None else {**params, "y": str(year)}
+        answer = self._json(self.endpoints.omdb, params=narrowed)
         if not _is_known_to_omdb(answer, key):
-            return []
+            return [] if year is None else self.search_omdb(name, key)
         matches = [
             _match(
                 "OMDb",
@@ -313,9 +324,13 @@ class Services:
     ) -> dict[str, Any]:
         """Fetch a JSON object; an empty one when the service does not know the title."""
         hosts = {urlsplit(url).netloc} | redirect_hosts
-        answer = self.fetcher.get(
-            url, headers=headers, params=params, max_bytes=JSON_BYTES, hosts=hosts
-        )
+        try:
+            answer = self.fetcher.get(
+                url, headers=headers, params=params, max_bytes=JSON_BYTES, hosts=hosts
+            )
+        except FetchError as error:
+            error.of_service = True  # whose own address this is
+            raise
         if answer.status == HTTPStatus.NOT_FOUND:
             return {}
         try:
@@ -332,7 +347,9 @@ class Services:
             # A page of a wall before the service, which knows nothing of keys.
             raise FetchError(f"does not let this machine in ({answer.status})")
         if answer.status != HTTPStatus.OK:
-            raise FetchError(f"failed ({answer.status})")
+            raise FetchError(
+                f"failed ({answer.status})", of_service=answer.status not in _OF_REQUEST
+            )
         if not isinstance(value, dict):
             raise FetchError("gave an answer that makes no sense")
         return value
@@ -412,6 +429,10 @@ def _text(value: object, limit: int) -> str | None:
     if len(text) > limit:
         text = text[: limit - 1].rstrip() + "…"
     return None if text in ("", "N/A") else text
+
+
+def _tmdb_year(entry: Mapping[str, Any]) -> int | None:
+    return _year(entry.get("release_date") or entry.get("first_air_date"))
 
 
 def _year(value: object) -> int | None:

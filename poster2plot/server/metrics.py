@@ -12,8 +12,9 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST  # of `Metrics.text`
 class Metrics:
     """The metrics of one model, in a registry of their own; safe to share between threads.
 
-    - `poster2plot_posters_total`: posters by `face` (page or api) and `outcome` (written, failed,
-      cancelled or refused).
+    - `poster2plot_posters_total`: posters by `face` (page or api) and `outcome`: written, failed,
+      cancelled, refused, unusable (a picture, a title or a name that leads to no plot) or
+      unreachable (no poster service answered).
     - `poster2plot_stage_seconds`: seconds of each `stage`.
     - `poster2plot_waiting`: posters that wait, which `waiting` is asked for.
     - Memory, processor time and files of the process.

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from poster2plot.errors import BusyError, QueueFullError
+from poster2plot.errors import (
+    BusyError,
+    ImageError,
+    PosterLookupError,
+    PosterServiceError,
+    QueueFullError,
+)
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
 from poster2plot.imdb.ids import looks_like_id
@@ -38,7 +44,8 @@ _READERS = 2
 class PlotService:
     """Reads posters, looks them up and submits them to a model, all within limits.
 
-    Each poster, refused ones too, is counted in `metrics` and is a line of the log of requests.
+    Each poster, also one that is refused or cannot be had, is counted in `metrics` and is a line of
+    the log of requests.
     Safe to share between threads.
     """
 
@@ -60,7 +67,7 @@ class PlotService:
         """
         with ExitStack() as stack:
             # Only the entry: what is refused during a visit is told of where that happens.
-            with self._telling_of_refusals(visitor):
+            with self._telling_of_failures(visitor):
                 if self.p2p.is_closed:  # before anything is read or looked up in vain
                     raise closed()
                 stack.enter_context(self._limiter.present(visitor))
@@ -73,20 +80,19 @@ class PlotService:
 
         Raises `RateLimitError` or `ImageError`.
         """
-        with self._telling_of_refusals(visitor):
+        with self._telling_of_failures(visitor):
             self._limiter.count(visitor, "pictures")
-        # At most what may be in a picture at all, so that a bomb is refused for what it is.
-        pixels = min(claimed_pixels(data), MAX_PIXELS)
-        with self._telling_of_refusals(visitor):
+            # At most what may be in a picture at all, so that a bomb is refused for what it is.
+            pixels = min(claimed_pixels(data), MAX_PIXELS)
             self._limiter.count(visitor, "megapixels", math.ceil(pixels / 10**6))
-        with self._reading:
-            return LoadedPoster(read_image(data, name=name), given_title=given_title)
+            with self._reading:
+                return LoadedPoster(read_image(data, name=name), given_title=given_title)
 
     def find(self, title: str, finder: PosterFinder, *, visitor: Visitor) -> LoadedPoster:
         """An IMDb title's. Raises `RateLimitError`, `PosterLookupError` or `ImageError`."""
-        with self._telling_of_refusals(visitor):
+        with self._telling_of_failures(visitor):
             self._limiter.count(visitor, "pictures")
-        return from_title(title, finder)
+            return from_title(title, finder)
 
     def find_by_id_or_name(
         self, title: str, finder: PosterFinder, *, visitor: Visitor
@@ -94,16 +100,16 @@ class PlotService:
         """As `find`, also by the name of a title, which then counts as a search, too."""
         if looks_like_id(title):
             return self.find(title, finder, visitor=visitor)
-        with self._telling_of_refusals(visitor):
+        with self._telling_of_failures(visitor):
             self._limiter.count(visitor, "pictures", 2)
-        return from_name(title, finder)
+            return from_name(title, finder)
 
     def search(self, name: str, finder: PosterFinder, *, visitor: Visitor) -> list[TitleMatch]:
         """The titles that a name may mean, the likeliest first; counts as a look-up.
 
         Raises `RateLimitError` or `PosterLookupError`.
         """
-        with self._telling_of_refusals(visitor):
+        with self._telling_of_failures(visitor):
             self._limiter.count(visitor, "pictures")
         return finder.search(name)
 
@@ -131,7 +137,7 @@ class PlotService:
         or `QueueFullError`.
         """
         settings = self.p2p.resolve(settings)
-        with self._telling_of_refusals(visitor):
+        with self._telling_of_failures(visitor):
             self._limiter.count(visitor, "plots")
             with self._queueing:  # else two could take the last place
                 if self.p2p.waiting() >= self.limits.waiting:
@@ -155,12 +161,15 @@ class PlotService:
         return self._limiter.remaining(visitor, "plots")
 
     @contextmanager
-    def _telling_of_refusals(self, visitor: Visitor) -> Iterator[None]:
+    def _telling_of_failures(self, visitor: Visitor) -> Iterator[None]:
         try:
             yield
-        except BusyError as error:
-            self.metrics.count(visitor.channel, "refused")
-            log_request(face=visitor.channel, outcome="refused", error=type(error).__name__)
+        except (BusyError, ImageError, PosterLookupError) as error:
+            outcome = "unusable"
+            if isinstance(error, BusyError | PosterServiceError):
+                outcome = "refused" if isinstance(error, BusyError) else "unreachable"
+            self.metrics.count(visitor.channel, outcome)
+            log_request(face=visitor.channel, outcome=outcome, error=type(error).__name__)
             raise
 
     def _tell_of_outcome(

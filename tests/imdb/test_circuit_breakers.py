@@ -3,18 +3,22 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from poster2plot import PosterNotFoundError
+from poster2plot import PosterNotFoundError, PosterServiceError
 from poster2plot.imdb import circuit_breakers
 from poster2plot.imdb.circuit_breakers import FAILURES
+from poster2plot.imdb.services import PICTURE_BYTES
 from support.poster_server import (
     ID,
     METAHUB,
     MOVIE,
+    PICTURE,
     TMDB,
     V3_KEY,
     Answer,
     PosterServer,
+    catalogue,
     cinemeta,
+    metas,
     tmdb,
 )
 
@@ -56,6 +60,32 @@ def test_a_stalled_service_holds_up_only_who_asked_it(server: PosterServer) -> N
         server.closing.set()  # lets every one of them go
         wait(finds)
     assert together == FAILURES
+
+
+@pytest.mark.parametrize("poster", ["https://elsewhere.example/a.jpg", PICTURE])
+def test_a_picture_out_of_reach_is_of_one_title(server: PosterServer, poster: str) -> None:
+    if poster == PICTURE:
+        poster = server.url + PICTURE
+        server.answers[PICTURE] = Answer(b"x" * (PICTURE_BYTES + 1))
+    server.answers[MOVIE] = cinemeta(server, poster=poster)
+    finder = server.finder()
+    for _ in range(FAILURES + 1):
+        with pytest.raises(PosterNotFoundError) as caught:
+            finder.find(ID)
+        assert "left out" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 414, 422])
+def test_a_name_that_is_refused_is_one_search(server: PosterServer, status: int) -> None:
+    server.answers |= {
+        catalogue("movie", "a"): Answer(status=status),
+        catalogue("movie", "b"): metas({"id": ID, "name": "B"}),
+    }
+    finder = server.finder()
+    for _ in range(FAILURES + 1):
+        with pytest.raises(PosterServiceError, match="failed"):
+            finder.search("a")
+    assert len(finder.search("b")) == 1
 
 
 def test_a_service_that_knows_nothing_has_not_failed(server: PosterServer) -> None:

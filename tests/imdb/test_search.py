@@ -71,6 +71,18 @@ def found(name: str, *titles: tuple[str, int]) -> list[tuple[str, int | None]]:
         ("kobenhavn", "København"),
         ("七人の侍", "七人の侍"),
         ("كفرناحوم", "كَفَرْنَاحُوم"),
+        ("la confidential", "L.A. Confidential"),
+        ("a-team", "The A-Team"),
+        ("xmen", "X-Men"),
+        ("ai artificial intelligence", "A.I. Artificial Intelligence"),
+        ("lalaland", "La La Land"),
+        ("iq", "I.Q."),
+        ("irobot", "I, Robot"),
+        ("beautiful mind, a", "A Beautiful Mind"),
+        ("Misérables, Les", "Les Miserables"),
+        ("ﾊﾟﾌﾟﾘｶ", "パプリカ"),
+        ("ｉｎｃｅｐｔｉｏｎ", "Inception"),
+        ("राज़", "राज़"),  # one of them composed
     ],
 )
 def test_the_same_name_written_otherwise(wanted: str, title: str) -> None:
@@ -85,6 +97,10 @@ def test_the_same_name_written_otherwise(wanted: str, title: str) -> None:
         ("rocky 2", "Rocky III"),
         ("9", "Nine"),
         ("q", ""),
+        ("राज़", "राज़ी"),
+        ("パパ", "ハハ"),
+        ("ม้า", "มา"),
+        ("★", "★★"),
     ],
 )
 def test_another_name_is_less_close(wanted: str, title: str) -> None:
@@ -105,6 +121,13 @@ def test_another_name_is_less_close(wanted: str, title: str) -> None:
         ("apollo 13000", "apollo 13000", None),
         ("tt0111161x", "tt0111161x", None),
         ("a\tb\nc", "a b c", None),
+        ("amelie(2001)", "amelie", 2001),
+        ("amelie (2001).", "amelie", 2001),
+        ("\u202aamelie 2001\u202c\u200e", "amelie", 2001),
+        ("\ufeffａｍｅｌｉｅ　２００１", "amelie", 2001),
+        ("君の名は（2016）", "君の名は", 2016),
+        ("می\u200cخواهم", "می\u200cخواهم", None),
+        ("room(1408)", "room(1408)", None),
     ],
 )
 def test_a_year_at_the_end_of_a_name(text: str, name: str, year: int | None) -> None:
@@ -163,6 +186,15 @@ def test_services_are_merged_by_id_without_doubles() -> None:
     ]
 
 
+def test_of_two_names_for_an_id_the_one_asked_for_counts() -> None:
+    stone = "Harry Potter and the {} Stone"
+    first = match(stone.format("Philosopher's"), 2001, service="TMDB")
+    query = Query.parse(stone.format("Sorcerer's"))
+    [merged] = merge(query, [[first], [match(query.text, 2001)]])
+    assert merged == match(query.text, 2001, service="TMDB")
+    assert clear_match(query, [merged])
+
+
 @pytest.mark.parametrize(
     ("name", "titles", "clear"),
     [
@@ -172,6 +204,11 @@ def test_services_are_merged_by_id_without_doubles() -> None:
         ("thrid man", [("The Third Man", 1949)], False),
         ("alien", [("Aliens", 1986)], False),
         ("alien", [], False),
+        ("hamlet 1948", [("Hamlet", 1996)], False),
+        ("hamlet 1996", [("Hamlet", 1997)], True),
+        ("robin hood 2018", [("Robin Hood", 2018), ("Robin Hood", 2017)], True),
+        ("robin hood 2018", [("Robin Hood", 2019), ("Robin Hood", 2017)], False),
+        ("wonder woman 1984", [("Wonder Woman 1984", 2020), ("Wonder Woman", 2017)], True),
     ],
 )
 def test_when_a_match_is_clear(name: str, titles: list[tuple[str, int]], clear: bool) -> None:
@@ -213,6 +250,21 @@ def test_tmdb_is_asked_for_few_ids(server: PosterServer) -> None:
     server.answers[TMDB_SEARCH] = tmdb_search(*(FILM | {"id": i} for i in range(20)))
     assert server.services().search_tmdb("inception", V3_KEY) == []
     assert len(server.requests) == 1 + MOST_TMDB_IDS
+
+
+def test_tmdb_is_asked_first_for_ids_of_the_year(server: PosterServer) -> None:
+    films = [FILM | {"id": i, "release_date": f"{1990 + i}-01-01"} for i in range(20)]
+    server.answers |= {
+        TMDB_SEARCH: tmdb_search(*films, FILM | {"id": 20, "release_date": None}),
+        tmdb_ids("movie", 18): as_json({"imdb_id": ID}),
+    }
+    assert [each.year for each in server.finder(tmdb_key=V3_KEY).search("inception 2008")] == [2008]
+
+
+def test_omdb_is_asked_for_the_year_and_then_for_any(server: PosterServer) -> None:
+    server.answers[OMDB] = as_json({"Response": "False", "Error": "Movie not found!"})
+    assert server.services().search_omdb("inception", OMDB_KEY, 1948) == []
+    assert [asked.query.get("y") for asked in server.requests] == [["1948"], None]
 
 
 def test_omdb_is_searched_for_movies_and_series(server: PosterServer) -> None:
@@ -380,6 +432,34 @@ def test_the_whole_text_is_searched_where_the_year_finds_nothing(server: PosterS
     )
     first, *_ = server.finder().search("blade runner 2049")
     assert first.title_id == "tt1856101"
+
+
+def test_what_the_name_alone_found_outlives_a_failing_second_search(server: PosterServer) -> None:
+    server.answers |= {
+        catalogue("movie", "amelie"): metas({"id": ID, "name": "Amélie", "releaseInfo": "2001"}),
+        catalogue("movie", "amelie 1998"): Answer(status=503),
+    }
+    finder = server.finder()
+    assert [each.title_id for each in finder.search("amelie 1998")] == [ID]
+    server.answers[catalogue("movie", "amelie 1998")] = metas({"id": "tt0000002", "name": "Amelie"})
+    assert len(finder.search("amelie 1998")) == 2, "half an answer was kept"
+
+
+def test_a_year_in_a_name_of_other_case_is_found_at_once(server: PosterServer) -> None:
+    title = {"id": ID, "name": "Wonder Woman 1984", "releaseInfo": "2020"}
+    server.answers[catalogue("movie", "wonder woman")] = metas(title)
+    assert len(server.finder().search("wonder woman 1984")) == 1
+    assert catalogue("movie", "wonder woman 1984") not in server.paths
+
+
+def test_a_name_has_no_more_time_than_an_id(server: PosterServer) -> None:
+    server.answers |= {
+        catalogue("movie", "inception"): metas({"id": ID, "name": "Inception"}),
+        TMDB_SEARCH: Answer(stall=True),
+        MOVIE: cinemeta(server),
+    }
+    with pytest.raises(PosterServiceError, match="no time was left"):
+        server.finder(tmdb_key=V3_KEY, seconds=0.5).find_by_name("inception")
 
 
 def test_a_clear_name_has_its_poster(server: PosterServer) -> None:

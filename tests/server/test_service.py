@@ -12,15 +12,19 @@ from poster2plot import (
     GenerationSettings,
     ImageError,
     Poster2Plot,
+    PosterLookupError,
+    PosterServiceError,
     QueueFullError,
     RateLimitError,
     SettingsError,
+    UnsupportedImageError,
 )
 from poster2plot.pipeline import PlotRequest
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
 from poster2plot.server.visitor import Visitor
 from support.drawn_posters import draw_poster, encode
+from support.poster_server import ID, METAHUB, MOVIE, Answer, serve_posters
 
 ANN, BOB = Visitor("page", "ann"), Visitor("api", "192.0.2.7")
 SETTINGS = GenerationSettings(max_length=8)
@@ -162,6 +166,34 @@ def test_a_refusal_during_a_visit_is_told_once(tiny: Poster2Plot, caplog: pytest
     [line] = [each for each in lines(caplog) if each["outcome"] == "refused"]
     assert (line["outcome"], line["error"]) == ("refused", "RateLimitError")
     assert 'face="api",outcome="refused"} 1.0' in service.metrics.text().decode()
+
+
+def test_posters_that_cannot_be_had_are_counted(
+    tiny: Poster2Plot, caplog: pytest.LogCaptureFixture
+):
+    service = PlotService(tiny)
+    with serve_posters() as services:
+        services.answers = dict.fromkeys((MOVIE, METAHUB), Answer(status=503))
+        finder = services.finder()
+        with pytest.raises(UnsupportedImageError):
+            service.read(b"hello", name="secret", visitor=BOB)
+        with pytest.raises(PosterServiceError):
+            service.find(ID, finder, visitor=BOB)
+        for title in ("tt0000008", "nm0000138", "secret"):
+            with pytest.raises(PosterLookupError):
+                service.find_by_id_or_name(title, finder, visitor=BOB)
+    told = [(line["outcome"], line["error"]) for line in lines(caplog) if line["face"] == "api"]
+    assert told == [
+        ("unusable", "UnsupportedImageError"),
+        ("unreachable", "PosterServiceError"),
+        ("unusable", "PosterNotFoundError"),
+        ("unusable", "InvalidTitleError"),
+        ("unusable", "PosterNotFoundError"),
+    ]
+    counted = service.metrics.text().decode()
+    assert 'poster2plot_posters_total{face="api",outcome="unusable"} 4.0' in counted
+    assert 'poster2plot_posters_total{face="api",outcome="unreachable"} 1.0' in counted
+    assert "secret" not in caplog.text
 
 
 def test_wrong_settings_and_pictures_are_refused_as_ever(tiny: Poster2Plot):
