@@ -131,8 +131,8 @@ class Poster2Plot:
     def __init__(self, checkpoint: Checkpoint, precision: Precision | None = None) -> None:
         """Take over the checkpoint's model, which is of no use to others afterwards.
 
-        Raises `CheckpointError` for a precision that the model's device lacks, and where there is
-        too little memory.
+        Raises `CheckpointError` for a precision that the model's device lacks, for a model that the
+        default settings do not fit, and where there is too little memory.
         """
         from poster2plot.engine.engine import Engine
         from poster2plot.engine.guidance import word_start_mask
@@ -141,6 +141,10 @@ class Poster2Plot:
 
         precision = resolve_precision(precision, checkpoint.device.type)
         self.name = checkpoint.name
+        try:
+            resolve_settings(None, checkpoint.model.config)
+        except SettingsError as error:
+            raise CheckpointError(f"The model {self.name!r} cannot write: {error}") from error
         self.notice: str | None = None  # what users should know of how it runs
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
         self.tokenizer = checkpoint.tokenizer
@@ -425,11 +429,12 @@ def resolve_settings(
     settings: GenerationSettings | None, config: VisionEncoderDecoderConfig
 ) -> GenerationSettings:
     """As `Poster2Plot.resolve`, of a model that need not be loaded. Raises `SettingsError`."""
-    settings = settings or GenerationSettings()
+    longest = config.decoder.n_positions
+    if settings is None:
+        settings = GenerationSettings(max_length=min(GenerationSettings.max_length, longest))
     if settings.guidance is None:
         recommended = getattr(config, "recommended_guidance", 1.0)
         settings = replace(settings, guidance=recommended)
-    longest = config.decoder.n_positions
     if settings.max_length > longest:
         raise SettingsError(
             f"This model writes at most {longest} tokens; lower the maximum length."

@@ -1,6 +1,7 @@
 """How a plot is decoded."""
 
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Literal
 
 from poster2plot.errors import SettingsError
@@ -38,7 +39,8 @@ class GenerationSettings:
       from `seed`.
     * `use_title`: write from the poster's title too, where it is known and the model takes titles.
 
-    Raises `SettingsError` for a value out of range.
+    Numbers of any library become Python's. Raises `SettingsError` for a value that is no number or
+    out of range.
     """
 
     num_beams: int = 4
@@ -61,10 +63,16 @@ class GenerationSettings:
             if field.name not in RANGES or (field.name == "guidance" and value is None):
                 continue
             low, high = RANGES[field.name]
+            name = field.name.replace("_", " ")
+            if not isinstance(value, Real):
+                raise SettingsError(f"The {name} must be a number, not {value!r}.")
+            number = float(value)
             # NaN compares false with everything, so it is refused too.
-            if not low <= value <= high:
-                name = field.name.replace("_", " ")
+            if not low <= number <= high:
                 raise SettingsError(f"The {name} must lie between {low} and {high}, not {value}.")
+            if field.type is int and not number.is_integer():
+                raise SettingsError(f"The {name} must be a whole number, not {value}.")
+            object.__setattr__(self, field.name, int(number) if field.type is int else number)
         if self.min_length > self.max_length:
             raise SettingsError(
                 "The minimum length lies above the maximum length; lower it, or raise the other."

@@ -50,6 +50,7 @@ class Answer:
     endless: bool = False
     stall: bool = False  # take the request and say nothing
     hang_up: bool = False  # take the request and close the connection
+    once: Event | None = None  # answer when this is set
 
 
 def as_json(value: object, status: int = 200) -> Answer:
@@ -214,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         state.requests.append(Request(url.path, parse_qs(url.query), dict(self.headers)))
         answer = state.answer(url.path)
+        if answer.once:
+            answer.once.wait(STALL_SECONDS)
         if answer.stall:
             state.closing.wait(STALL_SECONDS)
         if answer.stall or answer.hang_up:

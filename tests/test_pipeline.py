@@ -1,3 +1,4 @@
+import json
 import math
 import re
 import shutil
@@ -14,6 +15,7 @@ from PIL import Image
 from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot import (
+    CheckpointError,
     GenerationSettings,
     InputError,
     Poster2Plot,
@@ -25,6 +27,7 @@ from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
 from poster2plot.engine.search import Hypothesis
 from poster2plot.errors import QueueFullError
 from support.drawn_posters import draw_poster
+from support.toy_model import save_tiny_model
 
 PLAIN = GenerationSettings(guidance=1, max_length=24)
 
@@ -212,6 +215,22 @@ def test_a_path_without_a_picture_is_an_error_and_harms_no_other(tiny: Poster2Pl
 
 def test_no_images_no_plots(tiny: Poster2Plot):
     assert tiny.generate([], PLAIN) == []
+
+
+def test_defaults_are_cut_to_a_short_model(tmp_path: Path):
+    short = Poster2Plot.from_pretrained(save_tiny_model(tmp_path, positions=48), "cpu")
+    assert short.resolve().max_length == 48
+    [[plot]] = short.generate([draw_poster()])
+    assert plot.text
+
+
+@pytest.mark.parametrize("guidance", [0.5, 11, "much"])
+def test_a_model_that_recommends_what_cannot_be_is_refused(tmp_path: Path, guidance: Any):
+    config = save_tiny_model(tmp_path) / "config.json"
+    changed = json.loads(config.read_text()) | {"recommended_guidance": guidance}
+    config.write_text(json.dumps(changed))
+    with pytest.raises(CheckpointError, match="guidance"):
+        Poster2Plot.from_pretrained(tmp_path, "cpu")
 
 
 def test_a_length_beyond_the_positions_is_refused(tiny: Poster2Plot):

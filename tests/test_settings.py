@@ -1,6 +1,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from poster2plot import GenerationSettings, SettingsError
@@ -44,6 +45,37 @@ def test_the_ends_of_a_range_belong_to_it(name: str, value: Any):
 def test_a_value_out_of_range_is_named(name: str, value: Any):
     with pytest.raises(SettingsError, match=name.replace("_", " ")):
         GenerationSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_beams", 2.5),
+        ("num_candidates", 1.5),
+        ("seed", 1.5),
+        ("no_repeat_ngram_size", 1.5),
+        ("temperature", "hot"),
+        ("max_length", None),
+    ],
+)
+def test_what_is_no_such_number_is_named(name: str, value: Any):
+    with pytest.raises(SettingsError, match=name.replace("_", " ")):
+        GenerationSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 2),
+        ("temperature", np.float32(0.5)),
+        ("seed", np.int64(3)),
+        ("num_beams", 2.0),
+    ],
+)
+def test_numbers_become_those_of_python(name: str, value: Any):
+    taken = getattr(GenerationSettings(**{name: value}), name)
+    assert taken == value
+    assert type(taken) is type(getattr(GenerationSettings(), name))
 
 
 def test_beam_search_has_no_more_candidates_than_beams():

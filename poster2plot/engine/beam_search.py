@@ -14,6 +14,8 @@ from poster2plot.engine.topk import largest
 from poster2plot.settings import GenerationSettings
 
 _NEVER = -1e9  # the score of what must not be chosen, as in transformers
+# Of what has not ended. By a negative length penalty texts that did may fall below the above.
+_UNFINISHED = torch.finfo(torch.float32).min
 
 
 class BeamSearch:
@@ -36,7 +38,7 @@ class BeamSearch:
         self._finished = torch.full(
             (posters, beams, int(self._most.amax())), rules.filler, device=device
         )
-        self._finished_scores = torch.full((posters, beams), _NEVER, device=device)
+        self._finished_scores = torch.full((posters, beams), _UNFINISHED, device=device)
         self._finished_gains = torch.zeros(posters, beams, device=device)
         self._is_finished = torch.zeros(posters, beams, dtype=torch.bool, device=device)
         self._improvable = torch.ones(posters, 1, dtype=torch.bool, device=device)
@@ -75,7 +77,7 @@ class BeamSearch:
         beams, length = self._finished.shape[1:]
         scores = totals / self._penalties()
         closed = self._is_finished.all(-1, keepdim=True) & self._stops_early()
-        scores = scores + (closed * _NEVER) + (~self._improvable * _NEVER) + (~ends * _NEVER)
+        scores = scores.masked_fill(closed | ~self._improvable | ~ends, _UNFINISHED)
         scores = torch.cat([self._finished_scores, scores], dim=1)
         order = scores.topk(beams).indices
         ended = self._without_prompts(sequences, length)
@@ -101,7 +103,7 @@ class BeamSearch:
             )
         ]
         possible = self._scores[:, :1] / self._penalties(lengths)
-        worst = self._finished_scores.amin(1, keepdim=True).where(self._is_finished, _NEVER)
+        worst = self._finished_scores.amin(1, keepdim=True).where(self._is_finished, _UNFINISHED)
         improvable: Tensor = (possible > worst).any(-1, keepdim=True)
         return improvable
 
@@ -170,11 +172,14 @@ class BeamSearch:
         rows = self._finished[poster, :count, : int(self._most[poster])].tolist()
         scores = self._finished_scores[poster, :count].tolist()
         gains = self._finished_gains[poster, :count].tolist()
+        ended = self._is_finished[poster, :count].tolist()
         hypotheses = []
-        for row, score, gain in zip(rows, scores, gains, strict=True):
+        for row, score, gain, has_ended in zip(rows, scores, gains, ended, strict=True):
             ids = self._rules.until_end(row)
-            is_filler = score < _NEVER / 2  # where fewer have ended
-            hypotheses.append(Hypothesis(ids, score, -math.inf if is_filler else gain / len(ids)))
+            if has_ended:
+                hypotheses.append(Hypothesis(ids, score, gain / len(ids)))
+            else:  # fewer have ended
+                hypotheses.append(Hypothesis(ids, _NEVER, -math.inf))
         return hypotheses
 
 

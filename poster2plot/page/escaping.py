@@ -5,6 +5,10 @@ import re
 import unicodedata
 
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# What GitHub Flavored Markdown makes a link of by itself, escaped or not, and what breaks it.
+_AUTOLINK = re.compile(r"(https?:(?=//)|www(?=\.)|@)", re.IGNORECASE)
+_WORD_JOINER = "\u2060"
+_IMAGE_SUFFIX = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif)$", re.IGNORECASE)
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 
@@ -15,7 +19,8 @@ def escape_markdown(text: str) -> str:
     Annex 9: a first strong isolate).
     """
     text = _BIDI_CONTROLS.sub("", text)
-    escaped = re.sub(r"([\\`*_{}\[\]()<>#+.!|$~:-])", r"\\\1", text)
+    unlinked = _AUTOLINK.sub(rf"\1{_WORD_JOINER}", text)
+    escaped = re.sub(r"([\\`*_{}\[\]()<>#+.!|$~:-])", r"\\\1", unlinked)
     if any(unicodedata.bidirectional(char) in ("R", "AL") for char in text):
         return f"{_ISOLATE}{escaped}{_END_OF_ISOLATE}"
     return escaped
@@ -27,5 +32,5 @@ def growing_html(text: str) -> str:
 
 
 def file_stem(label: str) -> str:
-    """A harmless file name from a label."""
-    return re.sub(r"[^\w-]+", "-", label.rsplit(".", 1)[0]).strip("-")[:60] or "plot"
+    """A harmless file name from a label, a title or the name of a picture."""
+    return re.sub(r"[^\w-]+", "-", _IMAGE_SUFFIX.sub("", label)).strip("-")[:60] or "plot"

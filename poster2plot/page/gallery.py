@@ -103,7 +103,8 @@ def _take_in(field: str) -> None:
         said = _Said(str(error), is_error=True)
     else:
         st.session_state["opens saved visit"] = False
-        said = _Said("1 plot was added." if count == 1 else f"{count} plots were added.")
+        added = "1 plot was added." if count == 1 else f"{count} plots were added."
+        said = _Said(added if count else "These plots are here already.")
     st.session_state["said of saved visit"] = said
 
 

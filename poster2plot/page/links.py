@@ -36,6 +36,7 @@ def follow(examples: Mapping[str, str]) -> None:
 
 def follow_again(examples: Mapping[str, str]) -> None:
     """Choose what the address says, after the visitor went back or forward."""
+    st.session_state.pop("linked_source", None)
     st.session_state.example = examples.get(st.query_params.get("example", ""))
     asked = st.query_params.get("another", "")
     is_place = asked.isascii() and asked.isdigit() and len(asked) < 4
@@ -74,9 +75,17 @@ def link_to(poster: Mapping[str, str], shown: Linked, p2p: Poster2Plot) -> dict[
     return {**poster, **parts, "model": p2p.name}
 
 
-def is_of_other_model(p2p: Poster2Plot) -> bool:
-    """Whether the address was made with another model, which wrote another plot."""
-    return st.query_params.get("model", p2p.name) != p2p.name
+def is_of_other_model(p2p: Poster2Plot, source: str) -> bool:
+    """Whether the address was made with another model, which wrote another plot.
+
+    It says so of the poster `source` that was the first then, and of no later one.
+    """
+    if "model" not in st.query_params:
+        return False
+    if st.session_state.setdefault("linked_source", source) != source:
+        del st.query_params["model"]
+        return False
+    return st.query_params["model"] != p2p.name
 
 
 def _parts(shown: Linked) -> dict[str, str | None]:

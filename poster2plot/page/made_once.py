@@ -28,7 +28,7 @@ class MadeOnce(Generic[T]):
                 return self._made[plots]
         made = self._make(plots)
         with self._lock:
-            for oldest in [*self._made][: len(self._made) + 1 - self._most]:
+            for oldest in [*self._made][: max(0, len(self._made) + 1 - self._most)]:
                 del self._made[oldest]
             self._made[plots] = made
         return made

@@ -51,7 +51,7 @@ with posters:
     hint = st.empty()
     if not entries:
         hint.caption(":material/arrow_upward: The plot appears here, beside its poster.")
-    elif links.is_of_other_model(desk.p2p):
+    elif links.is_of_other_model(desk.p2p, entries[0].source):
         hint.info("This link was made with another model, whose plot was another one.")
     results = Results(entries, search, desk, settings)
 # What does not wait for the model comes first, so that it can be used while the model writes.

@@ -36,6 +36,7 @@ from poster2plot.page.session_state import (
     not_to_rewrite,
     picture_of,
     start_fetching,
+    stopped_sources,
     unhurried,
     waiting_page,
     written_plots,
@@ -130,6 +131,9 @@ class Results:
                 else:
                     card.show_fetching()
                     self._to_load.append(card)
+        if self._stopped:
+            not_yet_there = [*self._to_load, *self._to_read]
+            stopped_sources().update(card.entry.source for card in not_yet_there)
         self._downloads = st.empty()
 
     @property
@@ -187,7 +191,9 @@ class Results:
         self._shown.append(key)
         if len(self._entries) == 1 and card.entry.link:
             links.put_in_address(_link_of(card.entry, variants))
-        if self._stopped and key not in written_plots():
+        is_stopped = self._stopped or card.entry.source in stopped_sources()
+        stopped_sources().discard(card.entry.source)
+        if is_stopped and key not in written_plots():
             not_to_rewrite().add(key)
         if key in written_plots():
             self._show(card, key, variants, loaded.image)

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,6 +38,11 @@ _MOST_RECORD_BYTES = 4 * 2**20
 _MOST_POSTER_BYTES = 2**20  # of one; those that `small_jpeg` makes have a tenth
 _SIDE_IN_JSON = 360  # px of a poster's longer side
 _JPEG_URL = "data:image/jpeg;base64,"
+# What zipfile raises for damaged, encrypted and odd archives, and base64 for what is none.
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError),
+    *(ValueError, KeyError, RuntimeError, NotImplementedError),
+)
 _WRONG = "This is no visit that was saved here; choose the plots.zip or plots.json of a download."
 
 _Vote: Any = Literal["good", "nonsense", ""]
@@ -84,7 +91,7 @@ def as_archive(plots: Sequence[KeptPlot]) -> bytes:
 
 
 def open_visit(data: bytes, desk: PlotService, visitor: Visitor) -> int:
-    """Add the plots of `as_archive` or `as_json` to this visit's, and return how many there are.
+    """Add the plots of `as_archive` or `as_json` that this visit lacks, and return how many.
 
     Raises `Poster2PlotError` where it is no such file, or a picture in it is none, and then adds
     nothing.
@@ -92,19 +99,26 @@ def open_visit(data: bytes, desk: PlotService, visitor: Visitor) -> int:
     opened = _open_archive if zipfile.is_zipfile(io.BytesIO(data)) else _open_json
     try:
         saved, pictures = opened(data)
-    # What zipfile raises for damaged, encrypted and odd archives, and base64 for what is none.
-    except (ValueError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError):
+    except _UNREADABLE:
         raise Poster2PlotError(_WRONG) from None
     posters = [desk.read(picture, name="a poster", visitor=visitor) for picture in pictures]
+    here, added = {_digest(plots.record) for plots in written_plots().values()}, 0
     for each, poster in zip(saved, posters, strict=True):
         record = each.model_dump(mode="json", exclude_unset=True)
         record.pop("picture", None)
         vote = record.pop("vote", "")
-        key = ("saved", hashlib.sha256(json.dumps(record).encode()).hexdigest())
+        key = ("saved", _digest(record))
+        if key[1] in here:
+            continue
+        added += 1
         label = title_and_year(record["title"]) if _has_title(record) else record["source"]
         keep_plots(key, WrittenPlots(label, small_jpeg(poster.image), [], record, {}))
         set_vote(key, vote.capitalize() or None)
-    return len(saved)
+    return added
+
+
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _open_archive(data: bytes) -> tuple[list[Any], list[bytes]]:

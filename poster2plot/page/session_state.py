@@ -131,6 +131,12 @@ def not_to_rewrite() -> set[PlotKey]:
     return keys
 
 
+def stopped_sources() -> set[str]:
+    """The posters that were stopped before they were there."""
+    sources: set[str] = st.session_state.setdefault("stopped_sources", set())
+    return sources
+
+
 def removed_sources() -> set[str]:
     """The posters that were taken off the page while their inputs still name them."""
     sources: set[str] = st.session_state.setdefault("removed_sources", set())
@@ -218,6 +224,7 @@ def forget_removed_entries(entries: Iterable[Entry]) -> None:
     for kept in (_loaded_posters(), _pictures()):
         for source in [source for source in kept if source not in on_page]:
             del kept[source]
+    stopped_sources().intersection_update(on_page)
     for source in [source for source in _fetches() if source not in on_page]:
         _fetches().pop(source).cancel()
 

@@ -1,5 +1,6 @@
 """Beam search by itself, on scores made up for the occasion."""
 
+import math
 from typing import Any
 
 import pytest
@@ -39,3 +40,16 @@ def test_a_search_is_finished_when_no_beam_can_beat_what_ended(
     search.advance(tokens)  # and one of -1 / 2
     assert search.finished() == [is_finished]
     assert search._finished_scores.tolist() == [pytest.approx([-0.1, -0.5])]
+
+
+def test_a_long_text_outlives_a_penalty_that_makes_it_worse_than_none():
+    settings = GenerationSettings(num_beams=2, num_candidates=2, max_length=64, length_penalty=-5)
+    search = BeamSearch(Prompts.of([[END]], torch.device("cpu")), settings, GenerationRules((END,)))
+    ids = torch.arange(3).expand(1, 2, 3)
+    for _ in range(63):
+        assert search.finished() == [False]
+        search.advance(NextTokens(torch.tensor([[[-1.0, -2.0, -90.0]] * 2]), ids))
+    assert search.finished() == [True]
+    best, second = search.hypotheses(0)
+    assert best.token_ids == (0,) * 63
+    assert min(best.gain, second.gain) > -math.inf

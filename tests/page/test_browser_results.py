@@ -14,6 +14,7 @@ from support.browser import (
     example,
     picture,
     slow_down,
+    transfer_of,
     try_example,
 )
 from support.drawn_posters import draw_poster, encode
@@ -204,6 +205,59 @@ def test_screen_readers_are_told_of_all_that_fails_at_once(page: Page):
     page.wait_for_function("window.told.at(-1)?.startsWith('nm0000209: ')")
     told = page.evaluate("window.told")
     assert [each.split(":")[0] for each in told] == ["nm0000138", "nm0000151", "nm0000209"]
+
+
+def test_arrow_keys_stay_at_the_ends_of_a_plot_and_leave_shortcuts_alone(page: Page):
+    words = try_example(page).split()
+    plot, shown = page.locator(".plot"), page.locator(".word.shown")
+    plot.focus()
+    for _ in [*words, "beyond"]:
+        page.keyboard.press("ArrowRight")
+    expect(shown).to_have_text(words[-1])
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(shown).to_have_text(words[-1])
+    taken = plot.evaluate(
+        """(plot) => ["altKey", "ctrlKey", "metaKey"].filter((key) => {
+            const how = { key: "ArrowLeft", [key]: true, bubbles: true, cancelable: true }
+            return !plot.dispatchEvent(new KeyboardEvent("keydown", how))
+        })"""
+    )
+    assert taken == []
+    # Without TLS a page on another machine has no clipboard of its own.
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()) }")
+    page.get_by_role("button", name="Copy", exact=True).press("Enter")
+    expect(page.get_by_role("button", name="Copied")).to_be_focused()
+
+
+def test_cells_of_a_table_are_pasted_into_a_field_as_text(page: Page):
+    cells = transfer_of(page, "image.png", encode(draw_poster()))
+    field = page.get_by_role("textbox", name="or name films or series")
+    is_left_alone = field.evaluate(
+        """(field, cells) => {
+            cells.setData("text/plain", "Inception")
+            const how = { clipboardData: cells, bubbles: true, cancelable: true }
+            return field.dispatchEvent(new ClipboardEvent("paste", how))
+        }""",
+        cells,
+    )
+    assert is_left_alone
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {
+            "query": "?example=the-last-water&title=www.evil.example+a@evil.example+http://evil.example"
+        }
+    ],
+    indirect=True,
+)
+def test_names_from_outside_become_no_links(page: Page):
+    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="History").click()
+    expect(page.get_by_role("button", name="Forget", exact=True)).to_be_visible()
+    expect(page.get_by_text("evil").first).to_be_visible()
+    assert page.locator("a[href*=evil]").count() == 0
 
 
 def test_another_plot_of_the_same_poster_is_one_click_away(page: Page):

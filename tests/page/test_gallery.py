@@ -131,6 +131,12 @@ def test_a_saved_visit_can_be_opened_again(page: AppTest):
     assert len(page.session_state.written_plots) == 2  # the same
 
 
+def test_plots_that_are_here_are_not_added_again(page: AppTest):
+    open_visit(page, exported(page)[2])
+    assert page.tabs[1].success[0].value == r"These plots are here already\."
+    assert len(page.session_state.written_plots) == 2
+
+
 def test_a_visit_goes_on_from_its_json(page: AppTest):
     vote = next(group for group in page.button_group if (group.key or "").startswith("vote "))
     vote.set_value("Good").run()
@@ -175,11 +181,23 @@ def changed(archive: bytes, name: str, data: bytes | None) -> bytes:
     return buffer.getvalue()
 
 
+def damaged(archive: bytes, method: int) -> bytes:
+    """Its records packed by a method, with the first bytes of what is packed changed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as packed:
+        packed.writestr("plots.json", saved_visits_json(archive))
+    head, name, body = buffer.getvalue().partition(b"plots.json")
+    return head + name + bytes(byte ^ 0xFF for byte in body[:16]) + body[16:]
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (lambda _: b"no ZIP", "no visit that was saved here"),
         (lambda archive: archive[:-40], "no visit that was saved here"),
+        (lambda archive: damaged(archive, zipfile.ZIP_DEFLATED), "no visit that was saved here"),
+        (lambda archive: damaged(archive, zipfile.ZIP_BZIP2), "no visit that was saved here"),
+        (lambda archive: damaged(archive, zipfile.ZIP_LZMA), "no visit that was saved here"),
         (lambda archive: changed(archive, "plots.json", None), "no visit that was saved here"),
         (lambda archive: changed(archive, "plots.json", b"[{}]"), "no visit that was saved here"),
         (lambda archive: changed(archive, "plots.json", b" " * 2**23), "no visit that was saved"),

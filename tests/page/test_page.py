@@ -3,16 +3,18 @@
 import gc
 from contextlib import ExitStack
 from copy import copy
+from dataclasses import replace
 from threading import Event
 
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+from streamlit.runtime.scriptrunner import StopException
 from streamlit.testing.v1 import AppTest
 
 from poster2plot import Candidate, Poster2Plot, WordAttention
-from poster2plot.page import cached_resources, served_attention
+from poster2plot.page import cached_resources, results, served_attention
 from poster2plot.page.announcements import Announcer
 from poster2plot.page.inputs import EXAMPLES, MOST_POSTERS
 from poster2plot.page.results import MOST_QUEUED
@@ -209,6 +211,46 @@ def test_where_the_model_looked_is_not_there_without_the_poster(page: AppTest):
     gc.collect()
     assert client.get(f"/attention/{written.token}.json").status_code == 404
     assert len(plots(page)) == 1
+
+
+def test_stop_holds_for_a_poster_that_is_still_fetched(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    leaves, there = [True, True], Event()
+
+    def leave(seconds: float) -> float:
+        if leaves:  # as Streamlit ends a run when the visitor clicks
+            leaves.pop()
+            raise StopException
+        return unhurried(seconds)
+
+    monkeypatch.setattr(results, "unhurried", leave)
+    with serve_posters() as server:
+        server.answers = {
+            MOVIE: replace(cinemeta(server), once=there),
+            PICTURE: Answer(encode(draw_poster(), "JPEG")),
+        }
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        page.text_area[0].set_value(ID).run()
+        page.button("stop").click().run()
+        there.set()
+        page.run()
+        assert not plots(page)
+        assert not leaves
+        next(button for button in page.button if button.label == "Write it").click().run()
+        assert len(plots(page)) == 1
+
+
+@pytest.mark.usefixtures("app")
+def test_a_link_of_another_model_says_so_of_its_poster_alone():
+    opened = AppTest.from_file(SCRIPT, default_timeout=60)
+    opened.query_params["example"], opened.query_params["model"] = "undertow-bay", "another"
+    opened.run()
+    assert any("made with another model" in info.value for info in opened.info)
+    next(button for button in opened.button if button.label == "Remove").click().run()
+    upload(opened, ("mine.png", encode(draw_poster())))
+    assert not opened.info
+    assert not opened.exception
 
 
 def test_pages_look_less_often_where_many_wait():

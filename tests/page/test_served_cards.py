@@ -74,6 +74,13 @@ def test_what_is_made_is_gone_with_the_plots_and_never_too_much():
     assert len(made) == 0
 
 
+def test_as_much_is_kept_as_there_is_room_for():
+    made = MadeOnce(lambda plots: plots.label, most=8)
+    kept = [written("A man.") for _ in range(8)]
+    assert [made(plots) for plots in kept] == ["a file"] * 8
+    assert len(made) == 8
+
+
 @pytest.mark.parametrize("name", ["nothing.png", "..%2Fnothing.png", "x.jpg"])
 def test_what_no_visit_keeps_is_not_there(name: str):
     assert TestClient(Starlette(routes=routes())).get(f"/cards/{name}").status_code == 404

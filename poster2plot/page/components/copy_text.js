@@ -5,12 +5,15 @@ async function copyText(text) {
     return true
   } catch {
     // Browsers keep the clipboard from pages that come without TLS from another machine.
+    let focused = document.activeElement
+    while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement
     const area = document.createElement("textarea")
     area.value = text
     document.body.append(area)
     area.select()
     const copied = document.execCommand("copy")
     area.remove()
+    focused?.focus({ preventScroll: true })
     return copied
   }
 }

@@ -31,7 +31,9 @@ function upload(files) {
 function paste(event) {
   const { files } = event.clipboardData
   const pictures = [...files].filter(({ type }) => type.startsWith("image/"))
-  if (!pictures.length) return
+  // Cells of a table bring their picture along; into a field it is the text that is pasted.
+  const isText = event.clipboardData.types.includes("text/plain")
+  if (!pictures.length || (isText && event.target.matches?.(EDITABLE))) return
   event.preventDefault()
   upload(pictures)
 }
@@ -47,6 +49,7 @@ function drop(event) {
   upload([...event.dataTransfer.files])
 }
 
+const EDITABLE = "input, textarea, [contenteditable]"
 const TITLES = ".st-key-titles textarea"
 const IDLE = 600 // milliseconds without a key, after which a name is looked for
 const NO_NAME = /^\s*((tt|nm|co|ls)\d*\s*$|www\.|https?:|\d{5,}|\W*$)|[,;]|^..?$/i

@@ -88,9 +88,11 @@ function plotItem(candidate, rank, show, link) {
     let place = -1
     plot.onkeydown = (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
-      if (!step) return
+      if (!step || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return
       event.preventDefault()
-      place = Math.min(Math.max(place + step, 0), words.length - 1)
+      const next = Math.min(Math.max(place + step, 0), words.length - 1)
+      if (next === place) return // to show it again would hide it
+      place = next
       show(words[place], true)
     }
     plot.onblur = () => show(null, true)
