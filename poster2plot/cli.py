@@ -1,7 +1,9 @@
 """The command line: `poster2plot poster.jpg folder/ tt1375666`, and `poster2plot app`."""
 
 import argparse
+import errno
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -9,7 +11,9 @@ import sys
 import textwrap
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tqdm import tqdm
@@ -25,6 +29,7 @@ from poster2plot.records import error_record, plot_record, title_and_year
 from poster2plot.settings import GenerationSettings
 
 _DEFAULTS = GenerationSettings()
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 TITLE_PASSED_OVER = "The model {} takes no titles, so it writes from the poster alone."
 
 
@@ -102,6 +107,31 @@ def settings_of(options: argparse.Namespace) -> GenerationSettings:
     return GenerationSettings(**{key: chosen[key] for key in vars(_DEFAULTS) if key in chosen})
 
 
+@contextmanager
+def writable_streams() -> Iterator[None]:
+    """Let whatever a name has in it be printed, and what nobody reads be lost.
+
+    Python has no stream where the shell has closed it, and none takes bytes of a file's name that
+    are no text.
+    """
+    with ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                stack.callback(setattr, sys, name, stream)
+                setattr(sys, name, stack.enter_context(Path(os.devnull).open("w")))
+            elif isinstance(stream, io.TextIOWrapper):
+                stack.callback(_reconfigure, stream, stream.errors)
+                _reconfigure(stream, "backslashreplace")
+        yield
+
+
+def _reconfigure(stream: io.TextIOWrapper, errors: str | None) -> None:
+    with suppress(OSError):  # it flushes, and the disk may be full
+        stream.reconfigure(errors=errors)
+
+
+@writable_streams()
 def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None = None) -> int:
     """Run the command line and return its exit status.
 
@@ -118,15 +148,25 @@ def main(arguments: Sequence[str] | None = None, *, finder: PosterFinder | None 
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of a pipe went away; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of a pipe went away
+        _drop_output()
         return 141
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _drop_output()
+        print(f"error: The output cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         print("error: There is too little memory; close other programs.", file=sys.stderr)
         return 2
+
+
+def _drop_output() -> None:
+    """Let nobody have what is left of it; Python would complain once more when it closes stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_page(options: Sequence[str]) -> NoReturn:

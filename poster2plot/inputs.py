@@ -71,7 +71,7 @@ class LoadedPoster:
 
 
 def expand(inputs: Iterable[str]) -> Iterator[str]:
-    """The inputs with every folder replaced by the image files in it.
+    """The inputs with every folder replaced by the image files in it, and what may not be read.
 
     A folder without any stays itself: it is `load` that explains what is wrong with an input.
     """
@@ -109,13 +109,15 @@ def looks_like_name(text: str) -> bool:
         return False
     try:
         return Path(text).suffix.lower() not in IMAGE_SUFFIXES and not Path(text).exists()
+    except PermissionError:
+        return False
     except OSError:  # longer than a path may be
         return True
 
 
 def _is_folder(source: str) -> bool:
     try:
-        return not looks_like_title(source) and Path(source).is_dir()
+        return bool(source) and not looks_like_title(source) and Path(source).is_dir()
     except OSError:  # longer than a path may be
         return False
 

@@ -2,7 +2,11 @@
 
 import re
 
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?=\s|$)")
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?=\s+[^\sa-z]|\s*$)")
+# Before a stop that ends no sentence: "Mr.", "U.S.", the initial of a name.
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"'“‘])(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Lt|Sgt|Capt|Col|Gen|Rev|vs|[A-Z]|(?:\w\.)+\w)$"
+)
 
 
 def tidy(text: str, *, finished: bool) -> str:
@@ -18,5 +22,9 @@ def tidy(text: str, *, finished: bool) -> str:
     head, over, _ = text.partition("..")
     if over:
         return f"{head.rstrip()}." if head.strip() else text
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    ends = [
+        match.end()
+        for match in _SENTENCE_END.finditer(text)
+        if match[0] != "." or not _ABBREVIATION.search(text[: match.start()])
+    ]
     return text[: ends[-1]] if ends else text

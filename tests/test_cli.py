@@ -1,4 +1,6 @@
 import json
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -340,6 +342,47 @@ def test_a_reader_that_leaves_is_no_error(poster_file, tiny_folder: Path):
     assert process.returncode == 141, error
     assert "Traceback" not in error
     assert "BrokenPipe" not in error
+
+
+def in_a_shell(tiny_folder: Path, *inputs: str, streams: str = "") -> tuple[int, str, str]:
+    """Exit status, output and errors of the command with redirections of a shell."""
+    options = [*inputs, "--model", str(tiny_folder), "--device", "cpu", "--max-length", "12"]
+    command = shlex.join([sys.executable, "-m", "poster2plot", *options])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {streams}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path, tiny_folder: Path):
+    for name in (b"caf\xe9.png", b"ok.png"):
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_bytes(encode(draw_poster()))
+    status, output, _ = in_a_shell(tiny_folder, str(tmp_path))
+    assert status == 0
+    assert output.count("[") == 2
+    status, output, _ = in_a_shell(tiny_folder, str(tmp_path), "--json")
+    assert [Path(json.loads(line)["source"]).name for line in output.splitlines()] == [
+        "caf\udce9.png",
+        "ok.png",
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_a_full_disk_is_one_sentence(poster_file, tiny_folder: Path):
+    status, _, error = in_a_shell(tiny_folder, str(poster_file()), streams=">/dev/full")
+    assert status == 1
+    assert "error: The output cannot be written: No space left on device." in error
+    assert "Traceback" not in error
+    assert "Exception ignored" not in error
+
+
+def test_a_closed_stream_stops_nothing(poster_file, tiny_folder: Path):
+    assert in_a_shell(tiny_folder, str(poster_file()), streams="2>&-")[0] == 0
+    assert in_a_shell(tiny_folder, str(poster_file()), streams=">&-") == (0, "", "")
 
 
 def test_the_bundled_model_writes_what_stock_generate_writes(

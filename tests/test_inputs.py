@@ -1,11 +1,14 @@
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from poster2plot import ImageError, InputError, Poster, PosterLookupError
-from poster2plot.inputs import LoadedPoster, Title, expand, load
+from poster2plot.inputs import LoadedPoster, Title, expand, load, looks_like_name
 from support.drawn_posters import draw_poster, draw_titled_poster, encode
+from support.other_user import as_nobody
 from support.poster_server import (
     ID,
     MOVIE,
@@ -65,6 +68,7 @@ def test_what_cannot_be_used_is_an_error(
     tmp_path: Path,
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "poster.png").write_bytes(encode(draw_poster()))  # is not what "" means
     assert list(expand([source])) == [source]
     with pytest.raises(error):
         load(source, server.finder())
@@ -141,3 +145,26 @@ def test_a_printed_title_is_read_only_where_none_is_known():
     assert found[0].confidence is not None
     assert 0.5 < found[0].confidence <= 1
     assert found[1:] == [Title("Inception", "IMDb"), Title("The Sea", "given"), None]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders may be read")
+def test_a_folder_that_may_not_be_read_is_an_error(
+    server: PosterServer, monkeypatch: pytest.MonkeyPatch
+):
+    with tempfile.TemporaryDirectory() as name:
+        folder, closed = Path(name), Path(name, "closed")
+        folder.chmod(0o755)
+        closed.mkdir()
+        (folder / "a.png").write_bytes(encode(draw_poster()))
+        closed.chmod(0)
+        monkeypatch.chdir(folder)
+        try:
+            with as_nobody():
+                found = list(expand([name]))
+                with pytest.raises(InputError, match="closed' may not be read"):
+                    load(found[1], server.finder())
+                assert not looks_like_name("closed/inside")
+        finally:
+            monkeypatch.undo()
+            closed.chmod(0o700)
+    assert found == [str(folder / "a.png"), str(closed)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from poster2plot.batch.failures import StoppedError, sentence
 from poster2plot.batch.run import run
-from poster2plot.cli import add_model, add_settings
+from poster2plot.cli import add_model, add_settings, writable_streams
 from poster2plot.errors import Poster2PlotError
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
@@ -63,6 +63,7 @@ def _share_memory() -> None:
         tune(_M_ARENA_MAX, 1)
 
 
+@writable_streams()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     options = parser().parse_args(arguments)

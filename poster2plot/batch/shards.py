@@ -10,6 +10,7 @@ which a shard that was cut off or damaged is known when it is read.
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -24,10 +25,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-
 from poster2plot.batch.catalogues.folders import RECORD
 from poster2plot.batch.catalogues.item import Item
+from poster2plot.batch.catalogues.stores import file_system_named
 from poster2plot.errors import InputError
 from poster2plot.records import harmless
 
@@ -107,7 +107,7 @@ class Shards:
         if self.suffix not in FORMATS:
             raise InputError(f"The output {output!r} must end in {', '.join(FORMATS)}.")
         try:
-            self.fs, self.path = fsspec.core.url_to_fs(self.output)
+            self.fs, self.path = file_system_named(self.output)
             self.is_local = "file" in self.fs.protocol
             folder = self.path.rpartition("/")[0]
             if self.is_local and not os.path.isdir(folder or "/"):  # noqa: PTH112
@@ -118,6 +118,15 @@ class Shards:
             raise InputError(f"The output {output!r} cannot be written: {error}.") from error
         self.folder = f"{self.path}.parts"
         self._record = f"{self.path}{RECORD}"
+
+    def is_output(self, name: str) -> bool:
+        """Whether a path or URL leads to the output, by a link, too."""
+        fs, path = file_system_named(name)
+        if not self.is_local or "file" not in fs.protocol:
+            return type(fs) is type(self.fs) and path == self.path
+        with suppress(OSError):  # one of them is not there
+            return os.path.samefile(path, self.path)  # noqa: PTH121
+        return False
 
     def complete(self) -> dict[str, Shard]:
         """The shards that are there, by name; of several, the one with the fewest rows `again`."""
@@ -261,7 +270,11 @@ class Shards:
     def clear(self) -> None:
         """Remove the shards."""
         with suppress(FileNotFoundError):
-            self.fs.rm(self.folder, recursive=True)
+            if self.is_local or glob.escape(self.folder) == self.folder:
+                self.fs.rm(self.folder, recursive=True)
+            else:  # stores would take it for a pattern, and remove what is another's
+                for file in self.fs.find(self.folder):
+                    self.fs.rm_file(file)
 
 
 def _digest(data: bytes) -> str:

@@ -3,8 +3,11 @@
 import json
 import os
 import resource
+import shlex
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +28,7 @@ from poster2plot.batch.lock import STALE, OutputLock
 from poster2plot.batch.shards import Shards
 from support.poster_server import ID, METAHUB, PICTURE, TMDB, V3_KEY, Answer, serve_posters, tmdb
 from support.toy_model import save_tiny_model
-from tests.batch.conftest import catalogue, poster, run
+from tests.batch.conftest import catalogue, model, poster, run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -67,6 +70,48 @@ def test_a_run_that_stopped_takes_its_rows_over(
     assert run(tiny_folder, folder, "--output", output) == 0
     assert "12 rows are taken over from an earlier run, 0 are written." in capsys.readouterr().err
     assert is_as_clean(tiny_folder, folder, output)
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_catalogue_is_not_written_over(
+    tiny_folder: Path, tmp_path: Path, capsys: Capture, more: list[str]
+):
+    table, link = tmp_path / "posters.parquet", tmp_path / "link.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": poster(0), "path": None}]}), table)
+    link.symlink_to(table)
+    before = table.read_bytes()
+    for output in (table, link):
+        assert run(tiny_folder, table, "--output", output, *more) == 2
+        assert "is the catalogue itself; name another" in capsys.readouterr().err
+    assert table.read_bytes() == before
+
+
+def test_two_colons_in_a_path_are_letters(tiny_folder: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "out").write_text("keep")
+    folder = catalogue(tmp_path / "in::2024", 2)
+    output = tmp_path / "in" / "out::b.jsonl"
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert [Path(row["source"]).name for row in rows(output)] == ["0.png", "1.png"]
+    assert (tmp_path / "in" / "out").read_text() == "keep"
+
+
+def test_no_catalogue_is_no_folder(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    assert run(tiny_folder, "", "--output", output) == 2
+    assert "is empty" in capsys.readouterr().err
+
+
+def test_a_closed_output_stops_nothing(tiny_folder: Path, folder: Path, output: Path):
+    options = " ".join(
+        map(shlex.quote, [str(folder), "--output", str(output), *model(tiny_folder)])
+    )
+    command = f"{shlex.quote(sys.executable)} -m poster2plot.batch {options} >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    assert len(rows(output)) == 12
+    assert not Path(f"{output}.parts").exists()
 
 
 def swap(folder: Path) -> None:

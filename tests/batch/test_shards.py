@@ -61,6 +61,16 @@ def test_shards_of_a_remote_file_system(tmp_path: Path, monkeypatch: pytest.Monk
     assert not output.is_recorded(output.record())
 
 
+def test_only_its_own_shards_are_removed(tmp_path: Path):
+    row = dict.fromkeys(shards.COLUMNS) | {"candidates": [], "source": "1"}
+    own, other = (Shards(f"memory:/{tmp_path}/plots{n}.jsonl") for n in ("[1]", "1"))
+    for each in (own, other):
+        each.write("a", [row])
+    own.clear()
+    assert not own.has_parts()
+    assert other.has_parts()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_shards_on_a_disk_are_whole_and_become_one(tmp_path: Path, suffix: str):
     output = Shards(str(tmp_path / f"plots{suffix}"))

@@ -915,3 +915,14 @@ def test_a_folder_without_pictures(tmp_path):
     for path in (tmp_path / "missing", tmp_path / "notes.txt"):
         with pytest.raises(InputError, match="There is no folder at"):
             image_files(path)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    folder, elsewhere = tmp_path / "posters", tmp_path / "elsewhere"
+    for each in (folder, elsewhere):
+        each.mkdir()
+        (each / "a.jpg").touch()
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    (folder / "nowhere").symlink_to(tmp_path / "gone")
+    assert image_files(folder) == [folder / "a.jpg", folder / "linked" / "a.jpg"]

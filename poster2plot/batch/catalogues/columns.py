@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from poster2plot.batch.catalogues.names import shortened
+from poster2plot.batch.catalogues.names import of_windows, shortened
 from poster2plot.errors import InputError
 from poster2plot.images.limits import reader_of
 from poster2plot.imdb.ids import looks_like_title
@@ -38,6 +38,8 @@ _PICTURE_AS_TEXT = re.compile(
 )
 
 
+# TMDB's name of a picture, which is of use only to who has its address.
+_OF_TMDB = re.compile(r"/\w{20,}\.(?:jpg|png|svg)", re.ASCII)
 TITLES = "title"  # the column of titles, if there is one
 
 
@@ -57,6 +59,10 @@ class Cell(NamedTuple):
 
 def title_in(cell: object) -> str:
     """The title that a cell holds, cleaned; nothing where it is a number, or an IMDb id or URL."""
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8", "surrogateescape")
+    if isinstance(cell, str):
+        cell = of_windows(cell)
     is_title = isinstance(cell, str) and cell not in NOTHING and not looks_like_title(cell)
     return clean_title(str(cell)) if is_title else ""
 
@@ -78,13 +84,14 @@ def poster_column(
 ) -> int:
     """The place, from 0, of the posters among the column `names`.
 
-    `sample` gives a few cells of a column: one of web addresses, which nobody fetches, or of plain
-    numbers that are no ids of IMDb is passed over where another is there. Raises `InputError`,
+    `sample` gives a few cells of a column: one that is empty, of web addresses or of TMDB's names
+    of pictures, which nobody fetches, or of plain numbers that are no ids of IMDb is passed over
+    where another is there. Raises `InputError`,
     which calls the table `table`, where none of `COLUMNS` is there, or it has pictures as text.
     """
     plain = [normal(name) for name in names]
     found = [plain.index(wanted) for wanted in COLUMNS if wanted in plain]
-    usable = [place for place in found if _is_usable(plain[place], [c for c in sample(place) if c])]
+    usable = [place for place in found if _is_usable(plain[place], sample(place))]
     if usable:
         return usable[0]
     if found and plain[found[0]] != "id":
@@ -105,8 +112,13 @@ def _refuse_pictures_as_text(cells: Sequence[str], column: str, table: str) -> N
         )
 
 
-def _is_usable(name: str, cells: Sequence[str]) -> bool:
+def _is_usable(name: str, sample: Sequence[str]) -> bool:
+    cells = [cell for cell in sample if cell not in NOTHING]
+    if sample and not cells:
+        return False
     if any(map(_PICTURE_AS_TEXT.match, cells)):
+        return False
+    if cells and all(map(_OF_TMDB.fullmatch, cells)):
         return False
     if cells and all(cell.startswith(("http://", "https://")) for cell in cells):
         return all(looks_like_title(cell) and "imdb.com" in cell for cell in cells)
@@ -217,8 +229,7 @@ def arrow_column(
         batch = first(path[0])
         if batch is None:
             return []
-        values = Column(path, False).leaf(batch).to_pylist()
-        return [value for value in values if value is not None][:SAMPLE]
+        return list(Column(path, False).leaf(batch).to_pylist()[:SAMPLE])
 
     called = [_called(path, kind, candidates) for path, kind in candidates]
     fitting = sorted(
@@ -233,18 +244,19 @@ def arrow_column(
         if kind == "picture":
             return Column(path, True)
         values = sample(path)
+        filled = [value for value in values if value is not None]
         if kind == "bytes":
-            if _are_names(values):
+            if _are_names(filled):
                 return Column(path, False)
-            if not values or any(map(reader_of, values)):
+            if not filled or any(map(reader_of, filled)):
                 return Column(path, True)
-        elif _is_usable(called[i], [str(value) for value in values]):
+        elif _is_usable(called[i], ["" if value is None else str(value) for value in values]):
             return Column(path, False)
     if fitting:
         path, kind = candidates[fitting[0][2]]
         if called[fitting[0][2]] != "id":
             if kind == "text":
-                _refuse_pictures_as_text(sample(path), ".".join(path), table)
+                _refuse_pictures_as_text(list(map(str, sample(path))), ".".join(path), table)
             return Column(path, kind == "bytes")
     pictures = declared or [
         path
@@ -256,7 +268,7 @@ def arrow_column(
         pictures = [
             path
             for path in pictures
-            if kinds[path] == "picture" or any(map(reader_of, sample(path)))
+            if kinds[path] == "picture" or any(reader_of(cell) for cell in sample(path) if cell)
         ] or pictures
     if len(pictures) == 1:
         return Column(pictures[0], True)

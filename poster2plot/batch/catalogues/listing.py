@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
-
 from poster2plot.batch.catalogues.arrow_tables import ARROW, PARQUET, arrow_cells, parquet_cells
 from poster2plot.batch.catalogues.columns import Cell, InRow
 from poster2plot.batch.catalogues.csv_tables import csv_cells
@@ -20,7 +18,13 @@ from poster2plot.batch.catalogues.item import Item, named_item
 from poster2plot.batch.catalogues.json_lines import json_cells
 from poster2plot.batch.catalogues.names import find_file, forget_folders, printable
 from poster2plot.batch.catalogues.passed_over import PassedOver
-from poster2plot.batch.catalogues.stores import MISSING, Place, version, versions
+from poster2plot.batch.catalogues.stores import (
+    MISSING,
+    Place,
+    file_system_named,
+    version,
+    versions,
+)
 from poster2plot.batch.catalogues.tars import tar_items
 from poster2plot.batch.catalogues.text_files import PACKED, is_text_table
 from poster2plot.batch.catalogues.trouble import UnreachableError, raise_failure
@@ -43,10 +47,12 @@ def items(name: str, passed_over: PassedOver | None = None, leave_out: str = "")
     `passed_over`; the output at the path `leave_out`, and what lies beside it, are no part of the
     catalogue. Raises `InputError` where there is none of these.
     """
+    if not name:
+        raise InputError("The name of the catalogue is empty; give a folder or a file.")
     passed_over = PassedOver() if passed_over is None else passed_over
     forget_folders()
     try:
-        fs, root = fsspec.core.url_to_fs(name)
+        fs, root = file_system_named(name)
         fs.invalidate_cache()
         is_folder, is_file = fs.isdir(root), fs.isfile(root)
     except Exception as error:  # each store has its own
@@ -150,8 +156,7 @@ def _file(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     if place.suffix in ARROW:
         return _table_items(place, arrow_cells(place))
     if is_text_table(place.path) or place.suffix == ".zip":
-        as_json = ".jsonl" in place.path.lower() or ".ndjson" in place.path.lower()
-        cells = json_cells if as_json else csv_cells
+        cells = json_cells if _has_json_lines(place) else csv_cells
         return _table_items(place, cells(place, passed_over))
     if (archive := _archive_items(place, passed_over)) is not None:
         return archive
@@ -159,6 +164,15 @@ def _file(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     raise InputError(
         f"{place.shown!r} is no catalogue: give {_KINDS}." + (f" {there}." if there else "")
     )
+
+
+def _has_json_lines(place: Place) -> bool:
+    name = place.path.lower()
+    if place.suffix == ".zip":
+        name = next(filter(is_text_table, map(member_name, zip_members(place))), name).lower()
+    for suffix in PACKED:
+        name = name.removesuffix(suffix)
+    return name.endswith((".jsonl", ".ndjson"))
 
 
 def _is_packed_table(place: Place) -> bool:

@@ -33,6 +33,13 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def of_windows(text: str) -> str:
+    """Text that was read as UTF-8; where its bytes were none, as Windows-1252."""
+    if not any("\udc80" <= char <= "\udcff" for char in text):
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+
+
 def shortened(text: str, most: int = 200) -> str:
     """Text for a sentence, cut where it is longer than `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -162,6 +162,19 @@ def file_system_of(url: str) -> tuple[Any, str]:
     return fsspec.filesystem("file"), url
 
 
+def file_system_named(name: str) -> tuple[Any, str]:
+    """The file system of what a user names, a path or a URL of fsspec, and the path in it.
+
+    Raises whatever fsspec does for a store that it does not know or cannot use.
+    """
+    if "://" in name:
+        store: tuple[Any, str] = fsspec.core.url_to_fs(name)
+        return store
+    # `url_to_fs` would take two colons in a path for a chain of file systems.
+    fs = fsspec.filesystem("file")
+    return fs, fs._strip_protocol(name)
+
+
 def open_file(url: str) -> Any:
     """The file at a `Place.url`, open for reading bytes. Raises what its store does."""
     fs, path = file_system_of(url)

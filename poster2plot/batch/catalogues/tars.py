@@ -158,7 +158,7 @@ def _title(file: IO[bytes] | None) -> str:
 
 def _title_of_text(file: IO[bytes] | None) -> str:
     """The title in a file of text: its only line, where that is as short as titles are."""
-    text = file.read().decode("utf-8", "replace").strip() if file else ""
+    text = file.read().decode("utf-8", "surrogateescape").strip() if file else ""
     return "" if len(text.splitlines()) > 1 or len(text) > _LONGEST_LINE else title_in(text)
 
 

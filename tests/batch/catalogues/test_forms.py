@@ -9,7 +9,6 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -23,9 +22,8 @@ from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.catalogues.passed_over import PassedOver
 from reliability.catalogue_forms import rows_right
 from support.catalogue_forms import FORMS, Form, picture, pictures
+from support.other_user import as_nobody
 from tests.batch.conftest import tar_of
-
-NOBODY = 65534  # a user
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
@@ -168,18 +166,6 @@ def folder_of_another() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_what_may_not_be_read_is_said(folder_of_another: Path):

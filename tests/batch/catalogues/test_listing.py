@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import tarfile
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -222,3 +224,66 @@ def test_a_row_may_name_its_picture_or_have_none(tmp_path: Path):
 def test_what_a_cell_names(cell: str, table: str, kind: str, file: str):
     item = named_item(cell, table)
     assert (item.source, item.kind, item.file) == (cell, kind, file)
+
+
+def found(name: Path) -> list[tuple[str, str]]:
+    return [(item.source.rpartition("/")[2], item.title) for item in items(str(name))]
+
+
+def test_titles_are_read_in_whatever_encoding(tmp_path: Path):
+    titles = ["Amélie", "Das süße Leben", "Alien"]
+    table = tmp_path / "windows.csv"
+    lines = [f"{i}.png,{title}" for i, title in enumerate(titles)]
+    table.write_bytes("\n".join(["path,title", *lines]).encode("cp1252"))
+    names = ["0.png", "1.png", "2.png"]
+    assert found(table) == list(zip(names, titles, strict=True))
+    raw = {"path": [name.encode() for name in names], "title": [each.encode() for each in titles]}
+    pq.write_table(pa.table(raw), tmp_path / "bytes.parquet")
+    assert found(tmp_path / "bytes.parquet") == list(zip(names, titles, strict=True))
+
+
+def test_a_title_of_a_sample_is_read_in_whatever_encoding(tmp_path: Path):
+    with tarfile.open(tmp_path / "samples.tar", "w") as tar:
+        for name, data in (("a.png", poster(0)), ("a.txt", "Amélie".encode("cp1252"))):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    assert [title for _, title in found(tmp_path / "samples.tar")] == ["Amélie"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [
+            "/rhIRbceoE9lR4veEXuwCC2wARtG.jpg,tt0114709",
+            "/vzmL6fP7aPKNKPRTFnZmiUfciyV.jpg,tt0113497",
+        ],
+        [",tt0114709", ",tt0113497"],
+    ],
+)
+def test_ids_beside_what_names_no_poster_are_found(tmp_path: Path, rows: list[str]):
+    wanted = ["tt0114709", "tt0113497"]
+    table = tmp_path / "movies.csv"
+    table.write_text("\n".join(["poster_path,imdb_id", *rows]))
+    assert [source for source, _ in found(table)] == wanted
+    cells = [row.split(",")[0] or None for row in rows]
+    pq.write_table(
+        pa.table({"path": pa.array(cells, pa.string()), "imdb_id": wanted}),
+        tmp_path / "movies.parquet",
+    )
+    assert [source for source, _ in found(tmp_path / "movies.parquet")] == wanted
+    lines = [
+        json.dumps({"image": cell, "imdb_id": id}) for cell, id in zip(cells, wanted, strict=True)
+    ]
+    (tmp_path / "movies.jsonl").write_text("\n".join(lines))
+    assert [source for source, _ in found(tmp_path / "movies.jsonl")] == wanted
+
+
+def test_json_lines_are_told_by_the_name_of_their_file(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "posters.zip", "w") as archive:
+        archive.writestr("posters.jsonl", '{"path": "0.png"}')
+    assert found(tmp_path / "posters.zip") == [("0.png", "")]
+    folder = tmp_path / "posters.jsonl-export"
+    folder.mkdir()
+    (folder / "posters.csv").write_text("path\n0.png\n")
+    assert found(folder / "posters.csv") == [("0.png", "")]
