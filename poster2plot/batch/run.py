@@ -181,12 +181,12 @@ def _run(options: Namespace, job: Job, shards: Shards, workers: Any) -> int:
 
 def _begin(options: Namespace, job: Job, shards: Shards, folder: Path) -> _Begun:
     """List the catalogue, and say what there is to do."""
-    if shards.is_output(options.input):
-        raise InputError(f"The output {options.output!r} is the catalogue itself; name another.")
     listed, passed_over = folder / snapshot.FILE, PassedOver()
     found = snapshot.take(
         listed, items(options.input, passed_over, shards.path), job.description, job.of_titles
     )
+    if shards.is_output(options.input):
+        raise InputError(f"The output {options.output!r} is the catalogue itself; name another.")
     if not found.items:
         there = f"; it holds {passed_over}" if passed_over else "; it is empty"
         raise InputError(f"There is no poster in {options.input!r}{there}.")

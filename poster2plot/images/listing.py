@@ -11,23 +11,17 @@ from poster2plot.images.limits import IMAGE_SUFFIXES
 def image_files(folder: Path) -> list[Path]:
     """List the pictures in a folder and below it, by suffix and in natural order (2 before 10).
 
-    Hidden files and folders are skipped, links are followed. A folder below it that may not be read
-    stands for its pictures. Raises InputError where there is no folder, it may not be read, or
-    holds no picture.
+    Hidden files and folders are skipped, links are followed unless they lead back to where they
+    are. A folder below that may not be read stands for its pictures. Raises InputError where there
+    is no folder, it may not be read, or holds no picture.
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder at {str(folder)!r}; check the path.")
     found: list[Path] = []
-    seen: set[tuple[int, int]] = set()  # of which a link may lead back to one
 
-    def is_new(path: Path) -> bool:
-        try:
-            status = path.stat()
-        except OSError:
-            return False
-        known = len(seen)
-        seen.add((status.st_dev, status.st_ino))
-        return len(seen) > known
+    def leads_back(path: Path) -> bool:
+        inside = (above for above in path.parents if above.is_relative_to(folder))
+        return path.is_symlink() and any(above.samefile(path) for above in inside)
 
     def take_unreadable(error: OSError) -> None:
         path = Path(error.filename)
@@ -35,11 +29,9 @@ def image_files(folder: Path) -> list[Path]:
             raise InputError(f"The folder {str(folder)!r} may not be read; change its permissions.")
         found.append(path)
 
-    is_new(folder)
     for parent, folders, files in os.walk(folder, onerror=take_unreadable, followlinks=True):
-        folders[:] = [
-            child for child in folders if not child.startswith(".") and is_new(Path(parent, child))
-        ]
+        shown = [child for child in folders if not child.startswith(".")]
+        folders[:] = [child for child in shown if not leads_back(Path(parent, child))]
         paths = [Path(parent, file) for file in files if not file.startswith(".")]
         found += [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:

