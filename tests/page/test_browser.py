@@ -139,7 +139,7 @@ def test_candidates_stand_side_by_side_and_can_be_copied(page: Page):
 
 def test_a_plot_that_comes_to_lie_under_the_pointer_does_not_cover_its_poster(page: Page):
     try_example(page)
-    expect(page.locator(AT_REST)).to_be_visible()
+    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
     page.mouse.move(600, 40)
     # Fixed, as the page may still be scrolling to the plot.
     page.locator(".word").first.evaluate(
@@ -244,7 +244,7 @@ def test_nothing_is_wider_than_the_window(page: Page):
 @pytest.mark.parametrize("page", [{"color_scheme": "dark"}], indirect=True)
 def test_on_paper_are_posters_titles_and_plots_alone(page: Page):
     try_example(page)
-    expect(page.locator(AT_REST)).to_be_visible()
+    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
     page.locator(".word").first.click()
     expect(page.locator(".view.looking")).to_have_count(1)
     page.emulate_media(media="print")
@@ -315,7 +315,7 @@ def test_the_api_answers_beside_the_page(address: str):
 
 
 def violations(page: Page) -> list[str]:
-    expect(page.locator(AT_REST)).to_be_visible()
+    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
     # Streamlit's uploader has a role and a name that contradict each other.
     rules = {"presentation-role-conflict": {"enabled": False}}
     options = {"resultTypes": ["violations"], "rules": rules}
@@ -365,7 +365,7 @@ def test_axe_finds_nothing_in_what_is_refused_found_compared_or_guessed(page: Pa
     page.get_by_role("tab", name="History").click()
     for _ in range(2):
         page.get_by_role("button", name="Compare", exact=True).first.click()
-        expect(page.locator(AT_REST)).to_be_visible()
+        expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_role("img", name="Compared poster")).to_have_count(2)
     page.get_by_role("button", name="Open a saved visit").click()
     expect(page.get_by_text("The ZIP or JSON of a download")).to_be_visible()
