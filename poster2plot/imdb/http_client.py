@@ -43,8 +43,8 @@ class FetchError(Exception):
     """A request failed; `reason` completes a sentence that begins with the service's name.
 
     `of_service` tells whether the next request is likely to fail as well: not so where the address
-    asked for, or what is there, cannot be used. `in_log` stands in a log
-    for a `reason` that quotes the service, whose words may hold what a visitor asked for.
+    asked for, or what is there, cannot be used. `in_log` stands in a log for a `reason` that quotes
+    the service, whose words may hold what a visitor asked for.
     """
 
     def __init__(

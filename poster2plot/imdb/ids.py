@@ -33,7 +33,7 @@ _WRITTEN_ID = re.compile(
 _AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|:?#"
 # Letters, digits and signs of East Asian keyboards, which are twice as wide. No other form of a
 # digit is plain: a raised or circled one marks a footnote.
-_WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _UNSEEN = re.compile("[\u034f\ufe00-\ufe0f]")  # beside the format characters of Unicode
 # Of an address, whose slashes, colon and first letters are lost or doubled on the way.
 _WEB = re.compile(r"h?t?tps?(?::/{1,3}|//)(?=[^/])", re.IGNORECASE | re.ASCII)
@@ -119,7 +119,7 @@ def _plain(text: str) -> str:
         text = unquote(text)
     kinds = ((char, unicodedata.category(char)) for char in _UNSEEN.sub("", text))
     seen = (" " if kind == "Zs" else char for char, kind in kinds if kind != "Cf")
-    text = "".join(seen).translate(_WIDE).strip(_AROUND)
+    text = "".join(seen).translate(WIDE).strip(_AROUND)
     while text and unicodedata.category(text[-1]) == "No":
         text = text[:-1].rstrip(_AROUND)
     if found := _BEFORE_MORE.fullmatch(text) or _ADDRESS_AFTER.fullmatch(text):

@@ -12,9 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from poster2plot.errors import InvalidTitleError
+from poster2plot.imdb.ids import WIDE
 from poster2plot.imdb.services import TitleMatch
 
 LONGEST_NAME = 200  # characters
@@ -31,12 +33,7 @@ _ARTICLE_LAST = re.compile(rf"(.+),\s*({_ARTICLES})['’]?", re.DOTALL)  # "Thir
 # Their marks are accents, which people leave out; those of other scripts are letters.
 _ACCENTED = ("LATIN", "GREEK", "CYRILLIC", "HEBREW", "ARABIC")
 _JOINERS = "\u200c\u200d"  # by which words of Indic and Persian are spelt
-# Letters and digits of East Asian keyboards, which are twice as wide.
-_WIDE = {
-    wide: wide - 0xFEE0
-    for first, last in ((0xFF10, 0xFF19), (0xFF21, 0xFF3A), (0xFF41, 0xFF5A))
-    for wide in range(first, last + 1)
-}
+_WIDE = {wide: plain for wide, plain in WIDE.items() if chr(plain).isalnum()}
 # Letters that no decomposition of Unicode makes plain.
 _PLAIN = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
@@ -134,7 +131,7 @@ def clear_match(query: Query, matches: Sequence[TitleMatch]) -> TitleMatch | Non
 
 def has_the_year(query: Query, match: TitleMatch) -> bool:
     """Whether a title is of the query's year, or has it in its name."""
-    return match.year == query.year or plain_name(query.text) in plain_name(match.title)
+    return match.year == query.year or _spelling(query.text).plain in _spelling(match.title).plain
 
 
 def match_closeness(query: Query, match: TitleMatch) -> float:
@@ -144,30 +141,46 @@ def match_closeness(query: Query, match: TitleMatch) -> float:
     return max(closeness(wanted, name) for wanted in asked for name in names)
 
 
+@lru_cache(1024)  # ranking asks again and again
 def closeness(wanted: str, name: str) -> float:
     """How close a name is to a title's, from 0 to 1, which means that they differ in nothing.
 
     Case, accents, punctuation and how "and" and numbers are written make no difference; an article
     makes little, and so do blanks.
     """
-    a, b = plain_name(wanted), plain_name(name)
-    if a == b:
+    a, b = _spelling(wanted), _spelling(name)
+    if a.plain == b.plain:
         return 1.0
-    bare_a, bare_b = _without_article(a), _without_article(b)
-    if {a, bare_a} & {b, bare_b}:
+    if {a.plain, a.bare} & {b.plain, b.bare}:
         return 0.99
-    if _run_together(wanted) & _run_together(name):
+    if a.as_one_word & b.as_one_word:
         return 0.98
-    joined_a, joined_b = bare_a.replace(" ", ""), bare_b.replace(" ", "")
+    joined_a, joined_b = a.bare.replace(" ", ""), b.bare.replace(" ", "")
     similar = SequenceMatcher(None, joined_a, joined_b, autojunk=False).ratio()
-    if set(bare_a.split()) <= set(bare_b.split()):
+    if set(a.bare.split()) <= set(b.bare.split()):
         return 0.7 + 0.2 * similar
     return 0.9 * similar
 
 
-def plain_name(name: str) -> str:
-    """A name without case, accents and punctuation, "&" as "and", Roman numerals as digits."""
-    return " ".join(map(_digits, _words(name)))
+class _Spelling(NamedTuple):
+    """A name without case, accents and punctuation, "&" as "and", Roman numerals as digits.
+
+    `bare` is `plain` without an article; `as_one_word` has both without blanks, with and without
+    the numerals as digits: "lalaland", "irobot", "lesmiserables".
+    """
+
+    plain: str
+    bare: str
+    as_one_word: frozenset[str]
+
+
+@lru_cache(1024)  # each name is compared with many
+def _spelling(name: str) -> _Spelling:
+    words = _words(name)
+    spelt, plain = " ".join(words), " ".join(map(_digits, words))
+    bare = _without_article(plain)
+    forms = (spelt, _without_article(spelt), plain, bare)
+    return _Spelling(plain, bare, frozenset(form.replace(" ", "") for form in forms))
 
 
 def _words(name: str) -> list[str]:
@@ -196,13 +209,6 @@ def _without_accents(decomposed: str) -> str:
         if category != "Cf":
             kept.append(char)
     return unicodedata.normalize("NFC", "".join(kept))
-
-
-def _run_together(name: str) -> set[str]:
-    """A name as one word, in the ways that people have: "lalaland", "irobot", "lesmiserables"."""
-    spelt = (" ".join(_words(name)), plain_name(name))
-    both = (form for each in spelt for form in (each, _without_article(each)))
-    return {form.replace(" ", "") for form in both}
 
 
 def _digits(word: str) -> str:
