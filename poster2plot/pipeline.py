@@ -141,12 +141,12 @@ class Poster2Plot:
 
         precision = resolve_precision(precision, checkpoint.device.type)
         self.name = checkpoint.name
-        try:
-            resolve_settings(None, checkpoint.model.config)
-        except SettingsError as error:
-            raise CheckpointError(f"The model {self.name!r} cannot write: {error}") from error
         self.notice: str | None = None  # what users should know of how it runs
         self.config: VisionEncoderDecoderConfig = checkpoint.model.config
+        try:
+            self.resolve()
+        except SettingsError as error:
+            raise CheckpointError(f"The model {self.name!r} cannot write: {error}") from error
         self.tokenizer = checkpoint.tokenizer
         self.image_processor = checkpoint.image_processor
         self._title_prompt = TitlePrompt.of(self.config)

@@ -3,12 +3,14 @@
 import html
 import re
 import unicodedata
+from pathlib import PurePath
+
+from poster2plot.images.limits import IMAGE_SUFFIXES
 
 _BIDI_CONTROLS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # What GitHub Flavored Markdown makes a link of by itself, escaped or not, and what breaks it.
 _AUTOLINK = re.compile(r"(https?:(?=//)|www(?=\.)|@)", re.IGNORECASE)
 _WORD_JOINER = "\u2060"
-_IMAGE_SUFFIX = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif)$", re.IGNORECASE)
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 
@@ -33,4 +35,7 @@ def growing_html(text: str) -> str:
 
 def file_stem(label: str) -> str:
     """A harmless file name from a label, a title or the name of a picture."""
-    return re.sub(r"[^\w-]+", "-", _IMAGE_SUFFIX.sub("", label)).strip("-")[:60] or "plot"
+    suffix = PurePath(label).suffix
+    if suffix.lower() in IMAGE_SUFFIXES:
+        label = label.removesuffix(suffix)
+    return re.sub(r"[^\w-]+", "-", label).strip("-")[:60] or "plot"

@@ -165,9 +165,9 @@ class PlotService:
         try:
             yield
         except (BusyError, ImageError, PosterLookupError) as error:
-            outcome = "unusable"
-            if isinstance(error, BusyError | PosterServiceError):
-                outcome = "refused" if isinstance(error, BusyError) else "unreachable"
+            outcome = "refused" if isinstance(error, BusyError) else "unusable"
+            if isinstance(error, PosterServiceError):
+                outcome = "unreachable"
             self.metrics.count(visitor.channel, outcome)
             log_request(face=visitor.channel, outcome=outcome, error=type(error).__name__)
             raise

@@ -105,11 +105,10 @@ def test_no_catalogue_is_no_folder(
 
 
 def test_a_closed_output_stops_nothing(tiny_folder: Path, folder: Path, output: Path):
-    options = " ".join(
-        map(shlex.quote, [str(folder), "--output", str(output), *model(tiny_folder)])
-    )
-    command = f"{shlex.quote(sys.executable)} -m poster2plot.batch {options} >&- 2>&-"
-    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+    options = [str(folder), "--output", str(output), *model(tiny_folder)]
+    command = shlex.join([sys.executable, "-m", "poster2plot.batch", *options])
+    closed = subprocess.run(["sh", "-c", f"{command} >&- 2>&-"], check=False)
+    assert closed.returncode == 0
     assert len(rows(output)) == 12
     assert not Path(f"{output}.parts").exists()
 

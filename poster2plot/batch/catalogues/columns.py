@@ -36,8 +36,6 @@ _PICTURE_AS_TEXT = re.compile(
     r"""(\{'bytes': )?b['"](\\x|GIF8|RIFF|BM)|data:image/|"""
     r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk|SUkqA|TU0AK)[A-Za-z0-9+/\s]{60}"
 )
-
-
 # TMDB's name of a picture, which is of use only to who has its address.
 _OF_TMDB = re.compile(r"/\w{20,}\.(?:jpg|png|svg)", re.ASCII)
 TITLES = "title"  # the column of titles, if there is one
@@ -86,8 +84,8 @@ def poster_column(
 
     `sample` gives a few cells of a column: one that is empty, of web addresses or of TMDB's names
     of pictures, which nobody fetches, or of plain numbers that are no ids of IMDb is passed over
-    where another is there. Raises `InputError`,
-    which calls the table `table`, where none of `COLUMNS` is there, or it has pictures as text.
+    where another is there. Raises `InputError`, which calls the table `table`, where none of
+    `COLUMNS` is there, or it has pictures as text.
     """
     plain = [normal(name) for name in names]
     found = [plain.index(wanted) for wanted in COLUMNS if wanted in plain]
@@ -227,9 +225,7 @@ def arrow_column(
 
     def sample(path: tuple[str, ...]) -> list[Any]:
         batch = first(path[0])
-        if batch is None:
-            return []
-        return list(Column(path, False).leaf(batch).to_pylist()[:SAMPLE])
+        return [] if batch is None else list(Column(path, False).leaf(batch).to_pylist())
 
     called = [_called(path, kind, candidates) for path, kind in candidates]
     fitting = sorted(

@@ -26,7 +26,7 @@ from poster2plot.batch.catalogues.stores import (
     versions,
 )
 from poster2plot.batch.catalogues.tars import tar_items
-from poster2plot.batch.catalogues.text_files import PACKED, is_text_table
+from poster2plot.batch.catalogues.text_files import PACKED, has_json_lines, is_text_table
 from poster2plot.batch.catalogues.trouble import UnreachableError, raise_failure
 from poster2plot.batch.catalogues.zips import member_name, zip_items, zip_members
 from poster2plot.errors import InputError, Poster2PlotError
@@ -149,14 +149,15 @@ def _archive_items(place: Place, passed_over: PassedOver) -> Iterator[Item] | No
 
 
 def _file(place: Place, passed_over: PassedOver) -> Iterator[Item]:
-    if place.suffix == ".zip" and not _is_packed_table(place):
+    table = _packed_table(place) if place.suffix == ".zip" else place.path
+    if not table:
         return zip_items(place, passed_over)
     if place.suffix in PARQUET:
         return _table_items(place, parquet_cells(place))
     if place.suffix in ARROW:
         return _table_items(place, arrow_cells(place))
-    if is_text_table(place.path) or place.suffix == ".zip":
-        cells = json_cells if _has_json_lines(place) else csv_cells
+    if is_text_table(table):
+        cells = json_cells if has_json_lines(table) else csv_cells
         return _table_items(place, cells(place, passed_over))
     if (archive := _archive_items(place, passed_over)) is not None:
         return archive
@@ -166,19 +167,11 @@ def _file(place: Place, passed_over: PassedOver) -> Iterator[Item]:
     )
 
 
-def _has_json_lines(place: Place) -> bool:
-    name = place.path.lower()
-    if place.suffix == ".zip":
-        name = next(filter(is_text_table, map(member_name, zip_members(place))), name).lower()
-    for suffix in PACKED:
-        name = name.removesuffix(suffix)
-    return name.endswith((".jsonl", ".ndjson"))
-
-
-def _is_packed_table(place: Place) -> bool:
+def _packed_table(place: Place) -> str:
+    """The name of the table in a zip; nothing where it holds pictures, or no table."""
     names = [member_name(member) for member in zip_members(place)]
     suffixes = {PurePosixPath(name).suffix.lower() for name in names}
-    return not suffixes & set(IMAGE_SUFFIXES) and any(map(is_text_table, names))
+    return "" if suffixes & set(IMAGE_SUFFIXES) else next(filter(is_text_table, names), "")
 
 
 def _table_items(table: Place, cells: Iterable[Cell]) -> Iterator[Item]:

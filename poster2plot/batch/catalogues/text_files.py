@@ -17,6 +17,7 @@ from poster2plot.batch.catalogues.tars import COMPRESSIONS
 from poster2plot.errors import InputError
 
 PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")  # suffixes after a table's own
+_JSON_LINES = (".jsonl", ".ndjson")
 _SAMPLE = 2**16  # bytes that tell the encoding
 _MARKS = (  # byte order marks; UTF-32's begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -72,10 +73,19 @@ def _unpacked(data: Any, place: Place, stack: ExitStack) -> io.BufferedReader:
 
 def is_text_table(name: str) -> bool:
     """Whether a name is that of a table as text, packed or not."""
+    return _unpacked_name(name).endswith((".csv", ".tsv", ".tab", ".txt", *_JSON_LINES))
+
+
+def has_json_lines(name: str) -> bool:
+    """Whether the name of a table as text, packed or not, is that of JSON lines."""
+    return _unpacked_name(name).endswith(_JSON_LINES)
+
+
+def _unpacked_name(name: str) -> str:
     name = name.lower()
     for suffix in PACKED:
         name = name.removesuffix(suffix)
-    return name.endswith((".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson"))
+    return name
 
 
 def _encoding(sample: bytes) -> str:
