@@ -9,7 +9,6 @@ while one service is at fault, and end with an error or nothing when all are.
 
 from __future__ import annotations
 
-import gzip
 import io
 import logging
 import socket
@@ -21,13 +20,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from unittest import mock
 
-from PIL import Image
-
 from poster2plot import PosterFinder, PosterNotFoundError, PosterServiceError
 from poster2plot.imdb.http_client import FetchLimits
+from support.bad_images import png
 from support.poster_server import (
     ID,
     METAHUB,
@@ -69,16 +68,23 @@ def always(answer: Answer) -> Callable[[PosterServer], Answer]:
     return lambda _: answer
 
 
-def _picture(size: tuple[int, int] = (60, 90)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("1", size).save(buffer, "PNG")
-    return buffer.getvalue()
+@cache
+def _bomb(wbits: int) -> bytes:
+    """100 MB of zeros, compressed; made when it is first served, as it takes a second."""
+    packer = zlib.compressobj(wbits=wbits)
+    return packer.compress(bytes(100 << 20)) + packer.flush()
+
+
+def compressed_bomb(encoding: str, wbits: int) -> Callable[[PosterServer], Answer]:
+    """An answer of 100 MB that takes 100 kB."""
+    return lambda _: Answer(_bomb(wbits), headers={"Content-Encoding": encoding})
 
 
 def _words(error: str, status: int = 200) -> Answer:
     return as_json({"Response": "False", "Error": error}, status)
 
 
+_PICTURE = png(60, 90, 1, 0, bytes(9 * 90))
 _OTHER = {"meta": {"id": "tt0000007", "name": "Another"}}
 _TWO = {
     "movie_results": [{"title": "A film", "poster_path": None}],
@@ -97,9 +103,7 @@ FAULTS: dict[str, dict[str, Callable[[PosterServer], Answer]]] = {
         "a body longer than its length": always(Answer(b"{}  ", headers={"Content-Length": "1"})),
         "a length that is no number": always(Answer(b"{}", headers={"Content-Length": "many"})),
         "an endless body": always(Answer(b"x" * 65_536, endless=True)),
-        "a gzip bomb": always(
-            Answer(gzip.compress(bytes(100 << 20)), headers={"Content-Encoding": "gzip"})
-        ),
+        "a gzip bomb": compressed_bomb("gzip", 16 + zlib.MAX_WBITS),
         "broken gzip": always(Answer(b"no gzip", headers={"Content-Encoding": "gzip"})),
         "an unknown encoding": always(Answer(b"{}", headers={"Content-Encoding": "br"})),
     },
@@ -140,9 +144,7 @@ FAULTS: dict[str, dict[str, Callable[[PosterServer], Answer]]] = {
         "deflate without a head": always(
             Answer(zlib.compress(b"{}", wbits=-15), headers={"Content-Encoding": "deflate"})
         ),
-        "a deflate bomb": always(
-            Answer(zlib.compress(bytes(100 << 20)), headers={"Content-Encoding": "deflate"})
-        ),
+        "a deflate bomb": compressed_bomb("deflate", zlib.MAX_WBITS),
         "unpacked on the way": always(Answer(b"{}", headers={"Content-Encoding": "gzip"})),
     },
     "nonsense": {
@@ -150,8 +152,8 @@ FAULTS: dict[str, dict[str, Callable[[PosterServer], Answer]]] = {
         "nothing": always(Answer()),
         "JSON of another shape": always(Answer(b'[{"meta": 1}]')),
         "deep JSON": always(Answer(b"[" * 100_000)),
-        "a picture that is a bomb": always(Answer(_picture((60_000, 60_000)))),
-        "half a picture": always(Answer(_picture()[:60])),
+        "a picture that is a bomb": always(Answer(png(20_000, 20_000, 1, 0, bytes(50_020_000)))),
+        "half a picture": always(Answer(_PICTURE[:60])),
     },
 }
 HOPS = {
@@ -207,8 +209,8 @@ def look_up(server: PosterServer, path: str, fault: Callable[[PosterServer], Ans
         OMDB: omdb(server, Poster="N/A"),
         MOVIE: Answer(status=404) if path in (SERIES, METAHUB) else cinemeta(server),
         SERIES: Answer(status=404) if path == METAHUB else cinemeta(server),
-        METAHUB: Answer(_picture()),
-        PICTURE: Answer(_picture()),
+        METAHUB: Answer(_PICTURE),
+        PICTURE: Answer(_PICTURE),
     }
     server.answers = healthy | {path: fault(server)}
 
