@@ -1,10 +1,14 @@
-"""A headless Chromium and what a visitor's hands do in it."""
+"""A headless Chromium and what a visitor's hands do in it.
+
+What takes a while is awaited with `wait_for`: each try of an `expect` that does not hold yet
+describes the whole page for screen readers, a third of what the page itself takes.
+"""
 
 import base64
 import os
 import shutil
 
-from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright, expect
+from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright
 
 CHROMIUM = shutil.which("chromium")
 DROPZONE = '[data-testid="stFileUploaderDropzone"]'
@@ -57,7 +61,7 @@ def picture(page: Page, name: str) -> Locator:
 def try_example(page: Page, name: str = "The House On Harrow Hill") -> str:
     """Click an example and wait for its plot."""
     example(page, name).click()
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Invented by").wait_for()
     return page.locator(".plot").first.inner_text()
 
 

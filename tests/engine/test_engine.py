@@ -13,7 +13,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot import GenerationSettings, read_image
-from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
 from poster2plot.engine import onnx_runtime, quantization
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.decoder_batch import DecoderBatch
@@ -336,44 +336,67 @@ def test_the_gain_of_a_plot_is_what_poster_and_title_add_to_its_log_probability(
     assert {plot.gain for plots in unguided for plot in plots} <= {0.0, -torch.inf}
 
 
+@pytest.fixture(scope="module")
+def shipped() -> Checkpoint:
+    """The bundled model, its files read once."""
+    return load_checkpoint(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def shipped_engine(shipped: Checkpoint) -> Engine:
+    """It in fp32 with its lexicon, on weights of its own: an engine lays the encoder's out anew."""
+    vocabulary = shipped.model.config.decoder.vocab_size
+    assert shipped.lexicon is not None
+    lexicon = Lexicon(shipped.lexicon, shipped.tokenizer, vocabulary)
+    word_starts = word_start_mask(shipped.tokenizer, vocabulary)
+    return Engine(deepcopy(shipped.model), "fp32", word_starts, lexicon)
+
+
 @pytest.mark.parametrize("title", ["", "The House on Harrow Hill"])
 @pytest.mark.parametrize("poster", POSTERS, ids=lambda path: path.stem)
-def test_the_bundled_model_writes_what_stock_generate_writes(poster: Path, title: str):
+def test_the_bundled_model_writes_what_stock_generate_writes(
+    shipped: Checkpoint, shipped_engine: Engine, poster: Path, title: str
+):
     """At its own guidance, with its lexicon."""
-    checkpoint = load_checkpoint(device="cpu")
-    model, tokenizer, config = checkpoint.model, checkpoint.tokenizer, checkpoint.model.config
-    settings = GenerationSettings(guidance=config.recommended_guidance)
-    pixels = checkpoint.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
-    word_starts = word_start_mask(tokenizer, config.decoder.vocab_size)
-    assert checkpoint.lexicon is not None
-    lexicon = Lexicon(checkpoint.lexicon, tokenizer, config.decoder.vocab_size)
-    start = model.generation_config.decoder_start_token_id
-    prompt = TitlePrompt(**config.title_prompt).token_ids(
-        tokenizer, title, start=start, max_length=settings.max_length
+    model, tokenizer, engine = shipped.model, shipped.tokenizer, shipped_engine
+    settings = GenerationSettings(guidance=model.config.recommended_guidance)
+    pixels = shipped.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
+    prompt = TitlePrompt(**model.config.title_prompt).token_ids(
+        tokenizer,
+        title,
+        start=model.generation_config.decoder_start_token_id,
+        max_length=settings.max_length,
     )
-    expected = stock(model, pixels, settings, word_starts, [prompt], lexicon)
-    engine = Engine(model, "fp32", word_starts, lexicon)
+    expected = stock(model, pixels, settings, engine.word_starts, [prompt], engine.lexicon)
     assert_same(engine.decode(engine.encode(pixels), settings, [prompt]), expected)
+
+
+@pytest.fixture(scope="module")
+def int8_and_fp32(shipped: Checkpoint) -> tuple[Engine, Engine]:
+    """The bundled model without its bias against common phrases."""
+    word_starts = word_start_mask(shipped.tokenizer, shipped.model.config.decoder.vocab_size)
+    models = deepcopy(shipped.model), deepcopy(shipped.model)
+    for model in models:
+        model.generation_config.sequence_bias = None
+    return Engine(models[0], "int8", word_starts), Engine(models[1], "fp32", word_starts)
 
 
 @pytest.mark.skipif("int8" not in precisions(torch.device("cpu")), reason="needs int8 kernels")
 @pytest.mark.parametrize(("guided", "least"), [(False, 0.95), (True, 0.87)])
-def test_in_int8_the_likeliest_next_token_is_mostly_that_of_fp32(guided: bool, least: float):
+def test_in_int8_the_likeliest_next_token_is_mostly_that_of_fp32(
+    shipped: Checkpoint, int8_and_fp32: tuple[Engine, Engine], guided: bool, least: float
+):
     """Teacher-forced over the plots that the bundled model writes in fp32 for the drawn posters.
 
     Measured: 98 % of tokens agree over plain plots, 92 % over guided ones, which the model itself
-    finds less likely, so that its first two choices lie closer. So it does under its bias against
-    common phrases, which is left out.
+    finds less likely, so that its first two choices lie closer. So it does under its bias, which is
+    left out.
     """
-    checkpoint = load_checkpoint(device="cpu")
-    checkpoint.model.generation_config.sequence_bias = None
-    config = checkpoint.model.config
-    word_starts = word_start_mask(checkpoint.tokenizer, config.decoder.vocab_size)
+    int8, fp32 = int8_and_fp32
     images = [read_image(path) for path in DRAWN_POSTERS]
-    pixels = checkpoint.image_processor(images, return_tensors="pt")["pixel_values"]
-    int8 = Engine(deepcopy(checkpoint.model), "int8", word_starts)
-    fp32 = Engine(checkpoint.model, "fp32", word_starts)
-    settings = GenerationSettings(guidance=config.recommended_guidance if guided else 1)
+    pixels = shipped.image_processor(images, return_tensors="pt")["pixel_values"]
+    guidance = shipped.model.config.recommended_guidance if guided else 1
+    settings = GenerationSettings(guidance=guidance)
     plots = [best.token_ids for best, *_ in fp32.decode(fp32.encode(pixels), settings)]
     ours, exact = (
         [token for row in teacher_forced(engine, pixels, plots) for token in row]

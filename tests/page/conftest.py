@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from support.app_page import SCRIPT
@@ -80,7 +80,7 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(address + options.get("query", ""))
-    expect(example(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    example(page, "Undertow Bay").wait_for()
     yield page
     ARTIFACTS.mkdir(exist_ok=True)
     name = re.sub(r"[^\w-]+", "-", request.node.name)

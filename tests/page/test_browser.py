@@ -44,7 +44,7 @@ def test_an_example_gives_a_plot_with_one_click(page: Page):
 def test_an_example_can_be_chosen_with_the_keyboard(page: Page):
     example(page, "Two Umbrellas").focus()
     page.keyboard.press("Enter")
-    expect(picture(page, "Two Umbrellas")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Two Umbrellas").wait_for()
 
 
 def test_dropped_posters_get_plots(page: Page):
@@ -66,16 +66,16 @@ def test_a_pasted_picture_gets_a_plot(page: Page):
             new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }))""",
         transfer,
     )
-    expect(picture(page, "pasted.png")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    picture(page, "pasted.png").wait_for()
+    page.get_by_text("Invented by").wait_for()
 
 
 def test_a_photo_gets_a_plot(page: Page):
     page.get_by_test_id("stCheckbox").filter(has_text="Camera").locator("label").click()
     page.wait_for_function("document.querySelector('video')?.readyState >= 2")
     page.get_by_role("button", name="Take Photo").click()
-    expect(picture(page, "Photo")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Photo").wait_for()
+    page.get_by_text("Invented by").wait_for()
 
 
 def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
@@ -83,15 +83,15 @@ def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
     expect(titles).to_have_css("unicode-bidi", "plaintext")  # as dir="auto"
     titles.fill(f"{ID}, nm0000138")
     titles.press("Control+Enter")
-    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("A thief enters dreams.").wait_for()
     expect(page.get_by_text("What Cinemeta says it is about")).to_be_visible()
     expect(
         page.get_by_test_id("stAlertContentError").get_by_text("is a person on IMDb")
     ).to_be_visible()
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Invented by").wait_for()
     assert ID in page.url
     page.reload()
-    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("A thief enters dreams.").wait_for()
 
 
 @pytest.mark.parametrize("page", [{"query": LONG}], indirect=True)
@@ -104,7 +104,7 @@ def test_the_plot_grows_until_it_is_stopped(page: Page):
             && document.body.innerText.includes("Writing 1 of 1")"""
     )
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("There is no plot")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("There is no plot").wait_for()
     expect(live).to_have_count(0)
     expect(page.get_by_role("button", name="Write it")).to_be_visible()
 
@@ -139,7 +139,7 @@ def test_candidates_stand_side_by_side_and_can_be_copied(page: Page):
 
 def test_a_plot_that_comes_to_lie_under_the_pointer_does_not_cover_its_poster(page: Page):
     try_example(page)
-    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
+    page.locator(AT_REST).wait_for()
     page.mouse.move(600, 40)
     # Fixed, as the page may still be scrolling to the plot.
     page.locator(".word").first.evaluate(
@@ -188,8 +188,8 @@ def test_plots_can_be_taken_along(page: Page):
 def test_the_history_keeps_and_forgets(page: Page):
     first = try_example(page)
     example(page, "Undertow Bay").click()
-    expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Undertow Bay").wait_for()
+    page.get_by_text("Invented by").wait_for()
     page.get_by_role("tab", name="History").click()
     history = page.get_by_role("tabpanel").filter(has_text="Forget all")
     expect(history.get_by_text(first)).to_be_visible()
@@ -225,9 +225,9 @@ WINDOWS |= {"narrow": (320, 568)}
 def test_nothing_is_wider_than_the_window(page: Page):
     try_example(page)
     page.get_by_role("button", name="Write another").click()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     page.get_by_role("radio", name="Without the poster").click()
-    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("heading", name="Without the poster").wait_for()
     for name, (width, height) in WINDOWS.items():
         page.set_viewport_size({"width": width, "height": height})
         for tab in ("History", "Guess", "About", "Posters"):
@@ -244,7 +244,7 @@ def test_nothing_is_wider_than_the_window(page: Page):
 @pytest.mark.parametrize("page", [{"color_scheme": "dark"}], indirect=True)
 def test_on_paper_are_posters_titles_and_plots_alone(page: Page):
     try_example(page)
-    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
+    page.locator(AT_REST).wait_for()
     page.locator(".word").first.click()
     expect(page.locator(".view.looking")).to_have_count(1)
     page.emulate_media(media="print")
@@ -285,13 +285,13 @@ def test_a_card_is_copied_or_shared_as_a_picture(page: Page):
     )
     try_example(page)
     page.get_by_role("radio", name="Without the poster").click()
-    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("heading", name="Without the poster").wait_for()
     page.route("**/cards/*.png", lambda route: route.abort())
     page.get_by_role("button", name="Copy as picture").click()
     expect(page.get_by_role("button", name="Not there, try again")).to_be_visible()
     page.unroute("**/cards/*.png")
     page.get_by_role("button", name="Copy as picture").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Copied").wait_for()
     size_of = "createImageBitmap(picture).then(({ width, height }) => [width, height])"
     copied = page.evaluate(
         f"""async () => {{
@@ -315,7 +315,7 @@ def test_the_api_answers_beside_the_page(address: str):
 
 
 def violations(page: Page) -> list[str]:
-    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
+    page.locator(AT_REST).wait_for()
     # Streamlit's uploader has a role and a name that contradict each other.
     rules = {"presentation-role-conflict": {"enabled": False}}
     options = {"resultTypes": ["violations"], "rules": rules}
@@ -337,10 +337,10 @@ def test_axe_finds_nothing_in_any_state(page: Page):
     assert violations(page) == []
     try_example(page)
     page.get_by_role("button", name="Write another").click()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     page.get_by_text("Good", exact=True).click()
     page.get_by_role("radio", name="Without the poster").click()
-    expect(page.get_by_role("heading", name="Without the poster")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("heading", name="Without the poster").wait_for()
     assert violations(page) == []
     for tab in ("History", "Guess", "About"):
         page.get_by_role("tab", name=tab).click()
@@ -354,18 +354,16 @@ def test_axe_finds_nothing_in_what_is_refused_found_compared_or_guessed(page: Pa
     drop(page, "photo.heic", b"no picture that is read")
     page.get_by_role("textbox", name="or name films or series").fill("inception\nnm0000138")
     page.keyboard.press("Enter")
-    expect(
-        page.get_by_test_id("stAlertContentError").get_by_text("is a person on IMDb")
-    ).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_role("button", name="Inception 2010, film")).to_be_visible(timeout=PATIENCE)
+    page.get_by_test_id("stAlertContentError").get_by_text("is a person on IMDb").wait_for()
+    page.get_by_role("button", name="Inception 2010, film").wait_for()
     assert violations(page) == []
     try_example(page)
     page.get_by_role("button", name="Write another").click()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     page.get_by_role("tab", name="History").click()
     for _ in range(2):
         page.get_by_role("button", name="Compare", exact=True).first.click()
-        expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
+        page.locator(AT_REST).wait_for()
     expect(page.get_by_role("img", name="Compared poster")).to_have_count(2)
     page.get_by_role("button", name="Open a saved visit").click()
     expect(page.get_by_text("The ZIP or JSON of a download")).to_be_visible()

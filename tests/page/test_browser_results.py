@@ -43,12 +43,12 @@ def inputs(page: Page) -> Locator:
 
 def wait_until_at_rest(page: Page) -> None:
     """Until no run of the page is left that might change its address or its widgets."""
-    expect(page.locator(AT_REST)).to_be_visible(timeout=PATIENCE)
+    page.locator(AT_REST).wait_for()
 
 
 def wait_until_in_view(page: Page, *parts: Locator) -> None:
     for part in parts:
-        expect(part).to_be_visible(timeout=PATIENCE)
+        part.wait_for()
         page.wait_for_function(
             """(part) => {
                 const { top, bottom } = part.getBoundingClientRect()
@@ -67,7 +67,7 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
         drop(page, "poster.png", encode(draw_poster()))
     else:
         name_titles(page, ID)
-    expect(page.get_by_text("Invented by")).to_be_attached(timeout=PATIENCE)
+    page.get_by_text("Invented by").wait_for(state="attached")
     wait_until_in_view(page, page.locator(".view img"), page.locator(".plot"))
     expect(inputs(page)).to_have_count(0)
     expect(example(page, "Undertow Bay")).to_be_hidden()
@@ -81,8 +81,8 @@ def test_on_a_phone_poster_and_text_come_into_view(page: Page, way: str):
 @pytest.mark.parametrize("page", [{**SMALL_PHONE, "query": LONG}], indirect=True)
 def test_on_a_phone_what_takes_a_while_stays_in_view(page: Page):
     example(page, "Undertow Bay").click()
-    expect(page.locator(".growing")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Invented by")).to_be_attached(timeout=PATIENCE)
+    page.locator(".growing").wait_for()
+    page.get_by_text("Invented by").wait_for(state="attached")
     wait_until_at_rest(page)
     wait_until_in_view(page, page.locator(".view img"), page.locator(".plot").first)
 
@@ -112,7 +112,7 @@ def test_no_result_outlives_its_input(page: Page):
     wrong.get_by_role("button", name="Remove").click()
     expect(error).to_be_hidden(timeout=GONE_AFTER)
     example(page, "Iron Meadow").click()
-    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Iron Meadow").wait_for()
     expect(picture(page, "Undertow Bay")).to_be_hidden(timeout=GONE_AFTER)
     expect(page.get_by_text("Fetching the poster")).to_have_count(1)
 
@@ -120,10 +120,10 @@ def test_no_result_outlives_its_input(page: Page):
 def test_of_examples_in_a_row_the_last_stays(page: Page):
     """While something slow keeps the page busy."""
     name_titles(page, SLOW_ID)
-    expect(page.get_by_text("Fetching the poster")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Fetching the poster").wait_for()
     example(page, "Two Umbrellas").click()
     example(page, "A Quiet Alibi").click()
-    expect(picture(page, "A Quiet Alibi")).to_be_visible(timeout=PATIENCE)
+    picture(page, "A Quiet Alibi").wait_for()
     expect(picture(page, "Two Umbrellas")).to_be_hidden(timeout=GONE_AFTER)
     expect(page.get_by_text("Fetching the poster")).to_have_count(1)
     page.get_by_role("button", name="Clear all").click()
@@ -149,10 +149,10 @@ def test_on_a_slow_phone_nothing_of_before_stays(page: Page):
     )
     try_example(page, "Undertow Bay")
     example(page, "Iron Meadow").click()
-    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Iron Meadow").wait_for()
     example(page, "Two Umbrellas").click()
     example(page, "A Quiet Alibi").click()
-    expect(picture(page, "A Quiet Alibi")).to_be_visible(timeout=PATIENCE)
+    picture(page, "A Quiet Alibi").wait_for()
     expect(page.locator(CARD)).to_have_count(1, timeout=PATIENCE)
     assert page.evaluate("window.longestTogether") < GONE_AFTER
     drop(page, "harbour.png", encode(draw_poster()), on="h1")
@@ -164,9 +164,9 @@ def test_on_a_slow_phone_nothing_of_before_stays(page: Page):
 
 def test_a_plot_goes_on_while_another_poster_is_chosen(page: Page):
     name_titles(page, SLOW_ID)
-    expect(page.get_by_text("Fetching the poster")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Fetching the poster").wait_for()
     example(page, "Iron Meadow").click()
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Invented by").wait_for()
     expect(page.get_by_text("Fetching the poster")).to_be_visible()
 
 
@@ -253,7 +253,7 @@ def test_cells_of_a_table_are_pasted_into_a_field_as_text(page: Page):
     indirect=True,
 )
 def test_names_from_outside_become_no_links(page: Page):
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Invented by").wait_for()
     page.get_by_role("tab", name="History").click()
     expect(page.get_by_role("button", name="Forget", exact=True)).to_be_visible()
     expect(page.get_by_text("evil").first).to_be_visible()
@@ -263,7 +263,7 @@ def test_names_from_outside_become_no_links(page: Page):
 def test_another_plot_of_the_same_poster_is_one_click_away(page: Page):
     first = try_example(page)
     page.get_by_role("button", name="Write another").click()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     second = page.locator(".plot").inner_text()
     assert second != first
     page.get_by_role("button", name="Earlier").click()
@@ -276,7 +276,7 @@ def test_another_plot_of_the_same_poster_is_one_click_away(page: Page):
 def test_a_link_leads_to_the_same_plot(page: Page):
     try_example(page, "The Last Water")
     page.get_by_role("button", name="Write another").click()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     plot = page.locator(".plot").inner_text()
     page.get_by_role("button", name="Link to this plot").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -291,7 +291,7 @@ def test_a_link_leads_to_the_same_plot(page: Page):
     expect(page.locator(".plot")).to_have_text(plot, timeout=PATIENCE)
     page.goto("about:blank")
     page.goto(link.replace("poster2plot-title", "another"))
-    expect(page.get_by_text("made with another model")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("made with another model").wait_for()
 
 
 def test_what_is_no_picture_is_refused_where_it_can_be_seen(page: Page):
@@ -304,7 +304,7 @@ def test_what_is_no_picture_is_refused_where_it_can_be_seen(page: Page):
 
 def test_an_upload_has_no_link(page: Page):
     drop(page, "private.png", encode(draw_poster()))
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Invented by").wait_for()
     expect(page.get_by_role("button", name="Link to this plot")).to_have_count(0)
     assert re.search(r"/\??$", page.url)
 
@@ -313,12 +313,12 @@ def test_a_name_is_found_while_it_is_typed(page: Page):
     field = page.get_by_role("textbox", name="or name films or series")
     field.press_sequentially("inception", delay=20)
     match = page.get_by_role("button", name=re.compile("^Inception 2010, film"))
-    expect(match).to_be_visible(timeout=PATIENCE)
+    match.wait_for()
     expect(page.locator("#spoken")).to_have_text("2 titles found for inception.")
     expect(field).to_be_focused()
     match.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("A thief enters dreams.")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("A thief enters dreams.").wait_for()
     assert ID in page.url
 
 
@@ -364,21 +364,21 @@ def test_of_several_posters_the_first_stays_in_view(page: Page):
 def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
     def press(name: str | re.Pattern[str]) -> None:
         button = page.get_by_role("button", name=name)
-        expect(button).to_be_visible(timeout=PATIENCE)
+        button.wait_for()
         wait_until_at_rest(page)
         button.press("Enter")
 
     try_example(page)
     press("Write another")
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     expect(page.get_by_role("button", name="Write another")).to_be_focused()
     press("Earlier")
-    expect(page.get_by_text("1 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("1 of 2").wait_for()
     expect(page.get_by_role("button", name="Later")).to_be_focused()  # there is no earlier one
     page.get_by_role("tab", name="Guess").click()
     press("Start")
     press(re.compile("^Poster 3: "))
-    expect(page.get_by_text("of 1 right")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("of 1 right").wait_for()
     third = page.get_by_role("button", name=re.compile("^Poster 3: "))
     expect(third).to_be_focused()
     expect(third).to_be_disabled()
@@ -386,14 +386,14 @@ def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
 
 def test_back_and_forward_lead_to_what_was_there(page: Page):
     drop(page, "mine.png", encode(draw_poster()))
-    expect(picture(page, "mine.png")).to_be_visible(timeout=PATIENCE)
+    picture(page, "mine.png").wait_for()
     example(page, "Undertow Bay").click()
-    expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Undertow Bay").wait_for()
     example(page, "Iron Meadow").click()
-    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Iron Meadow").wait_for()
     wait_until_at_rest(page)
     page.go_back()
-    expect(picture(page, "Undertow Bay")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Undertow Bay").wait_for()
     expect(picture(page, "Iron Meadow")).to_have_count(0)
     wait_until_at_rest(page)
     page.go_back()
@@ -403,21 +403,21 @@ def test_back_and_forward_lead_to_what_was_there(page: Page):
     page.go_forward()
     wait_until_at_rest(page)
     page.go_forward()
-    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Iron Meadow").wait_for()
     assert "example=iron-meadow" in page.url
 
 
 def test_back_leads_to_the_earlier_plot(page: Page):
     first = try_example(page)
     page.get_by_role("button", name="Write another").click()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
     wait_until_at_rest(page)
     page.go_back()
-    expect(page.get_by_text("1 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("1 of 2").wait_for()
     expect(page.locator(".plot")).to_have_text(first)
     wait_until_at_rest(page)
     page.go_forward()
-    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("2 of 2").wait_for()
 
 
 def test_a_link_has_the_title_that_a_visitor_wrote(page: Page):
@@ -425,8 +425,8 @@ def test_a_link_has_the_title_that_a_visitor_wrote(page: Page):
     title = page.get_by_role("textbox", name="Title")
     title.fill("The Wolves of Winter")
     title.press("Enter")
-    expect(page.get_by_text("Your title.")).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Your title.").wait_for()
+    page.get_by_text("Invented by").wait_for()
     plot = page.locator(".plot").inner_text()
     page.get_by_role("button", name="Link to this plot").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -438,7 +438,7 @@ def test_a_link_has_the_title_that_a_visitor_wrote(page: Page):
     expect(page.locator(".plot")).to_have_text(plot, timeout=PATIENCE)
     expect(page.get_by_role("textbox", name="Title")).to_have_value("The Wolves of Winter")
     example(page, "Iron Meadow").click()
-    expect(picture(page, "Iron Meadow")).to_be_visible(timeout=PATIENCE)
+    picture(page, "Iron Meadow").wait_for()
     assert "title=" not in page.url
 
 

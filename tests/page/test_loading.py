@@ -24,10 +24,10 @@ def test_a_poster_can_be_dropped_before_the_model_is_there(browser: Browser, tmp
         with serve_app(services, environment) as server, browser.new_page() as page:
             page.set_default_timeout(PATIENCE)
             page.goto(server.url)
-            expect(page.locator(DROPZONE)).to_be_visible(timeout=PATIENCE)
+            page.locator(DROPZONE).wait_for()
             expect(page.get_by_text("Loading the model …")).to_be_visible()
             drop(page, "harbour.png", encode(draw_poster()))
             expect(page.get_by_text("Loading the model …")).to_be_visible()
             hub.answering.set()
-            expect(page.get_by_text("Invented by")).to_be_visible(timeout=PATIENCE)
+            page.get_by_text("Invented by").wait_for()
             expect(page.get_by_text("Model: someone/new")).to_be_visible()
