@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +26,7 @@ class UploadQuota:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._arriving: list[str] = []  # the session of each
+        self._arriving: list[tuple[str, int]] = []  # the session and the bytes of each
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass everything on but uploads for which there is no room."""
@@ -33,22 +34,26 @@ class UploadQuota:
             await self._app(scope, receive, send)
             return
         session = scope["path"].split(_PATH)[1].split("/")[0]
-        if not self._has_room(session):
+        # No upload is larger than the cap, so that is what one may be that does not say.
+        said = Headers(scope=scope).get("content-length", "")
+        size = min(int(said), MAX_BYTES) if said.isdecimal() else MAX_BYTES
+        if not self._has_room(session, size):
             await PlainTextResponse("Too many uploads; clear some.", 413)(scope, receive, send)
             return
-        self._arriving.append(session)
+        upload = session, size
+        self._arriving.append(upload)
         try:
             await self._app(scope, receive, send)
         finally:
-            self._arriving.remove(session)
+            self._arriving.remove(upload)
 
-    def _has_room(self, session: str) -> bool:
+    def _has_room(self, session: str, size: int) -> bool:
         # Streamlit's own books, by session and file.
         manager = cast(MemoryUploadedFileManager, runtime.get_instance().uploaded_file_mgr)
         kept = {
             name: sum(len(file.data) for file in [*files.values()])
             for name, files in [*manager.file_storage.items()]
         }
-        mine = kept.get(session, 0) + MAX_BYTES * self._arriving.count(session)
-        everyone = sum(kept.values()) + MAX_BYTES * len(self._arriving)
-        return mine + MAX_BYTES <= VISIT_BYTES and everyone + MAX_BYTES <= ALL_BYTES
+        mine = kept.get(session, 0) + sum(n for whose, n in self._arriving if whose == session)
+        everyone = sum(kept.values()) + sum(n for _, n in self._arriving)
+        return mine + size <= VISIT_BYTES and everyone + size <= ALL_BYTES

@@ -10,7 +10,7 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Download, Page, expect
+from playwright.sync_api import Browser, Download, FilePayload, Page, expect
 
 from poster2plot.page.share_card import SIZE
 from support.browser import (
@@ -98,12 +98,10 @@ def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
 def test_plots_grow_until_they_are_stopped(page: Page):
     """Eight posters, as a quick machine writes one for half a second."""
     data = [encode(draw_poster(f"#{i}03060")) for i in range(8)]
-    page.locator(f"{DROPZONE} input").set_input_files(
-        [
-            {"name": f"{i}.png", "mimeType": "image/png", "buffer": each}
-            for i, each in enumerate(data)
-        ]
-    )
+    files: list[FilePayload] = [
+        {"name": f"{i}.png", "mimeType": "image/png", "buffer": each} for i, each in enumerate(data)
+    ]
+    page.locator(f"{DROPZONE} input").set_input_files(files)
     live = page.locator(".growing")
     page.wait_for_function(  # looked at in each frame
         r"""() => /\w+ \w+.* …$/.test(document.querySelector(".growing")?.textContent)
