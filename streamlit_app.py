@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,9 @@ from poster2plot.server.undelayed import send_at_once
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
     """Load the model at once, so that the first visitor need not wait for it."""
-
-    def load() -> None:
-        with suppress(Poster2PlotError):  # page and API try again and say what is wrong
-            cached_resources.desk()
-
     send_at_once()
     drain_on_signals(cached_resources.close)
-    loading = asyncio.create_task(asyncio.to_thread(load))
+    loading = asyncio.create_task(asyncio.to_thread(cached_resources.load_ahead))
     yield {}
     await loading
 

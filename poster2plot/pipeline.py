@@ -49,8 +49,10 @@ class Candidate:
     """One plot for a poster.
 
     `score` is its log-probability under the (guided) model: in beam search divided by
-    length ** length_penalty, otherwise the mean per token. `token_ids` are the tokens as generated
-    after `prompt_ids`, which are the start token and, where the model was given one, the title.
+    length ** length_penalty, otherwise the mean per token. With guidance the first of several is
+    the one to which poster and title add most, which need not have the highest score. `token_ids`
+    are the tokens as generated after `prompt_ids`, which are the start token and, where the model
+    was given one, the title.
     """
 
     text: str

@@ -141,6 +141,8 @@ def test_a_name_stands_for_the_title_that_is_meant(tiny_folder: Path, capsys):
         assert main([*arguments, "inception 2010"], finder=server.finder()) == 0
         record = json.loads(capsys.readouterr().out)
         assert record["title"]["title_id"] == ID
+        assert main([*arguments, f"Any name {ID}"], finder=server.finder()) == 0
+        assert json.loads(capsys.readouterr().out)["title"]["title_id"] == ID
         server.answers[catalogue("movie", "inception")] = metas(film, film | {"id": "tt0000002"})
         assert main([*arguments, "inception"], finder=server.finder()) == 1
     output, listed = capsys.readouterr()

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("script", ["app", "test"])
 def test_compiled_modules_are_kept_whatever_the_environment_says(script: str, tmp_path: Path):
+    """Also where the script is called by a link from elsewhere."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / script, tmp_path / "scripts")
     for name in ("scripts/setup", ".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/python"):
@@ -20,8 +21,11 @@ def test_compiled_modules_are_kept_whatever_the_environment_says(script: str, tm
         told = "${PYTHONDONTWRITEBYTECODE-nothing}"
         program.write_text(f'#!/bin/sh\necho "{name} is told {told}"\n')
         program.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / script).symlink_to(tmp_path / "scripts" / script)
     result = subprocess.run(
-        [tmp_path / "scripts" / script],
+        [tmp_path / "bin" / script],
+        cwd="/",
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         check=True,
         stdout=subprocess.PIPE,

@@ -30,7 +30,7 @@ from poster2plot.errors import (
 from poster2plot.images.decoding import read_image
 from poster2plot.imdb.circuit_breakers import make_breakers
 from poster2plot.imdb.http_client import FetchError
-from poster2plot.imdb.ids import parse_title_id
+from poster2plot.imdb.ids import id_beside_name, parse_title_id
 from poster2plot.imdb.keys import clean_key, plain_value
 from poster2plot.imdb.negative_cache import NegativeCache
 from poster2plot.imdb.poster import Poster
@@ -276,7 +276,7 @@ class PosterFinder:
         return list(matches)
 
     def find_by_name(self, name: str) -> Poster:
-        """Return the poster of the one title that a name clearly means.
+        """Return the poster of the one title that a name clearly means, or has the id of.
 
         Raises:
             AmbiguousNameError: several titles may be meant; it has them.
@@ -285,6 +285,8 @@ class PosterFinder:
             PosterServiceError: every service failed.
         """
         query, end = Query.parse(name), self._end()
+        if title_id := id_beside_name(name):
+            return self._find(title_id, end)
         matches = self._search(query, end)
         if match := clear_match(query, matches):
             return self._find(match.title_id, end)

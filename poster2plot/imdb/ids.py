@@ -53,6 +53,11 @@ _ADDRESS_AFTER = re.compile(
     r"(?:(?!://).)*[\s(\[<](https?://(?:[a-z0-9-]+\.)*imdb\.com/[^\s()<>]*)",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
+# An id among the words of a name, with brackets about it or none.
+_BESIDE_NAME = re.compile(
+    r"(?:^|[\s(\[{<])(?:imdb(?:id)?[:=-])?(tt(?!0+(?![0-9]))[0-9]{7,10})(?=[\s)\]}>]|$)",
+    re.IGNORECASE | re.ASCII,
+)
 # A host written without a scheme; it has a dot, and a path, query or nothing after it.
 _BARE_HOST = re.compile(
     r"(?://)?(?:[a-z0-9-]+\.)+[a-z]{2,}\.?(?::[0-9]+)?(?=[/?#]|$)", re.I | re.ASCII
@@ -64,7 +69,7 @@ def parse_title_id(text: str) -> str:
     """Return the canonical id, `tt` and 7 to 10 digits, of an IMDb title id or title URL.
 
     An id may be written with too many or too few zeros, with brackets or `imdb:` about it, or as
-    its digits alone if they are 7 to 10; a URL may follow the title's name.
+    its digits alone if they are 7 to 10; an id or a URL may stand beside the title's name.
 
     Raises:
         InvalidTitleError: `text` is neither, or is the id or URL of something else.
@@ -80,6 +85,8 @@ def parse_title_id(text: str) -> str:
         return _title_id(bare[1], bare[2], text)
     if digits := _written_digits(text):
         return _title_id("tt", digits, text)
+    if beside := id_beside_name(text):
+        return beside
     before = ""
     for segment in unquote(_path_of_imdb_url(text)).split("/"):
         found = _ID.match(segment)
@@ -94,7 +101,14 @@ def parse_title_id(text: str) -> str:
 def looks_like_id(text: str) -> bool:
     """Tell what is meant as an IMDb id or a URL, right or wrong, from a name such as "1917"."""
     digits = _written_digits(_plain(text.strip()[: MAX_TEXT + 1]))
-    return digits is not None or looks_like_title(text)
+    return digits is not None or looks_like_title(text) or id_beside_name(text) is not None
+
+
+def id_beside_name(text: str) -> str | None:
+    """The one canonical id among the words of a name, as in "Alien tt0078748"."""
+    words = _BESIDE_NAME.findall(_plain(text.strip()[: MAX_TEXT + 1]))
+    found = {_title_id("tt", word[2:], text) for word in words}
+    return found.pop() if len(found) == 1 else None
 
 
 def looks_like_title(text: str) -> bool:

@@ -2,15 +2,18 @@
 
 import functools
 import gc
+import logging
 import os
 import threading
 
 import streamlit as st
 
-from poster2plot import Poster2Plot, PosterFinder
+from poster2plot import Poster2Plot, Poster2PlotError, PosterFinder
 from poster2plot.imdb.keys import plain_value
 from poster2plot.imdb.services import Services
 from poster2plot.server.service import PlotService
+
+logger = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _closing = threading.Event()
@@ -23,6 +26,14 @@ def desk() -> PlotService:
     """
     with _lock:
         return _desk(_model())
+
+
+def load_ahead() -> None:
+    """Load the model before anyone asks; what is wrong with it is logged, and told who asks."""
+    try:
+        desk()
+    except Poster2PlotError as error:
+        logger.error("the model cannot be loaded: %s", error)
 
 
 def is_loaded() -> bool:

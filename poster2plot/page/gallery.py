@@ -19,6 +19,7 @@ from poster2plot.page.session_state import (
     not_to_rewrite,
     written_plots,
 )
+from poster2plot.page.sidebar import BEAM_SEARCH, LABELS, SAMPLING
 from poster2plot.page.votes import vote_of
 
 TILE = 170  # px, the least width of a poster on the wall
@@ -150,7 +151,7 @@ def _compare(pair: list[WrittenPlots]) -> None:
                 st.markdown(f"**{escape_markdown(plots.record['plot'])}**")
                 st.caption(
                     "  \n".join(
-                        f"{name.replace('_', ' ')}: {escape_markdown(_in_words(settings[name]))}"
+                        f"{_label(name)}: {escape_markdown(_in_words(name, settings[name]))}"
                         for name in differing
                     )
                     or "Both by the same settings."
@@ -163,10 +164,17 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record["settings"], "title": title if used else "none", "model": record["model"]}
 
 
-def _in_words(setting: object) -> str:
+def _label(name: str) -> str:
+    """What the sidebar calls a setting."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _in_words(name: str, setting: object) -> str:
+    if name == "sample":
+        return SAMPLING if setting else BEAM_SEARCH
     if isinstance(setting, bool):
         return "yes" if setting else "no"
-    return str(setting)
+    return f"{setting:g}" if isinstance(setting, float) else str(setting)
 
 
 def _in_short(record: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ _LIMITS = (
     f"Up to {MOST_POSTERS} posters at once, each up to {MAX_BYTES // 2**20} MB and "
     f"{MAX_PIXELS // 10**6} megapixels. Save a HEIC photo as JPEG first."
 )
-_PRIVACY = "They stay in this server’s memory, until minutes after you close the page."
+_PRIVACY = "Posters stay in this server’s memory, until minutes after you close the page."
 
 
 def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
@@ -53,12 +53,15 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
             height=68,
             key="titles",
             bind="query-params",
-            help="A name, with a year where there are several; IMDb ids or URLs. "
-            "Enter looks them up, Shift and Enter begins another line.",
+            help=f"Up to {MOST_NAMES} names at once, with a year where there are several; IMDb ids "
+            "or URLs. Enter looks them up, Shift and Enter begins another line.",
         )
         ids, names = split_titles(titles)
         with right:
             search = TitleSearch(names[:MOST_NAMES], visitor)
+            if more := len(names[MOST_NAMES:]):
+                several = f"{more} more names are" if more > 1 else "1 more name is"
+                st.caption(f"{several} searched once some of these are chosen or taken out.")
         with st.container(horizontal=True, vertical_alignment="center"):
             photograph = st.toggle("Camera", key=f"camera {cleared}")
             st.caption(f"{_LIMITS} {_PRIVACY}", width="stretch")
@@ -89,10 +92,14 @@ def choose_posters(visitor: Visitor) -> tuple[list[Entry], TitleSearch]:
         entries.append(_picture(example, f"example {example}", data, visitor, link))
     session_state.removed_sources().intersection_update({entry.source for entry in entries})
     entries = [entry for entry in entries if entry.source not in session_state.removed_sources()]
+    entries = session_state.newest_first(entries)
     too_many = st.empty()
     if len(entries) > MOST_POSTERS:
-        too_many.warning(f"These are the first {MOST_POSTERS} of {len(entries)} posters.")
-    return session_state.newest_first(entries[:MOST_POSTERS]), search
+        too_many.warning(
+            f"These are the first {MOST_POSTERS} of {len(entries)} posters, the newest before the "
+            "others. Take some off the page to see the rest."
+        )
+    return entries[:MOST_POSTERS], search
 
 
 def follow_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 from PIL import Image
@@ -145,7 +146,7 @@ class Results:
         """Load what is not here yet, and show each plot as it grows, until all are done."""
         busy = bool(self._unfinished())
         try:
-            self._toolbar.show(busy=busy)
+            self._show_toolbar(busy=busy)
             for card in self._to_load:
                 if card.entry.from_afar:
                     start_fetching(card.entry)
@@ -156,9 +157,14 @@ class Results:
             self._cancel(being_written())
             raise
         if busy:
-            self._toolbar.show(busy=False)
+            self._show_toolbar(busy=False)
         with self._downloads.container():
             download_all(self._shown, key="results")
+
+    def _show_toolbar(self, *, busy: bool) -> None:
+        stopped = not_to_rewrite().intersection(self._shown)
+        again = partial(not_to_rewrite().difference_update, stopped)
+        self._toolbar.show(busy=busy, write_all=again if len(stopped) > 1 else None)
 
     def _open(self, card: Card) -> None:
         """Show what there is already, else take the card down for writing."""

@@ -7,6 +7,19 @@ import streamlit as st
 from poster2plot import GenerationSettings, Poster2Plot
 
 BEAM_SEARCH, SAMPLING = "Beam search", "Sampling"
+LABELS = {  # of the fields of `GenerationSettings`
+    "guidance": "Follow the poster",
+    "use_title": "Use the title",
+    "num_candidates": "Plots for each poster",
+    "max_length": "Longest plot",
+    "no_repeat_ngram_size": "Repeat no phrase of",
+    "sample": "Search",
+    "num_beams": "Beams",
+    "length_penalty": "Length penalty",
+    "temperature": "Temperature",
+    "top_p": "Top-p",
+    "seed": "Seed",
+}
 
 _N = TypeVar("_N", int, float)
 
@@ -39,7 +52,7 @@ def choose_settings(p2p: Poster2Plot) -> GenerationSettings:
 
 def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> GenerationSettings:
     guidance = _number(
-        "Follow the poster",
+        LABELS["guidance"],
         1.0,
         8.0,
         defaults["guidance"],
@@ -51,7 +64,7 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
     use_title = p2p.resolve().use_title
     if p2p.takes_titles:
         use_title = st.toggle(
-            "Use the title",
+            LABELS["use_title"],
             defaults["use_title"],
             key="use_title",
             bind="query-params",
@@ -59,17 +72,18 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
             "printed on the poster, which takes half a second to read.",
         )
     candidates = _number(
-        "Plots for each poster",
+        LABELS["num_candidates"],
         1,
         8,
         defaults["candidates"],
         1,
         key="candidates",
-        help="Different candidates, best first. More take longer; in beam search only those "
+        help="Different candidates, first the one that suits the poster best, whatever its score, "
+        "which says how likely the model finds it. More take longer; in beam search only those "
         "beyond the beams do.",
     )
     max_length = _number(
-        "Longest plot",
+        LABELS["max_length"],
         8,
         longest,
         defaults["max_length"],
@@ -79,7 +93,7 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
         "whole sentence.",
     )
     no_repeat = _number(
-        "Repeat no phrase of",
+        LABELS["no_repeat_ngram_size"],
         0,
         6,
         defaults["no_repeat"],
@@ -89,7 +103,7 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
         "all. Costs nothing.",
     )
     mode = st.segmented_control(
-        "Search",
+        LABELS["sample"],
         [BEAM_SEARCH, SAMPLING],
         default=defaults["search"],
         required=True,
@@ -109,7 +123,7 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
     if mode == SAMPLING:
         return GenerationSettings(**shared, **_sampling(defaults))
     beams = _number(
-        "Beams",
+        LABELS["num_beams"],
         1,
         12,
         defaults["beams"],
@@ -122,7 +136,7 @@ def _choose(p2p: Poster2Plot, defaults: dict[str, Any], longest: int) -> Generat
     if shared["num_beams"] == 1:  # greedy search, where nothing else is to be chosen
         return GenerationSettings(**shared)
     length_penalty = _number(
-        "Length penalty",
+        LABELS["length_penalty"],
         -2.0,
         4.0,
         defaults["length_penalty"],
@@ -175,7 +189,7 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
     return {
         "sample": True,
         "temperature": _number(
-            "Temperature",
+            LABELS["temperature"],
             0.1,
             2.0,
             defaults["temperature"],
@@ -184,7 +198,7 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
             help="Low values are safe and dull, high ones bold and often broken. Costs nothing.",
         ),
         "top_p": _number(
-            "Top-p",
+            LABELS["top_p"],
             0.05,
             1.0,
             defaults["top_p"],
@@ -195,7 +209,7 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
         ),
         "seed": int(
             st.number_input(
-                "Seed",
+                LABELS["seed"],
                 0,
                 2**32 - 1,
                 defaults["seed"],

@@ -36,7 +36,10 @@ def split_titles(text: str) -> tuple[list[str], list[str]]:
             continue
         is_mixed = any(map(looks_like_id, words))
         for piece in re.split("[,;]", line) if is_mixed else line.split(";"):
-            if piece := " ".join(piece.split()):
+            beside = [word for word in piece.split() if looks_like_id(word)]
+            if len(beside) > 1:  # of what is about them, they say all
+                ids += beside
+            elif piece := " ".join(piece.split()):
                 (ids if looks_like_id(piece) else names).append(piece)
     return [*dict.fromkeys(ids)], [*dict.fromkeys(names)]
 
@@ -78,8 +81,7 @@ class TitleSearch:
                 announcer.say(str(error))
                 continue
             if name not in self._told:
-                found = "1 title" if len(matches) == 1 else f"{len(matches)} titles"
-                announcer.say(f"{found} found for {name}.")
+                announcer.say(f"{_how_many(matches)} found for {name}.")
             if matches:
                 _show_matches(place.container(gap="xsmall"), name, matches)
             else:
@@ -91,7 +93,11 @@ class TitleSearch:
 
 def _show_matches(place: DeltaGenerator, name: str, matches: Sequence[TitleMatch]) -> None:
     with place:
-        st.caption(f"Which “{escape_markdown(name)}”?")
+        which = f"Which “{escape_markdown(name)}”?"
+        if len(matches) > MOST_SHOWN:
+            which += f" These are the likeliest {MOST_SHOWN} of {len(matches)}; "
+            which += "a year after the name narrows."
+        st.caption(which)
         with st.container(horizontal=True, gap="small"):
             for match in matches[:MOST_SHOWN]:
                 year = f"{match.year}, " if match.year else ""
@@ -102,6 +108,13 @@ def _show_matches(place: DeltaGenerator, name: str, matches: Sequence[TitleMatch
                     on_click=_choose,
                     args=(name, match.title_id),
                 )
+
+
+def _how_many(matches: Sequence[TitleMatch]) -> str:
+    if len(matches) == 1:
+        return "1 title"
+    shown = f"{MOST_SHOWN} of " if len(matches) > MOST_SHOWN else ""
+    return f"{shown}{len(matches)} titles"
 
 
 def _choose(name: str, title_id: str) -> None:

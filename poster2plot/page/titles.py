@@ -17,7 +17,6 @@ _WHENCE = {
     "IMDb": "Title from IMDb.",
     "read": "Title read from the poster.",
 }
-_CORRECT = "Change it and press Enter to write again."
 
 
 def title_of(entry: Entry, loaded: LoadedPoster) -> Title | None:
@@ -62,10 +61,10 @@ def edit_title(entry: Entry, title: Title | None, *, key: str) -> None:
     st.text_input(
         "Title",
         key=key,
-        placeholder="No title known",
+        placeholder="No title known; type one",
         max_chars=200,
         label_visibility="collapsed",
-        help=f"{whence(title)} {_CORRECT}",
+        icon=":material/edit:",
         on_change=_correct,
         args=(entry.source, key),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import streamlit as st
@@ -12,14 +12,14 @@ from poster2plot.pipeline import PlotRequest
 
 
 class Toolbar:
-    """What is busy can be stopped, and what is more than one poster can be cleared."""
+    """What is busy can be stopped, what was stopped be written, and several posters be cleared."""
 
     def __init__(self, posters: int) -> None:
         self._posters = posters
         self._place = st.empty()
 
-    def show(self, *, busy: bool) -> None:
-        """Show what can be done now."""
+    def show(self, *, busy: bool, write_all: Callable[[], None] | None = None) -> None:
+        """Show what can be done now; `write_all` where several plots were stopped."""
         if not busy and self._posters < 2:
             self._place.empty()
             return
@@ -31,6 +31,8 @@ class Toolbar:
                 st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
             else:
                 st.caption(f"{self._posters} posters", width="stretch")
+            if write_all is not None:
+                st.button("Write all", icon=":material/edit:", key="write", on_click=write_all)
             if self._posters > 1:
                 st.button(
                     "Clear all",

@@ -126,7 +126,7 @@ PlotsForm = create_model(
 
 
 class CandidateRecord(BaseModel):
-    """One plot with its score."""
+    """One plot with its score, its log-probability. The first plot is the one that suits best."""
 
     model_config = ConfigDict(extra="forbid")
     text: str

@@ -114,6 +114,32 @@ def test_zeros_are_as_imdb_writes_them(text: str, title_id: str) -> None:
     assert parse_title_id(text) == title_id
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Inception tt1375666",
+        "tt1375666 Inception",
+        "Inception (2010) {imdb-tt1375666}",
+        "Inception (2010) [imdbid-TT1375666] Nolan",
+        "Face/Off or Inception (tt1375666)",
+        "tt1375666 or tt1375666",
+    ],
+)
+def test_an_id_may_stand_beside_a_name(text: str) -> None:
+    assert parse_title_id(text) == "tt1375666"
+    assert looks_like_id(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Alien tt1", "tt1375666 tt0078748", "Alien att1375666", "xtt1375666 y", "tt0000000 (x)"],
+)
+def test_what_is_no_id_or_more_than_one_beside_a_name_is_none(text: str) -> None:
+    with pytest.raises(InvalidTitleError):
+        parse_title_id(text)
+    assert not looks_like_id(text)
+
+
 @pytest.mark.parametrize("text", ["1917", "300", "2012", "123456", "id: 2012", "9", "Alien³"])
 def test_few_digits_alone_are_no_id(text: str) -> None:
     """They may be the name of a film."""

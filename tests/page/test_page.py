@@ -134,6 +134,9 @@ def test_many_titles_are_too_many(page: AppTest):
     page.text_area[0].set_value("\n".join(f"nm{i:07}" for i in range(25))).run()
     assert len(page.error) == MOST_POSTERS
     assert "first 20 of 25" in page.warning[0].value
+    page.text_area[0].set_value("\n".join(f"nm{i:07}" for i in range(26))).run()
+    assert len(page.error) == MOST_POSTERS
+    assert "nm0000025" in page.error[0].value  # what came last is no further down
 
 
 def test_nothing_is_computed_twice(page: AppTest, monkeypatch: pytest.MonkeyPatch):
@@ -345,9 +348,20 @@ def test_what_is_forgotten_stays_forgotten(page: AppTest):
     forget.click().run()
     assert not page.exception
     assert len(plots(page)) == 1
+    assert not [button for button in page.button if button.label == "Write all"]
     again = next(button for button in page.button if button.label == "Write it")
     again.click().run()
     assert len(plots(page)) == 2
+
+
+def test_what_was_stopped_is_written_at_once(page: AppTest):
+    page.session_state.stopped = True
+    upload(page, *((f"{c}.png", encode(draw_poster(c))) for c in ("navy", "darkred", "green")))
+    assert not plots(page)
+    page.button("write").click().run()
+    assert not page.exception
+    assert len(plots(page)) == 3
+    assert not [button for button in page.button if button.key == "write"]
 
 
 def test_every_slider_at_its_ends(page: AppTest):
@@ -394,8 +408,12 @@ def test_more_posters_than_wait_at_once_are_all_written(page: AppTest):
     assert len(plots(page)) == len(colors) > MOST_QUEUED
 
 
-def test_a_missing_model_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_model_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     monkeypatch.setenv("POSTER2PLOT_MODEL", '"./nowhere"\n')  # quotes of an --env-file
+    cached_resources.load_ahead()
+    assert "The model folder './nowhere' does not exist" in caplog.text
     page = AppTest.from_file(SCRIPT, default_timeout=60).run()
     assert not page.exception
     assert r"'\./nowhere'" in page.error[0].value

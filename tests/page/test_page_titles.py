@@ -15,7 +15,7 @@ from poster2plot.page.cards import Card
 from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.share_card import share_card
 from poster2plot.page.thumbnails import small_jpeg
-from poster2plot.page.title_search import split_titles
+from poster2plot.page.title_search import MOST_SHOWN, split_titles
 from poster2plot.records import to_csv
 from poster2plot.server.service import PlotService
 from support.app_page import PICTURED, invented, open_tab, plots, titles, upload
@@ -117,6 +117,9 @@ def test_titles_that_are_turned_off_are_not_read(titled_app: AppTest):
     assert written.record["title"] is None
 
 
+IDS = ["tt0078748", "tt1375666"]
+
+
 @pytest.mark.parametrize(
     ("text", "ids", "names"),
     [
@@ -125,6 +128,8 @@ def test_titles_that_are_turned_off_are_not_read(titled_app: AppTest):
         ("amelie 2001 ; 1917\n", [], ["amelie 2001", "1917"]),
         ("tt1375666, The Third Man", ["tt1375666"], ["The Third Man"]),
         (" https://www.imdb.com/title/tt0903747/  tt1375666", None, []),
+        ("Alien tt0078748\nAlien", ["Alien tt0078748"], ["Alien"]),
+        ("amelie, tt0078748 tt1375666; two tt0078748 ids tt1375666", IDS, ["amelie"]),
         ("", [], []),
     ],
 )
@@ -157,6 +162,30 @@ def test_a_name_is_searched_and_a_match_is_written(app: AppTest, monkeypatch: py
     assert not app.exception
     assert app.text_area[0].value == f"{ID}\nnothing"
     assert len(plots(app)) == 1
+
+
+def test_of_many_names_and_matches_the_first_are_shown_and_the_others_told(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    love = [{"id": f"tt{i:07}", "name": "Love", "releaseInfo": str(2000 + i)} for i in range(1, 10)]
+    with serve_posters() as server:
+        server.answers = {
+            catalogue("movie", "love"): metas(*love),
+            catalogue("series", "love"): metas(),
+            catalogue("movie", "b"): metas(),
+            catalogue("series", "b"): metas(),
+        }
+        monkeypatch.setattr(cached_resources, "finder", server.finder)
+        app.text_area[0].set_value("love\nb\nb\nc\nd\ne").run()
+    assert not app.exception
+    assert len([each for each in app.button if (each.key or "").startswith("match ")]) == MOST_SHOWN
+    captions = [each.value for each in app.caption]
+    assert (
+        "Which “love”? These are the likeliest 6 of 9; a year after the name narrows." in captions
+    )
+    assert "2 more names are searched once some of these are chosen or taken out." in captions
+    told = [sentence for _, sentence in app.session_state.sentences]
+    assert "6 of 9 titles found for love." in told
 
 
 def test_a_search_that_fails_says_why(app: AppTest, monkeypatch: pytest.MonkeyPatch):

@@ -87,7 +87,7 @@ def test_a_model_without_titles_reads_none(root: str):
 
 
 def test_a_name_stands_for_the_title_that_is_meant(address: str):
-    for name in ("inception 2010", "inception", "inception (2010)"):
+    for name in ("inception 2010", "inception", "inception (2010)", f"Any name {ID}"):
         record = post(address, title=name).json()
         assert record["source"] == name
         assert record["title"]["title_id"] == ID
