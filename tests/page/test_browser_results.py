@@ -449,6 +449,21 @@ def test_why_a_file_is_refused_stands_beside_it(page: Page):
     expect(chip.get_by_text("files are not allowed")).to_be_in_viewport()
     assert chip.get_by_text("files are not allowed").evaluate("each => each.offsetHeight") > 10
     expect(page.get_by_text("Save a HEIC photo as JPEG first.")).to_be_visible()
+    page.locator(f"{DROPZONE} input").set_input_files(
+        [
+            {"name": "other.heic", "mimeType": "image/heic", "buffer": b"\0\0\0\x18ftypheic"},
+            {"name": "good.png", "mimeType": "image/png", "buffer": encode(draw_poster())},
+        ]
+    )
+    page.get_by_text("Invented by").wait_for(state="attached")
+    wait_until_at_rest(page)
+    other = chip.filter(has_text="other.heic")
+    expect(other.get_by_text("files are not allowed")).to_be_in_viewport()
+    example(page, "Iron Meadow").click()  # a later result is looked at as ever
+    picture(page, "Iron Meadow").wait_for()
+    wait_until_at_rest(page)
+    wait_until_in_view(page, picture(page, "Iron Meadow"))
+    expect(inputs(page)).to_have_count(0)
 
 
 def test_a_score_is_copied_without_the_clipboard_of_secure_pages(page: Page):

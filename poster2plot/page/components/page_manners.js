@@ -3,6 +3,7 @@
 // begins, is done, or cannot be had.
 
 const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
+const REFUSED = '.st-key-inputs [data-testid="stFileChip"][aria-invalid="true"]'
 const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
 const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
 const MOST_FRAMES = 90
@@ -113,6 +114,7 @@ function lookForContrast({ dataset: { card, without } }) {
 }
 
 const known = new Set() // the cards that were there before
+const told = new WeakSet() // files that were refused, as a result came
 function lookForResult() {
   const marks = [
     ...document.querySelectorAll(
@@ -129,6 +131,10 @@ function lookForResult() {
   for (const { dataset } of marks) known.add(dataset.card)
   marks.forEach(lookForContrast)
   if (!newest) return
+  // What came with it and was refused is told in the inputs, which then stay open and in view.
+  const refused = [...document.querySelectorAll(REFUSED)].filter((file) => !told.has(file))
+  refused.forEach((file) => told.add(file))
+  if (refused.length) return toggleInputs(true)
   if (["writing", "done"].includes(newest.dataset.state)) {
     toggleInputs(false)
   }
