@@ -449,12 +449,11 @@ def test_why_a_file_is_refused_stands_beside_it(page: Page):
     expect(chip.get_by_text("files are not allowed")).to_be_in_viewport()
     assert chip.get_by_text("files are not allowed").evaluate("each => each.offsetHeight") > 10
     expect(page.get_by_text("Save a HEIC photo as JPEG first.")).to_be_visible()
-    page.locator(f"{DROPZONE} input").set_input_files(
-        [
-            {"name": "other.heic", "mimeType": "image/heic", "buffer": b"\0\0\0\x18ftypheic"},
-            {"name": "good.png", "mimeType": "image/png", "buffer": encode(draw_poster())},
-        ]
-    )
+    both: list[FilePayload] = [
+        {"name": "other.heic", "mimeType": "image/heic", "buffer": b"\0\0\0\x18ftypheic"},
+        {"name": "good.png", "mimeType": "image/png", "buffer": encode(draw_poster())},
+    ]
+    page.locator(f"{DROPZONE} input").set_input_files(both)
     page.get_by_text("Invented by").wait_for(state="attached")
     wait_until_at_rest(page)
     other = chip.filter(has_text="other.heic")
