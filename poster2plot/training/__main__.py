@@ -74,6 +74,10 @@ def _add_train(commands: typing.Any) -> None:
     command.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     command.add_argument("--out", type=Path, required=True, help="folder of checkpoints and model")
     command.add_argument(
+        "--captioner",
+        help="checkpoint to train further: both parts, in place of --encoder and --decoder",
+    )
+    command.add_argument(
         "--to-the-letter",
         action="store_true",
         help="like the original, never teach the end token; such a model cannot stop",
@@ -115,6 +119,7 @@ def _add_train(commands: typing.Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from poster2plot.training.batches import Captions, to_examples
+    from poster2plot.training.bundled.known_words import known_words
     from poster2plot.training.bundled.preference import Preferences, PreferenceTrainer
     from poster2plot.training.bundled.text_matching import read_pseudo_labels
     from poster2plot.training.callbacks import LossCurve, SamplePlots
@@ -125,6 +130,8 @@ def _train(options: argparse.Namespace) -> None:
 
     names = {field.name for field in dataclasses.fields(Recipe)}
     changes = {name: value for name, value in vars(options).items() if name in names}
+    if options.captioner:
+        changes = {"encoder": options.captioner, "decoder": options.captioner} | changes
     if options.to_the_letter:
         changes["append_eos"] = False
     recipe = dataclasses.replace(PRESETS[options.preset], **changes)
@@ -134,6 +141,9 @@ def _train(options: argparse.Namespace) -> None:
     train = [] if options.only_pseudo_labels else to_examples(dataset.split("train"), recipe)
     for path in options.pseudo_labels:
         train += read_pseudo_labels(path, dataset)
+    if captioner.lexicon is not None:  # which lacks words that it is about to learn
+        words = captioner.lexicon.union(known_words([example.text for example in train]))
+        captioner = dataclasses.replace(captioner, lexicon=words)
     valid = to_examples(dataset.split("valid"), recipe)
     options.out.mkdir(parents=True, exist_ok=True)
     preferences = bool(train) and all(example.worse for example in train)

@@ -12,12 +12,17 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     VisionEncoderDecoderModel,
     set_seed,
 )
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.checkpoints.fit import check_image_processor, check_tokenizer
+from poster2plot.checkpoints.hub import LEXICON
+from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.errors import InputError
 from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.recipe import Recipe
 from poster2plot.training.target_texts import TITLE_TOKENS
@@ -31,26 +36,34 @@ LARGEST_FILE = "90MB"  # hosts of repositories refuse files of 100 MB
 
 @dataclass(frozen=True)
 class Captioner:
-    """A model to train, and what turns plots and posters into its inputs."""
+    """A model to train, and what turns plots and posters into its inputs.
+
+    `lexicon` are the words that it writes with; None where it has all.
+    """
 
     model: VisionEncoderDecoderModel
     tokenizer: PreTrainedTokenizerBase
     image_processor: BaseImageProcessor
+    lexicon: frozenset[str] | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> "Captioner":
-        """The checkpoint of a folder, in fp32, to train it further."""
-        return cls(
-            VisionEncoderDecoderModel.from_pretrained(folder, **_to_train()),
-            AutoTokenizer.from_pretrained(folder),
-            AutoImageProcessor.from_pretrained(folder),
-        )
+    def load(cls, name_or_path: str | Path) -> "Captioner":
+        """A checkpoint in fp32, to train it further. Raises `CheckpointError`."""
+        checkpoint = load_checkpoint(name_or_path, device="cpu")
+        model = checkpoint.model
+        model.encoder.pooler = None  # the decoder does not look at it
+        if attention := _to_train().get("attn_implementation"):
+            model.set_attn_implementation(attention)
+        return cls(model, checkpoint.tokenizer, checkpoint.image_processor, checkpoint.lexicon)
 
-    def save(self, folder: Any) -> None:
+    def save(self, folder: Path) -> None:
         """Write a checkpoint that the stock classes load."""
         self.model.save_pretrained(folder, max_shard_size=LARGEST_FILE)
         for part in (self.tokenizer, self.image_processor):
             part.save_pretrained(folder)
+        if self.lexicon is not None:
+            words = "".join(f"{word}\n" for word in sorted(self.lexicon))
+            (folder / LEXICON).write_text(words, encoding="utf-8")
 
 
 def _to_train() -> dict[str, Any]:
@@ -66,36 +79,40 @@ def _to_train() -> dict[str, Any]:
 def compose(recipe: Recipe) -> Captioner:
     """The captioner of a recipe, with new cross-attention where the decoder has none.
 
-    The decoder may be that of another captioner, to train it further.
+    Either part may be that of another captioner, to train it further: the encoder comes with its
+    image processor, the decoder with its cross-attention, tokenizer and lexicon, and with its
+    projection where that fits the encoder.
 
     GPT-2 has one special token: it starts, ends and pads a plot. Raises `OSError` for a name or
-    path that cannot be loaded, `ValueError` where titles are wanted and the tokenizer has no
-    separator token.
+    path that cannot be loaded, `Poster2PlotError` for a part that a captioner cannot have, and
+    `ValueError` where titles are wanted and the tokenizer has no separator token.
     """
     set_seed(recipe.seed)  # for the new weights, alike in every process and every run
-    config = AutoConfig.from_pretrained(recipe.encoder)
-    pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
-    options = _to_train()
-    encoder = AutoModel.from_pretrained(recipe.encoder, dtype=options["dtype"], **pooler)
-    config = AutoConfig.from_pretrained(recipe.decoder)
-    captioner = None
-    if config.model_type == "vision-encoder-decoder":
-        captioner = VisionEncoderDecoderModel.from_pretrained(recipe.decoder, **options)
-        decoder = captioner.decoder
+    configs = {name: AutoConfig.from_pretrained(name) for name in (recipe.encoder, recipe.decoder)}
+    captioners = {
+        name: Captioner.load(name)
+        for name, config in configs.items()
+        if config.model_type == "vision-encoder-decoder"
+    }
+    if seeing := captioners.get(recipe.encoder):
+        encoder, image_processor = seeing.model.encoder, seeing.image_processor
     else:
-        config.is_decoder = config.add_cross_attention = True
-        decoder = AutoModelForCausalLM.from_pretrained(recipe.decoder, config=config, **options)
+        encoder, image_processor = _encoder(recipe.encoder, configs[recipe.encoder])
+    projection, lexicon = None, None
+    if writing := captioners.get(recipe.decoder):
+        decoder, tokenizer = writing.model.decoder, writing.tokenizer
+        projection = getattr(writing.model, "enc_to_dec_proj", None)  # from the encoder's width
+        lexicon = writing.lexicon
+    else:
+        decoder, tokenizer = _decoder(recipe.decoder, configs[recipe.decoder])
     model = VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
-    projection = getattr(captioner, "enc_to_dec_proj", None)  # from the encoder's width
     if projection is not None and projection.in_features == encoder.config.hidden_size:
         model.enc_to_dec_proj = projection
-    tokenizer = AutoTokenizer.from_pretrained(recipe.decoder)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     if recipe.titles:
-        if tokenizer.sep_token_id is None:
+        separator = tokenizer.sep_token_id
+        if separator is None or separator >= decoder.config.vocab_size:
             raise ValueError(f"The tokenizer of {recipe.decoder} has no separator for titles.")
-        prompt = TitlePrompt(tokenizer.sep_token_id, TITLE_TOKENS)
+        prompt = TitlePrompt(separator, TITLE_TOKENS)
         model.config.title_prompt = asdict(prompt)
     end = tokenizer.eos_token_id
     model.config.decoder_start_token_id = model.config.pad_token_id = end
@@ -113,4 +130,36 @@ def compose(recipe: Recipe) -> Captioner:
     )
     if not recipe.train_encoder:
         model.encoder.requires_grad_(False)
-    return Captioner(model, tokenizer, AutoImageProcessor.from_pretrained(recipe.encoder))
+    return Captioner(model, tokenizer, image_processor, lexicon)
+
+
+def _encoder(name: str, config: Any) -> tuple[PreTrainedModel, BaseImageProcessor]:
+    """A vision encoder and its image processor."""
+    if not hasattr(config, "hidden_size"):
+        raise InputError(
+            f"{name!r} is of the kind {config.model_type!r}, whose parts or layers have widths of "
+            "their own; choose an encoder of pictures alone with one width, such as a ViT, DeiT, "
+            "BEiT, Swin, DINOv2 or CLIPVisionModel."
+        )
+    pooler = {"add_pooling_layer": False} if config.model_type in _WITH_POOLER else {}
+    encoder = AutoModel.from_pretrained(name, dtype=torch.float32, **pooler)
+    image_processor = AutoImageProcessor.from_pretrained(name)
+    check_image_processor(image_processor, encoder.eval(), name)
+    return encoder, image_processor
+
+
+def _decoder(name: str, config: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A GPT-2 with cross-attention and its tokenizer."""
+    if config.model_type != "gpt2":
+        raise InputError(
+            f"{name!r} is of the kind {config.model_type!r}; choose a GPT-2 as decoder, such as "
+            "gpt2 or distilgpt2, or a captioner that has one."
+        )
+    config.is_decoder = config.add_cross_attention = True
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"The tokenizer of {name!r} has no end token; get its own, complete.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    check_tokenizer(tokenizer, config.vocab_size, name)
+    return AutoModelForCausalLM.from_pretrained(name, config=config, **_to_train()), tokenizer

@@ -14,7 +14,7 @@ Targets = Literal["whole", "premise"]
 class Recipe:
     """Hyperparameters of a fine-tune; they check themselves and raise `ValueError`."""
 
-    encoder: str  # name or path of a vision encoder
+    encoder: str  # name or path of a vision encoder, or of a captioner that has one
     decoder: str  # name or path of a GPT-2 language model, or of a captioner that has one
 
     titles: bool = False  # are prompts; the tokenizer needs a separator token

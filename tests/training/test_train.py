@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ from safetensors.torch import load_file
 from transformers import (
     BeitConfig,
     BeitModel,
+    BertConfig,
+    BertLMHeadModel,
+    ConvNextConfig,
+    ConvNextModel,
     DeiTConfig,
     DeiTModel,
     Dinov2Config,
@@ -25,6 +30,8 @@ from transformers import (
     SwinModel,
     VisionEncoderDecoderModel,
     ViTConfig,
+    ViTMAEConfig,
+    ViTMAEModel,
     ViTModel,
 )
 
@@ -105,12 +112,22 @@ def test_the_original_from_posters_to_a_model_with_a_card(
     )
 
 
-def test_a_captioner_is_trained_further_with_its_projection(decoder: Path, tmp_path: Path):
+def write_narrow_encoder(folder: Path) -> None:
+    """A ViT of another width than the decoder, with its image processor."""
     config = ViTConfig(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=32,
+        patch_size=8,
     )
-    ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "encoder")
-    tiny_image_processor(tmp_path / "encoder")
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tiny_image_processor(folder)
+
+
+def test_a_captioner_is_trained_further_with_its_projection(decoder: Path, tmp_path: Path):
+    write_narrow_encoder(tmp_path / "encoder")
     first = compose(Recipe(encoder=str(tmp_path / "encoder"), decoder=str(decoder)))
     with torch.no_grad():
         first.model.enc_to_dec_proj.weight.fill_(0.5)
@@ -119,6 +136,59 @@ def test_a_captioner_is_trained_further_with_its_projection(decoder: Path, tmp_p
         Recipe(encoder=str(tmp_path / "encoder"), decoder=str(tmp_path / "captioner"))
     )
     assert torch.equal(further.model.enc_to_dec_proj.weight, first.model.enc_to_dec_proj.weight)
+
+
+def test_a_captioner_is_trained_further_on_other_posters(
+    data: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    write_narrow_encoder(tmp_path / "encoder")
+    first = compose(Recipe(encoder=str(tmp_path / "encoder"), decoder=str(decoder), seed=7))
+    replace(first, lexicon=frozenset({"a", "zeppelin"})).save(tmp_path / "captioner")
+    done = training("train", "--preset", "small", "--captioner", tmp_path / "captioner",
+                    "--data", data, "--out", tmp_path / "run", "--batch", "8", "--samples", "1",
+                    "--max-target-length", "30", "--learning-rate", "1e-6", "--train-encoder",
+                    "--cross-attention-rate", "1e-6", "--targets", "whole")  # fmt: skip
+    assert done.status == 0, done.errors
+    further = load_checkpoint(tmp_path / "run", device="cpu")
+    before, after = first.model.state_dict(), further.model.state_dict()
+    assert before.keys() == after.keys()
+    assert "enc_to_dec_proj.weight" in after
+    for name, weight in before.items():
+        torch.testing.assert_close(after[name], weight, atol=1e-4, rtol=0, msg=name)
+    assert any(not torch.equal(after[name], weight) for name, weight in before.items())
+    # It may write with the words of the new plots too.
+    assert further.lexicon is not None
+    assert further.lexicon > {"a", "zeppelin", "told", "keeper"}
+
+
+@pytest.mark.parametrize(
+    ("part", "model", "said"),
+    [
+        ("encoder", ConvNextModel(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)),
+         "is of the kind 'convnext'"),
+        ("encoder", ViTMAEModel(ViTMAEConfig(hidden_size=8, num_hidden_layers=1,
+                                             num_attention_heads=2, intermediate_size=16,
+                                             image_size=32, patch_size=8)),
+         "leaves parts of a picture out at random"),
+        ("decoder", BertLMHeadModel(BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1,
+                                               num_attention_heads=2, intermediate_size=16,
+                                               is_decoder=True)),
+         "choose a GPT-2 as decoder"),
+    ],
+)  # fmt: skip
+def test_a_part_that_no_captioner_can_have_is_refused_before_training(
+    part: str, model: PreTrainedModel, said: str, data: Path, encoder: Path, decoder: Path,
+    training: Command, tmp_path: Path,
+):  # fmt: skip
+    model.save_pretrained(tmp_path / "part")
+    tiny_image_processor(tmp_path / "part")
+    done = training("train", "--data", data, "--out", tmp_path / "run",
+                    *parts(encoder, decoder), f"--{part}", tmp_path / "part")  # fmt: skip
+    assert done.status == 1
+    [error] = [line for line in done.errors.splitlines() if line.startswith("error: ")]
+    assert said in error
+    assert len(error) < 400
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_in_half_precision_is_trained_in_full(tmp_path: Path):

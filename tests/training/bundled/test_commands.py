@@ -81,6 +81,8 @@ def test_the_parts_learn_and_fit_together(
     for step in steps:
         done = training(*step)
         assert done.status == 0, done.errors
+        if step[0] == "encoder-states":
+            (tmp_path / "captioner" / "lexicon.txt").write_text("a\nnurse\n")
 
     assert GPT2LMHeadModel.from_pretrained(tmp_path / "language-model")
     assert AutoTokenizer.from_pretrained(tmp_path / "language-model")
@@ -121,6 +123,8 @@ def test_the_parts_learn_and_fit_together(
     mean = VisionEncoderDecoderModel.from_pretrained(tmp_path / "mean").decoder.lm_head.weight
     torch.testing.assert_close(mean, first.decoder.lm_head.weight + change / 2)
     assert (tmp_path / "mean" / "training.json").is_file()
+    # A captioner that learnt from rewards has its words still.
+    assert (tmp_path / "reinforced" / "lexicon.txt").read_text() == "a\nnurse\n"
 
 
 def test_texts_join_the_posters_that_look_like_them():
