@@ -1,4 +1,4 @@
-"""The fine-tune: transformers' `Seq2SeqTrainer`, on one CPU or GPU or many of them."""
+"""The fine-tune: transformers' `Trainer`, on one CPU or GPU or many of them."""
 
 import json
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Sampler
 from transformers import (
+    EvalPrediction,
     PreTrainedModel,
-    Seq2SeqTrainer,
-    Seq2SeqTrainingArguments,
+    Trainer,
     TrainerCallback,
+    TrainingArguments,
     VisionEncoderDecoderModel,
 )
 from transformers.modeling_outputs import BaseModelOutput
@@ -46,6 +47,15 @@ def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None =
     return total / count
 
 
+def mean_loss(prediction: EvalPrediction) -> dict[str, float]:
+    """Nats a token over all batches, of what a `prediction_step` gave for each row.
+
+    The Trainer's own is the mean over batches, of which the last is small and weighs as much.
+    """
+    nats, tokens = prediction.predictions, prediction.label_ids
+    return {"loss": float(nats.sum() / tokens.sum())}
+
+
 class BatchedExamples(Protocol):
     """What a captioner learns from: items for the trainer's collator, and their lengths."""
 
@@ -58,14 +68,15 @@ class BatchedExamples(Protocol):
         """One of them."""
 
 
-class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
-    """`Seq2SeqTrainer` with the recipe's dropouts, learning rates and order of batches."""
+# Not `Seq2SeqTrainer`, which measures the rows twice that fill up the last batch of processes.
+class CaptionTrainer(Trainer):  # type: ignore[misc]
+    """`Trainer` with the recipe's dropouts, learning rates and order of batches."""
 
     def __init__(
         self,
         captioner: Captioner,
         recipe: Recipe,
-        args: Seq2SeqTrainingArguments,
+        args: TrainingArguments,
         train: BatchedExamples,
         valid: Captions,
         callbacks: Sequence[TrainerCallback] = (),
@@ -78,6 +89,7 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             train_dataset=train,
             eval_dataset=valid,
             compute_loss_func=token_loss,
+            compute_metrics=mean_loss,
             callbacks=list(callbacks),
         )
         # Its forward passes unknown arguments on to the encoder, which does not want the count.
@@ -118,6 +130,22 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
         return super().compute_loss(model, inputs, *args, **options)
 
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any
+    ) -> tuple[None, Tensor, Tensor]:
+        """Nats and tokens of each row (B,), where others give logits and labels: `mean_loss`."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            _, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        labels = inputs["labels"]
+        nats = F.cross_entropy(
+            outputs.logits.float().transpose(1, 2),
+            labels,
+            ignore_index=IGNORE_INDEX,
+            reduction="none",
+        )
+        return None, nats.sum(-1), (labels != IGNORE_INDEX).sum(-1)
+
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW; the cross-attention learns at its own rate where the recipe gives one."""
         recipe = self._recipe
@@ -126,9 +154,9 @@ class CaptionTrainer(Seq2SeqTrainer):  # type: ignore[misc]
             if not parameter.requires_grad:
                 continue
             new = "cross" in name or "enc_to_dec_proj" in name
-            rate = recipe.cross_attention_rate if new else None
+            own = recipe.cross_attention_rate if new else None  # may be 0
             decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-            key = (rate or recipe.learning_rate, decay)
+            key = (recipe.learning_rate if own is None else own, decay)
             groups.setdefault(key, []).append(parameter)
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
@@ -191,7 +219,7 @@ def train_captioner(
 
 def training_arguments(
     recipe: Recipe, out: Path, *, evaluate_every: int | None
-) -> Seq2SeqTrainingArguments:
+) -> TrainingArguments:
     """The recipe in the Trainer's terms. Raises `ValueError` for a batch that cannot be shared."""
     cuda = torch.cuda.is_available()
     processes = PartialState(cpu=not cuda).num_processes
@@ -201,7 +229,7 @@ def training_arguments(
     if precision == "auto":
         precision = "fp16" if cuda else "fp32"
     when = "epoch" if evaluate_every is None else "steps"
-    return Seq2SeqTrainingArguments(
+    return TrainingArguments(
         output_dir=str(out),
         use_cpu=not cuda,  # else accelerate would overlook the processes of torchrun
         num_train_epochs=recipe.epochs,

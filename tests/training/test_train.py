@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,13 +38,18 @@ from transformers import (
 
 from poster2plot import Poster2Plot
 from poster2plot.checkpoints.loading import load_checkpoint
-from poster2plot.training.batches import Collator, target_ids
-from poster2plot.training.compose import compose
+from poster2plot.training.batches import Captions, Collator, Example, target_ids
+from poster2plot.training.compose import Captioner, compose
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.evaluation.losses import encode_all, measure_losses
 from poster2plot.training.recipe import ORIGINAL, Recipe
 from poster2plot.training.target_texts import IGNORE_INDEX
-from poster2plot.training.train import last_checkpoint, token_loss
+from poster2plot.training.train import (
+    CaptionTrainer,
+    last_checkpoint,
+    token_loss,
+    training_arguments,
+)
 from support.drawn_posters import draw_poster
 from support.toy_model import save_tiny_model, tiny_image_processor, tiny_tokenizer
 from support.training_data import PLOTS
@@ -244,6 +250,45 @@ def test_the_loss_is_the_stock_models(encoder: Path, decoder: Path):
         assert token_loss(output, batch["labels"]) == pytest.approx(float(expected), rel=1e-5)
 
 
+def trainer(captioner: Captioner, recipe: Recipe, examples: list[Example], out: Path) -> Any:
+    """What trains and validates on the examples."""
+    captions = Captions(examples, captioner.tokenizer, recipe)
+    args = training_arguments(recipe, out, evaluate_every=None)
+    return CaptionTrainer(captioner, recipe, args, captions, captions)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_each_token_weighs_the_same_in_the_validation_loss(
+    batch: int, data: Path, encoder: Path, decoder: Path, tmp_path: Path
+):
+    recipe = Recipe(encoder=str(encoder), decoder=str(decoder), batch=batch)
+    captioner = compose(recipe)
+    [pair, *_] = Dataset.read(data).split("valid")
+    # Of which the last is alone in its batch.
+    texts = (*PLOTS[:batch], "Rain.")
+    found = trainer(
+        captioner, recipe, [Example(pair.id, text, pair.picture) for text in texts], tmp_path
+    ).evaluate()
+    pixels = captioner.image_processor([pair.picture.read()], return_tensors="pt").pixel_values
+    nats, tokens = 0.0, 0
+    for [ids] in (target_ids(captioner.tokenizer, [text], recipe) for text in texts):
+        with torch.inference_mode():
+            loss = captioner.model.eval()(pixel_values=pixels, labels=torch.tensor([ids])).loss
+        nats, tokens = nats + float(loss) * len(ids), tokens + len(ids)
+    assert found["eval_loss"] == pytest.approx(nats / tokens, rel=1e-5)
+
+
+def test_a_rate_of_zero_leaves_the_cross_attention_as_it_is(
+    data: Path, encoder: Path, decoder: Path, tmp_path: Path
+):
+    recipe = Recipe(encoder=str(encoder), decoder=str(decoder), cross_attention_rate=0.0)
+    captioner = compose(recipe)
+    optimizer = trainer(captioner, recipe, [], tmp_path).create_optimizer()
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in captioner.model.named_parameters():
+        assert rates[id(parameter)] == (0 if "cross" in name else recipe.learning_rate)
+
+
 NOISY = ("--word-dropout", "0.1", "--conditioning-dropout", "0.2", "--pad-to-longest",
          "--epochs", "6", "--evaluate-every", "5", "--scheduler", "cosine")  # fmt: skip
 
@@ -308,6 +353,7 @@ def test_two_processes_learn_what_one_does(
     assert json.loads((tmp_path / "two" / "training.json").read_text())["processes"] == 2
     found, expected = (final_loss(tmp_path / name, data) for name in ("two", "one"))
     assert found == pytest.approx(expected, abs=1e-4)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
 def final_loss(folder: Path, data: Path) -> float:

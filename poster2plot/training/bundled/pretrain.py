@@ -24,7 +24,7 @@ from poster2plot.training.target_texts import (
     lessons,
     packed_blocks,
 )
-from poster2plot.training.train import last_checkpoint
+from poster2plot.training.train import last_checkpoint, mean_loss
 
 DROPOUT = 0.1
 
@@ -49,6 +49,22 @@ class BlockTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any
     ) -> Any:
         """Cross-entropy in nats a target."""
+        nats = self._nats(model, inputs)[0]
+        return (nats.mean(), {}) if return_outputs else nats.mean()
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any
+    ) -> tuple[None, Tensor, Tensor]:
+        """Nats and targets of each block (B,), where others give logits and labels: `mean_loss`."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad():
+            nats, wanted = self._nats(model, inputs)
+        by_block = torch.zeros(len(wanted), device=nats.device)
+        by_block.index_add_(0, wanted.nonzero()[:, 0], nats.float())
+        return None, by_block, wanted.sum(-1)
+
+    def _nats(self, model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Nats of each target, in the order of the blocks, and where those are, (B, T - 1)."""
         targets = inputs["labels"][:, 1:]
         wanted = targets != IGNORE_INDEX
         with self.accelerator.autocast():  # wraps the model's own `forward` alone otherwise
@@ -56,8 +72,8 @@ class BlockTrainer(Trainer):  # type: ignore[misc]
             hidden = model.base_model(
                 input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False
             ).last_hidden_state[:, :-1]
-            loss = F.cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
-        return (loss, {}) if return_outputs else loss
+            logits = model.lm_head(hidden[wanted])
+            return F.cross_entropy(logits, targets[wanted], reduction="none"), wanted
 
 
 def pretrain_decoder(
@@ -149,6 +165,7 @@ def train_on_blocks(
         data_collator=default_data_collator,
         train_dataset=train,
         eval_dataset=held_out,
+        compute_metrics=mean_loss,
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(out))
     model.save_pretrained(out)

@@ -7,9 +7,17 @@ from random import Random
 
 import pytest
 import torch
-from transformers import AutoTokenizer, GPT2LMHeadModel, VisionEncoderDecoderModel, ViTModel
+from transformers import (
+    AutoTokenizer,
+    GPT2LMHeadModel,
+    TrainingArguments,
+    VisionEncoderDecoderModel,
+    ViTModel,
+    default_data_collator,
+)
 
 from poster2plot.training.bundled.distillation import nearest_others
+from poster2plot.training.bundled.pretrain import Blocks, BlockTrainer
 from poster2plot.training.bundled.rewards import is_plain
 from poster2plot.training.bundled.self_training import Written, best_plots, preferences
 from poster2plot.training.bundled.teacher import request, some
@@ -26,7 +34,8 @@ from poster2plot.training.bundled.text_matching import (
 )
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.encoder_states import EncoderStates
-from poster2plot.training.target_texts import Plot, title_words
+from poster2plot.training.target_texts import Plot, lessons, packed_blocks, title_words
+from poster2plot.training.train import mean_loss
 from support.toy_model import LAYERS, tiny_image_processor
 from support.training_data import PLOTS, write_csv
 from tests.training.conftest import Command
@@ -125,6 +134,33 @@ def test_the_parts_learn_and_fit_together(
     assert (tmp_path / "mean" / "training.json").is_file()
     # A captioner that learnt from rewards has its words still.
     assert (tmp_path / "reinforced" / "lexicon.txt").read_text() == "a\nnurse\n"
+
+
+def test_each_target_weighs_the_same_in_a_language_models_held_out_loss(
+    decoder: Path, tmp_path: Path
+):
+    model = GPT2LMHeadModel.from_pretrained(decoder)
+    tokenizer = AutoTokenizer.from_pretrained(decoder)
+    plots = [Plot("", PLOTS[0]), Plot("", PLOTS[1]), Plot("", "Rain.")]
+    [*taught] = lessons(tokenizer, plots, max_length=64, seed=0)
+    # Blocks of one plot each, so that the last batch has few targets.
+    blocks = Blocks(*(packed_blocks([each], block_size=64, padding=0) for each in taught))
+    trainer = BlockTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(tmp_path), use_cpu=True, per_device_eval_batch_size=2, report_to="none"
+        ),
+        data_collator=default_data_collator,
+        eval_dataset=blocks,
+        compute_metrics=mean_loss,
+    )
+    nats, targets = 0.0, 0
+    for prompt, target in taught:
+        ids = torch.tensor([[*prompt, *target]])
+        with torch.inference_mode():
+            nats += float(model.eval()(ids, labels=ids).loss) * len(target)
+        targets += len(target)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(nats / targets, rel=1e-5)
 
 
 def test_texts_join_the_posters_that_look_like_them():
