@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.training.beginnings import digest
 from poster2plot.training.dataset import Pair, Picture
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.recipe import Recipe
@@ -98,6 +100,19 @@ class Captions(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self._examples)
+
+    def digest(self) -> str:
+        """What tells the examples, and their pictures or encoder states, from others."""
+        rows: list[object] = [
+            (each.id, each.text, each.title, each.pictured, each.worse) for each in self._examples
+        ]
+        pictures = {example.id: example.picture for example in self._examples}
+        states = self._encoder_states
+        seen = (
+            pictures[id].bytes() if states is None else states[id].numpy().tobytes()
+            for id in pictures
+        )
+        return digest(chain(rows, seen))
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         example = self._examples[i]

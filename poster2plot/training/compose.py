@@ -26,6 +26,7 @@ from poster2plot.errors import InputError
 from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.recipe import Recipe
 from poster2plot.training.target_texts import TITLE_TOKENS
+from poster2plot.training.whole import whole_folder
 
 # Encoders whose pooler can be left out; the decoder never looks at it.
 _WITH_POOLER = {"vit", "deit", "beit", "swin", "swinv2"}
@@ -57,13 +58,14 @@ class Captioner:
         return cls(model, checkpoint.tokenizer, checkpoint.image_processor, checkpoint.lexicon)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint that the stock classes load."""
-        self.model.save_pretrained(folder, max_shard_size=LARGEST_FILE)
-        for part in (self.tokenizer, self.image_processor):
-            part.save_pretrained(folder)
-        if self.lexicon is not None:
-            words = "".join(f"{word}\n" for word in sorted(self.lexicon))
-            (folder / LEXICON).write_text(words, encoding="utf-8")
+        """Write a checkpoint that the stock classes load, as a whole."""
+        with whole_folder(folder) as part:
+            self.model.save_pretrained(part, max_shard_size=LARGEST_FILE)
+            self.tokenizer.save_pretrained(part)
+            self.image_processor.save_pretrained(part)
+            if self.lexicon is not None:
+                words = "".join(f"{word}\n" for word in sorted(self.lexicon))
+                (part / LEXICON).write_text(words, encoding="utf-8")
 
 
 def _to_train() -> dict[str, Any]:

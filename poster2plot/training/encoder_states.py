@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from poster2plot.training.dataset import Pair
+from poster2plot.training.whole import whole_file
 
 BATCH = 32  # posters at once
 
@@ -36,8 +37,10 @@ def save_encoder_states(
 ) -> None:
     """Write what `encode` makes of all pairs, (B, S, width), to `path`.
 
-    The ids of the pairs go to the same path with the suffix `.ids`.
+    The ids of the pairs go to the same path with the suffix `.ids`, when the states are complete.
     """
+    ids = path.with_suffix(".ids")
+    ids.unlink(missing_ok=True)
     array: npt.NDArray[np.float16] | None = None
     for start in range(0, len(pairs), BATCH):
         with torch.inference_mode():
@@ -48,4 +51,5 @@ def save_encoder_states(
         array[start : start + len(encoded)] = encoded
         if start % (20 * BATCH) == 0:
             print(f"states of {start + len(encoded)} of {len(pairs)} posters", flush=True)
-    path.with_suffix(".ids").write_text("\n".join(pair.id for pair in pairs), encoding="utf-8")
+    with whole_file(ids) as part:
+        part.write_text("\n".join(pair.id for pair in pairs), encoding="utf-8")

@@ -13,11 +13,12 @@ from transformers import AutoImageProcessor, AutoTokenizer, VisionEncoderDecoder
 
 from poster2plot.checkpoints.checksums import write_checksums
 from poster2plot.checkpoints.hub import LEXICON
-from poster2plot.errors import InputError
 from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import SPLITS, Dataset
 from poster2plot.training.recipe import SAVED_NAMES
+from poster2plot.training.train import finished_run
+from poster2plot.training.whole import whole_folder
 
 CARD = Path(__file__).with_name("card.md")
 _PROMPT = """
@@ -49,10 +50,7 @@ def export(
     `notes` further Markdown on how the model came about, `licence` an identifier of the Hub.
     Raises `InputError` where `trained` holds no finished run.
     """
-    log = trained / "training.json"
-    if not log.is_file():
-        raise InputError(f"{str(trained)!r} holds no finished training run; run `train` first.")
-    run = json.loads(log.read_text(encoding="utf-8"))
+    run = json.loads(finished_run(trained).read_text(encoding="utf-8"))
     model = VisionEncoderDecoderModel.from_pretrained(trained, dtype=torch.float16)
     # The stock class has a pooler that nothing reads, and warns if a checkpoint lacks its weights.
     pooler = getattr(model.encoder, "pooler", None)
@@ -64,9 +62,6 @@ def export(
     captioner = Captioner(
         model, AutoTokenizer.from_pretrained(trained), AutoImageProcessor.from_pretrained(trained)
     )
-    captioner.save(out)
-    if (trained / LEXICON).is_file():
-        shutil.copy(trained / LEXICON, out)
     measured = figures.read_text(encoding="utf-8") if figures else "Not measured.\n"
     more = notes.read_text(encoding="utf-8") if notes else ""
     recipe = run["recipe"]
@@ -74,8 +69,12 @@ def export(
         how = (f"{name} {value}" for name, value in reinforced.items() if name != "log")
         recipe = {**recipe, "reinforcement": ", ".join(how)}
     card = model_card(captioner, out.name, recipe, data, measured, more, licence)
-    (out / "README.md").write_text(card, encoding="utf-8")
-    write_checksums(out)
+    with whole_folder(out) as part:
+        captioner.save(part)
+        if (trained / LEXICON).is_file():
+            shutil.copy(trained / LEXICON, part)
+        (part / "README.md").write_text(card, encoding="utf-8")
+        write_checksums(part)
 
 
 def model_card(

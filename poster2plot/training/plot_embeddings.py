@@ -4,8 +4,7 @@ Ridge regression from the mean and the CLS state of the aligned encoder, the sen
 the title, or both, onto the sentence embedding of the plot.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from poster2plot.training.beginnings import digest
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates
+from poster2plot.training.evaluation.retrieval import Embedder
+from poster2plot.training.whole import whole_file
 
 Clues = Literal["both", "picture", "title"]
 CLUES: tuple[Clues, ...] = ("both", "picture", "title")
@@ -32,15 +34,13 @@ def centred(embeddings: Tensor) -> Tensor:
     return F.normalize(embeddings - embeddings.mean(0), dim=-1)
 
 
-def cached_embeddings(
-    folder: Path, texts: Sequence[str], embed: Callable[[Sequence[str]], Tensor]
-) -> Tensor:
-    """Embeddings (N, E) of texts, kept in `folder` under the texts' digest."""
-    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    path = folder / f"embeddings-{digest[:16]}.npy"
+def cached_embeddings(folder: Path, texts: Sequence[str], embedder: Embedder) -> Tensor:
+    """Embeddings (N, E) of texts, kept in `folder` under a digest of these and of the embedder."""
+    path = folder / f"embeddings-{digest([embedder.identity, *texts])}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(path, embed(texts).numpy())
+        with whole_file(path) as part:
+            np.save(part, embedder(texts).numpy())
     return torch.from_numpy(np.load(path))
 
 

@@ -1,7 +1,8 @@
 """The fine-tune: transformers' `Trainer`, on one CPU or GPU or many of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
+from poster2plot.errors import InputError
 from poster2plot.training.batches import (
     Captions,
     Collator,
@@ -28,9 +30,15 @@ from poster2plot.training.batches import (
     drop_patches,
     drop_words,
 )
+from poster2plot.training.beginnings import hold_to_beginning, identity, note_beginning
 from poster2plot.training.compose import Captioner
 from poster2plot.training.recipe import Recipe
 from poster2plot.training.target_texts import IGNORE_INDEX
+from poster2plot.training.whole import whole_file
+
+LOG = "training.json"  # of a finished run: how it was made
+# Of a recipe, what the weights do not depend on.
+DECODING = {"num_beams", "length_penalty", "no_repeat_ngram_size", "guidance"}
 
 
 def token_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:
@@ -63,6 +71,9 @@ class BatchedExamples(Protocol):
 
     def __len__(self) -> int:
         """How many."""
+
+    def digest(self) -> str:
+        """What tells them from others."""
 
     def __getitem__(self, i: int) -> Any:
         """One of them."""
@@ -202,11 +213,19 @@ def train_captioner(
     """Fine-tune and leave the checkpoint in `out`, with the recipe and a log beside it.
 
     Evaluates and saves every `evaluate_every` steps, else once an epoch. A run that finds its own
-    checkpoints in `out` goes on from the last complete one.
+    checkpoints in `out` goes on from the last complete one, as `train_or_resume` does.
     """
     args = training_arguments(recipe, out, evaluate_every=evaluate_every)
     trainer = trainer_class(captioner, recipe, args, train, valid, callbacks)
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    settings = {
+        **{name: value for name, value in asdict(recipe).items() if name not in DECODING},
+        "encoder": identity(recipe.encoder, captioner.model.encoder),
+        "decoder": identity(recipe.decoder, captioner.model.decoder),
+        "evaluate_every": evaluate_every,
+        "training_data": train.digest(),
+        "validation_data": valid.digest(),
+    }
+    train_or_resume(trainer, out, settings)
     if trainer.is_world_process_zero():
         captioner.save(out)
         made = {
@@ -214,7 +233,21 @@ def train_captioner(
             "processes": args.world_size,
             "log": trainer.state.log_history,
         }
-        (out / "training.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        with whole_file(out / LOG) as part:
+            part.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+
+
+def train_or_resume(trainer: Trainer, out: Path, settings: Mapping[str, Any]) -> None:
+    """Train, from the last complete checkpoint in `out` where there is one.
+
+    Raises `InputError` where that is of a run that was begun with other settings.
+    """
+    checkpoint = last_checkpoint(out)
+    if checkpoint:
+        hold_to_beginning(out, settings)
+    elif trainer.is_world_process_zero():
+        note_beginning(out, settings)
+    trainer.train(resume_from_checkpoint=checkpoint)
 
 
 def training_arguments(
@@ -257,6 +290,13 @@ def training_arguments(
         dataloader_pin_memory=cuda,
         report_to="none",
     )
+
+
+def finished_run(folder: Path) -> Path:
+    """The log of a run. Raises `InputError` where the folder holds none that is finished."""
+    if not (folder / LOG).is_file():
+        raise InputError(f"{str(folder)!r} holds no finished training run; run `train` first.")
+    return folder / LOG
 
 
 def last_checkpoint(out: Path) -> str | None:

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import torch
 
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.errors import InputError
+from poster2plot.training.bundled.averaging import average
 from poster2plot.training.export import export
 from support.drawn_posters import draw_poster
 
@@ -129,6 +131,30 @@ def test_the_lexicon_comes_along(trained: Path, data: Path, tmp_path: Path):
 def test_only_a_finished_run_is_exported(data: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no finished training run"):
         export(tmp_path, tmp_path / "model", data=data)
+
+
+def test_a_failed_export_leaves_no_model_without_its_card(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "my-model"
+    with pytest.raises(FileNotFoundError):
+        export(trained, out, data=data, figures=tmp_path / "none.md")
+
+    def full(_: Path) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("poster2plot.training.export.write_checksums", full)
+    with pytest.raises(OSError, match="No space"):
+        export(trained, out, data=data)
+    assert not [*out.glob("*")]
+
+
+def test_a_mean_is_of_finished_runs(trained: Path, tmp_path: Path):
+    shutil.copytree(trained, tmp_path / "unfinished")
+    (tmp_path / "unfinished" / "training.json").unlink()
+    with pytest.raises(InputError, match="no finished training run"):
+        average(trained, tmp_path / "unfinished", tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
 
 
 def test_push_to_hub_sends_every_file(trained: Path, data: Path, tmp_path: Path):

@@ -26,6 +26,7 @@ from transformers import (
     DeiTModel,
     Dinov2Config,
     Dinov2Model,
+    GPT2LMHeadModel,
     PreTrainedModel,
     SwinConfig,
     SwinModel,
@@ -320,6 +321,49 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(
     found = load_file(killed / "model.safetensors")
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_goes_on_with_what_it_was_begun_with_alone(
+    data: Path, encoder: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    out = tmp_path / "run"
+    begun = ("train", "--data", data, "--out", out, *parts(encoder, decoder), *SMALL_BATCH,
+             "--epochs", "1")  # fmt: skip
+    assert training(*begun).status == 0
+    weights, log = load_file(out / "model.safetensors"), (out / "training.json").read_text()
+
+    other = shutil.copytree(data, tmp_path / "other")
+    rows = (data / "pairs.csv").read_text().replace("is told this", "is told that")
+    (other / "pairs.csv").write_text(rows)
+    wide = GPT2LMHeadModel.from_pretrained(decoder).config
+    wide.n_embd = 64
+    GPT2LMHeadModel(wide).save_pretrained(tmp_path / "wide")
+    tiny_tokenizer(tmp_path / "wide", titles=True)
+    for changed, said in (
+        (("--learning-rate", "0.03", "--seed", "7"),
+         "learning rate 0.003 (now 0.03), seed 42 (now 7); "),
+        (("--epochs", "2", "--batch", "8"), "epochs 1.0 (now 2.0), batch 4 (now 8); "),
+        (("--no-train-encoder",), "train encoder True (now False); "),
+        (("--decoder", tmp_path / "wide"), f"decoder {decoder.name} ("),
+        (("--data", other), "training data "),
+    ):  # fmt: skip
+        done = training(*begun, *changed)
+        assert done.status == 1
+        [error] = [line for line in done.errors.splitlines() if line.startswith("error: ")]
+        assert said in error
+        assert error.endswith("or name another --out.")
+        assert (out / "training.json").read_text() == log
+
+    # The same again, and what no weight depends on.
+    done = training(*begun, "--samples", "1", "--num-beams", "2")
+    assert done.status == 0, done.errors
+    found = load_file(out / "model.safetensors")
+    assert all(torch.equal(weight, found[name]) for name, weight in weights.items())
+    assert json.loads((out / "training.json").read_text())["recipe"]["num_beams"] == 2
+    # One that was begun without a note of it goes on as before.
+    (out / "begun.json").unlink()
+    assert training(*begun, "--epochs", "2").status == 0
+    assert len(losses(out)) == 2
 
 
 def test_two_processes_learn_what_one_does(

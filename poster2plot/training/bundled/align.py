@@ -17,10 +17,12 @@ from torch.utils.data import Dataset
 from transformers import EvalPrediction, Trainer, TrainingArguments, ViTModel
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.training.beginnings import digest, identity
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates, save_encoder_states
-from poster2plot.training.evaluation.retrieval import similarity
-from poster2plot.training.train import last_checkpoint
+from poster2plot.training.evaluation.retrieval import Embedder, similarity
+from poster2plot.training.train import train_or_resume
+from poster2plot.training.whole import whole_folder
 
 
 class Aligner(torch.nn.Module):
@@ -79,7 +81,7 @@ def align_encoder(
     image_processor: BaseImageProcessor,
     train: Sequence[Pair],
     valid: Sequence[Pair],
-    embed: Callable[[Sequence[str]], Tensor],
+    embedder: Embedder,
     out: Path,
     *,
     frozen: int,
@@ -90,16 +92,21 @@ def align_encoder(
     """Train the layers after the first `frozen` and leave encoder and processor in `out`.
 
     `states.npy` there holds the aligned encoder's last hidden states of all posters for the
-    fine-tune. A run that finds its own checkpoints goes on from the last complete one.
+    fine-tune. A run that finds its own checkpoints goes on from the last complete one, as
+    `train_or_resume` does.
     """
     out.mkdir(parents=True, exist_ok=True)
     pairs = [*train, *valid]
-    if not (out / "frozen.ids").exists():
-        save_encoder_states(
-            out / "frozen.npy", pairs, _frozen_hidden_states(encoder, image_processor, frozen)
-        )
-    hidden = EncoderStates(out / "frozen.npy")
-    embeddings = embed([pair.text for pair in pairs])
+    settings = {
+        "encoder": identity(encoder.name_or_path, encoder),
+        "frozen": frozen,
+        "posters": digest(row for pair in pairs for row in (pair.id, pair.picture.bytes())),
+    }
+    path = out / f"frozen-{digest(settings.values())}.npy"
+    if not path.with_suffix(".ids").exists():
+        save_encoder_states(path, pairs, _frozen_hidden_states(encoder, image_processor, frozen))
+    hidden = EncoderStates(path)
+    embeddings = embedder([pair.text for pair in pairs])
     embeddings = embeddings - embeddings[: len(train)].mean(0)  # what all plots share says nothing
     aligner = Aligner(encoder, frozen=frozen, embedding_width=embeddings.shape[1])
     trainer = Trainer(
@@ -128,9 +135,17 @@ def align_encoder(
         eval_dataset=Alignment(hidden, valid, embeddings[len(train) :]),
         compute_metrics=_recall,
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    encoder.save_pretrained(out)
-    image_processor.save_pretrained(out)
+    settings |= {
+        "embedder": embedder.identity,
+        "plots": digest((pair.split, pair.text) for pair in pairs),
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+    }
+    train_or_resume(trainer, out, settings)
+    with whole_folder(out) as part:
+        encoder.save_pretrained(part)
+        image_processor.save_pretrained(part)
     aligner.eval()
     device = aligner.head.weight.device
     save_encoder_states(

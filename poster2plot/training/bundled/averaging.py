@@ -12,14 +12,22 @@ from pathlib import Path
 import torch
 
 from poster2plot.training.compose import Captioner
+from poster2plot.training.train import LOG, finished_run
+from poster2plot.training.whole import whole_file
 
 
 def average(first: Path, second: Path, out: Path) -> None:
-    """Write the mean of two checkpoints that `train` wrote, with the second one's recipe."""
+    """Write the mean of two checkpoints that `train` wrote, with the second one's recipe.
+
+    Raises `InputError` where the second is no finished run, `CheckpointError` where one cannot be
+    loaded.
+    """
+    log = finished_run(second)
     mean, other = Captioner.load(first), Captioner.load(second)
     weights = other.model.state_dict()
     with torch.no_grad():
         for name, parameter in mean.model.named_parameters():
             parameter.lerp_(weights[name], 0.5)
     replace(other, model=mean.model).save(out)
-    shutil.copy(second / "training.json", out)
+    with whole_file(out / LOG) as part:
+        shutil.copy(log, part)

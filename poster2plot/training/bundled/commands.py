@@ -214,26 +214,29 @@ def _convert(options: argparse.Namespace) -> None:
 
     from poster2plot.training.bundled.convert import decoder_from_ctranslate2, encoder_from_onnx
     from poster2plot.training.target_texts import read_corpus
+    from poster2plot.training.whole import whole_folder
 
     encoder = encoder_from_onnx(options.onnx, layers=LAYERS, image_size=IMAGE_SIZE)
-    encoder.save_pretrained(options.out / "encoder")
     processor = ViTImageProcessorPil(
         size={"height": IMAGE_SIZE[0], "width": IMAGE_SIZE[1]},
         resample=3,  # bicubic, as in DINOv2's training
         image_mean=IMAGENET_MEAN,
         image_std=IMAGENET_STD,
     )
-    processor.save_pretrained(options.out / "encoder")
+    with whole_folder(options.out / "encoder") as part:
+        encoder.save_pretrained(part)
+        processor.save_pretrained(part)
     plots = read_corpus(options.corpus)
     decoder, tokenizer = decoder_from_ctranslate2(
         options.whisper,
         options.tokenizer,
-        (part for plot in plots for part in (" " + plot.title, plot.text)),
+        (text for plot in plots for text in (" " + plot.title, plot.text)),
         vocab_size=options.vocab_size,
         n_positions=128,
     )
-    decoder.save_pretrained(options.out / "decoder")
-    tokenizer.save_pretrained(options.out / "decoder")
+    with whole_folder(options.out / "decoder") as part:
+        decoder.save_pretrained(part)
+        tokenizer.save_pretrained(part)
 
 
 def _pretrain(options: argparse.Namespace) -> None:
@@ -364,7 +367,7 @@ def _reinforce(options: argparse.Namespace) -> None:
     reinforce(
         options.captioner,
         _sources(options),
-        LanguageModelJudge(options.judge, _device()).nats_per_token,
+        LanguageModelJudge(options.judge, _device()),
         options.out,
         Reinforcement(
             steps=options.steps,
@@ -398,11 +401,13 @@ def _lexicon(options: argparse.Namespace) -> None:
     from poster2plot.training.bundled.known_words import known_words
     from poster2plot.training.bundled.sources import training_plots
     from poster2plot.training.dataset import Dataset
+    from poster2plot.training.whole import whole_file
 
     dataset = Dataset.read(options.data)
     texts = {plot.text for plot in training_plots(dataset, options.corpus)}
     found = known_words(texts.union(pair.text for pair in dataset.split("train")))
-    (options.out / LEXICON).write_text("\n".join(found) + "\n", encoding="utf-8")
+    with whole_file(options.out / LEXICON) as part:
+        part.write_text("\n".join(found) + "\n", encoding="utf-8")
     print(f"{len(found)} words")
 
 

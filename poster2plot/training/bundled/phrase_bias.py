@@ -26,6 +26,7 @@ from poster2plot import GenerationSettings, Poster2Plot
 from poster2plot.checkpoints.checksums import CHECKSUMS
 from poster2plot.engine.generation_rules import GenerationRules
 from poster2plot.training.dataset import Pair
+from poster2plot.training.whole import whole_file
 
 Phrase = tuple[int, ...]  # token ids
 Shares = Mapping[Phrase, float]  # of the plots that have each phrase
@@ -184,6 +185,5 @@ def bias_phrases(
     # What tells that this is done comes last.
     left_out = shutil.ignore_patterns(CHECKSUMS, GENERATION_CONFIG_NAME)
     shutil.copytree(captioner, out, dirs_exist_ok=True, ignore=left_out)
-    (out / GENERATION_CONFIG_NAME).write_text(
-        json.dumps(biased(bias), indent=2) + "\n", encoding="utf-8"
-    )
+    with whole_file(out / GENERATION_CONFIG_NAME) as part:
+        part.write_text(json.dumps(biased(bias), indent=2) + "\n", encoding="utf-8")

@@ -51,6 +51,10 @@ class Preferences(Dataset[tuple[dict[str, Any], dict[str, Any]]]):
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def digest(self) -> str:
+        """As that of `Captions`."""
+        return self._better.digest()
+
     def __getitem__(self, i: int) -> tuple[dict[str, Any], dict[str, Any]]:
         return self._better[i], self._worse[i]
 

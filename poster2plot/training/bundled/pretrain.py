@@ -1,6 +1,6 @@
 """The decoder learns the language of plots, as a plain language model without pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from transformers import (
     default_data_collator,
 )
 
+from poster2plot.training.beginnings import digest, identity
 from poster2plot.training.target_texts import (
     IGNORE_INDEX,
     PackedBlocks,
@@ -24,7 +25,8 @@ from poster2plot.training.target_texts import (
     lessons,
     packed_blocks,
 )
-from poster2plot.training.train import last_checkpoint, mean_loss
+from poster2plot.training.train import mean_loss, train_or_resume
+from poster2plot.training.whole import whole_folder
 
 DROPOUT = 0.1
 
@@ -95,6 +97,8 @@ def pretrain_decoder(
     `batch` counts blocks of `block_size` tokens. The cross-attention is not run and stays as it
     is. A run that finds its own checkpoints in `out` goes on from the last complete one.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(out)  # first: the decoder there tells that all is done
 
     def blocks(plots: Sequence[Plot], *, seed: int, title_dropout: float = 0.0) -> PackedBlocks:
         length = decoder.config.n_positions
@@ -119,8 +123,12 @@ def pretrain_decoder(
         learning_rate=learning_rate,
         batch=batch,
         bf16=bf16,
+        settings={
+            "decoder": identity(decoder.name_or_path, decoder),
+            "epochs": epochs,
+            "plots": digest([*plots, *held_out]),
+        },
     )
-    tokenizer.save_pretrained(out)
 
 
 def train_on_blocks(
@@ -132,11 +140,13 @@ def train_on_blocks(
     learning_rate: float,
     batch: int,
     bf16: bool,
+    settings: Mapping[str, Any],
     evaluate_every: int = 250,
 ) -> None:
     """Train a language model on each block once and leave it in `out`.
 
-    `batch` counts blocks. A run that finds its own checkpoints goes on from the last complete one.
+    `batch` counts blocks. A run that finds its own checkpoints goes on from the last complete one,
+    as `train_or_resume` does; `settings` are what model and blocks follow from.
     """
     trainer = BlockTrainer(
         model=model,
@@ -167,5 +177,7 @@ def train_on_blocks(
         eval_dataset=held_out,
         compute_metrics=mean_loss,
     )
-    trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    model.save_pretrained(out)
+    own = {"learning_rate": learning_rate, "batch": batch, "precision": "bf16" if bf16 else "fp32"}
+    train_or_resume(trainer, out, {**settings, **own})
+    with whole_folder(out) as part:
+        model.save_pretrained(part)

@@ -22,14 +22,23 @@ from transformers.modeling_outputs import BaseModelOutput
 from poster2plot.engine.decoder import Decoder
 from poster2plot.engine.search import Prompts
 from poster2plot.training.batches import Collator
+from poster2plot.training.beginnings import (
+    digest,
+    hold_to_beginning,
+    identity,
+    note_beginning,
+)
 from poster2plot.training.bundled.rewards import PlotReward, RecentPhrases, Rewards
 from poster2plot.training.bundled.self_training import LONGEST, sample
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.bundled.text_matching import misread, plain_words
 from poster2plot.training.compose import Captioner
+from poster2plot.training.evaluation.fluency import LanguageModelJudge
 from poster2plot.training.plot_embeddings import Clues
 from poster2plot.training.recipe import SMALL
 from poster2plot.training.target_texts import IGNORE_INDEX, prompt_ids
+from poster2plot.training.train import LOG
+from poster2plot.training.whole import whole_file
 
 # What a plot is written from. More pictures alone than in what is learnt from texts: there the
 # captioner has the most to gain.
@@ -38,6 +47,7 @@ KL_WEIGHT = 0.02  # of a nat of divergence from the captioner as it came, in sta
 WARMUP_STEPS = 10
 PLOTS_AT_ONCE = {"cpu": 64, "cuda": 512}  # in a backward pass
 SAVE_EVERY = 10  # steps
+CHECKPOINT = "checkpoint.pt"
 
 
 # Of plots, their titles, the predicted embeddings, and what was written last: as `PlotReward`.
@@ -67,26 +77,43 @@ class _Requests(NamedTuple):
 def reinforce(
     captioner: Path,
     sources: Sources,
-    nats: Callable[[Sequence[str]], Tensor],
+    judge: LanguageModelJudge,
     out: Path,
     how: Reinforcement,
 ) -> None:
     """Train a captioner, of `train` or exported, on its own plots, and leave the result in `out`.
 
-    `nats` tells how fluent texts are, in nats a token, (N,). A run that was interrupted goes on
-    from its checkpoint in `out`.
+    The judge tells how fluent they are. A run that was interrupted goes on from its checkpoint in
+    `out`. Raises `InputError` where that is of one that was begun with other settings.
     """
     made: dict[str, Any] = {"recipe": {"captioner": captioner.name}}
-    if (captioner / "training.json").is_file():  # an exported one has its recipe in its card
-        made = json.loads((captioner / "training.json").read_text(encoding="utf-8"))
+    if (captioner / LOG).is_file():  # an exported one has its recipe in its card
+        made = json.loads((captioner / LOG).read_text(encoding="utf-8"))
     learner = Captioner.load(captioner)
-    log = Reinforcer(learner, sources, plot_reward(sources, nats), how).run(out)
+    pairs = sources.pairs
+    settings = {
+        **asdict(how),
+        "captioner": identity(captioner, learner.model),
+        "judge": judge.identity,
+        "embedder": sources.embedder.identity,
+        "plots": digest([*((pair.id, pair.title, pair.text) for pair in pairs), *sources.plots]),
+        "encoder_states": digest(sources.encoder_states[p.id].numpy().tobytes() for p in pairs),
+    }
+    if (out / CHECKPOINT).exists():
+        hold_to_beginning(out, settings)
+    else:
+        note_beginning(out, settings)
+    log = Reinforcer(learner, sources, plot_reward(sources, judge.nats_per_token), how).run(out)
     made["reinforcement"] = {**asdict(how), "log": log}
-    (out / "training.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    with whole_file(out / LOG) as part:
+        part.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
 
 
 def plot_reward(sources: Sources, nats: Callable[[Sequence[str]], Tensor]) -> PlotReward:
-    """What rates plots for the training posters; `nats` is as in `reinforce`."""
+    """What rates plots for the training posters.
+
+    `nats` tells how fluent texts are, in nats a token, (N,).
+    """
     texts = frozenset(plot.text for plot in sources.plots)
     mean = sources.plot_embeddings.mean(0)
     return PlotReward(sources.embedder, mean, nats, plain_words([*texts]), texts)
@@ -123,7 +150,7 @@ class Reinforcer:
         """Take all steps that are left, and save the result; what each step printed."""
         out.mkdir(parents=True, exist_ok=True)
         log: list[dict[str, float]] = []
-        checkpoint = out / "checkpoint.pt"
+        checkpoint = out / CHECKPOINT
         if checkpoint.exists():
             saved = torch.load(checkpoint, map_location=self._device, weights_only=True)
             self._model.load_state_dict(saved["model"])
@@ -140,8 +167,8 @@ class Reinforcer:
                     "schedule": self._schedule.state_dict(),
                     "log": log,
                 }
-                torch.save(saved, checkpoint.with_suffix(".new"))
-                checkpoint.with_suffix(".new").replace(checkpoint)
+                with whole_file(checkpoint) as part:
+                    torch.save(saved, part)
         self._captioner.save(out)
         return log
 

@@ -7,6 +7,7 @@ from random import Random
 import torch
 
 from poster2plot.title_prompts import clean_title
+from poster2plot.training.beginnings import digest, identity
 from poster2plot.training.bundled.pretrain import Blocks, train_on_blocks
 from poster2plot.training.evaluation.fluency import load_language_model
 from poster2plot.training.target_texts import Lesson, PackedBlocks, Plot, packed_blocks
@@ -35,7 +36,7 @@ class Teacher:
 
     def __init__(self, name_or_path: str | Path, device: str) -> None:
         self._tokenizer, model = load_language_model(name_or_path)
-        self._model = model.to(device)
+        self._model, self._identity = model.to(device), identity(name_or_path, model)
 
     def learn(
         self,
@@ -80,6 +81,12 @@ class Teacher:
             learning_rate=learning_rate,
             batch=batch,
             bf16=bf16,
+            settings={
+                "teacher": self._identity,
+                "epochs": epochs,
+                "seed": seed,
+                "plots": digest(zip(plots, hints, strict=True)),
+            },
         )
         self._tokenizer.save_pretrained(out)
 

@@ -9,7 +9,7 @@ title. Such pairs agree far better than true ones, and the decoder learns to fol
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, Protocol, TypeVar
@@ -24,6 +24,7 @@ from poster2plot.training.dataset import Dataset
 from poster2plot.training.evaluation.wording import phrases
 from poster2plot.training.plot_embeddings import Clues, centred
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
+from poster2plot.training.whole import whole_file
 
 # What a pseudo-label is learnt from.
 SHARES: dict[Clues, float] = {"both": 0.66, "picture": 0.26, "title": 0.08}
@@ -199,9 +200,9 @@ def matched_texts(sources: Sources, *, nearest: int, seed: int) -> list[PseudoLa
     ]
 
 
-def write_pseudo_labels(path: Path, labels: Sequence[PseudoLabel]) -> None:
+def write_pseudo_labels(path: Path, labels: Iterable[PseudoLabel]) -> None:
     """Write labels as a CSV file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(PseudoLabel._fields)
         writer.writerows(labels)

@@ -1,7 +1,7 @@
 """Programs that write nothing: they copy the training plot nearest to what the clues predict."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from poster2plot.checkpoints.loading import Checkpoint
+from poster2plot.training.beginnings import digest, identity
 from poster2plot.training.dataset import Pair
 from poster2plot.training.evaluation.losses import encode
+from poster2plot.training.evaluation.retrieval import Embedder
 from poster2plot.training.plot_embeddings import (
     CLUES,
     cached_embeddings,
@@ -19,6 +21,7 @@ from poster2plot.training.plot_embeddings import (
     fit_ridge,
     with_title,
 )
+from poster2plot.training.whole import whole_file
 
 BATCH = 32  # posters at once
 
@@ -27,7 +30,7 @@ def copied_plots(
     checkpoint: Checkpoint,
     train: Sequence[Pair],
     pairs: Sequence[Pair],
-    embed: Callable[[Sequence[str]], Tensor],
+    embedder: Embedder,
     cache: Path,
 ) -> dict[str, list[str]]:
     """By clues, for each of `pairs` the text of a training pair.
@@ -39,8 +42,8 @@ def copied_plots(
     both = [*train, *pairs]
     posters = _pooled_states(checkpoint, train, cache), _pooled_states(checkpoint, pairs, cache)
     cls, mean = (torch.cat(states) for states in zip(*posters, strict=True))
-    titles = cached_embeddings(cache, [pair.title for pair in both], embed)
-    texts = centred(cached_embeddings(cache, [pair.text for pair in train], embed))
+    titles = cached_embeddings(cache, [pair.title for pair in both], embedder)
+    texts = centred(cached_embeddings(cache, [pair.text for pair in train], embedder))
     known = len(train)
     found: dict[str, list[str]] = {}
     for clues in CLUES:
@@ -57,11 +60,13 @@ def copied_plots(
 def _pooled_states(
     checkpoint: Checkpoint, pairs: Sequence[Pair], cache: Path
 ) -> tuple[Tensor, Tensor]:
-    """CLS and mean states (N, width) of posters, kept in `cache` under a digest of all."""
-    digest = hashlib.sha256(repr([pair.id for pair in pairs]).encode())
-    for parameter in checkpoint.model.encoder.parameters():
-        digest.update(parameter.detach().cpu().numpy().tobytes())
-    path = cache / f"posters-{digest.hexdigest()[:16]}.npy"
+    """CLS and mean states (N, width) of posters, kept in `cache` under a digest of all.
+
+    That is of the pictures, the encoder, and how its image processor prepares them.
+    """
+    how = identity("", checkpoint.model.encoder), checkpoint.image_processor.to_dict()
+    rows = chain(how, (pair.picture.bytes() for pair in pairs))
+    path = cache / f"posters-{digest(rows)}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         parts = []
@@ -71,6 +76,7 @@ def _pooled_states(
             parts.append(torch.stack([states[:, 0], states.mean(1)]).numpy())
             if start % (20 * BATCH) == 0:
                 print(f"{start + len(images)} of {len(pairs)} posters", flush=True)
-        np.save(path, np.concatenate(parts, axis=1))
+        with whole_file(path) as part:
+            np.save(part, np.concatenate(parts, axis=1))
     cls, mean = torch.from_numpy(np.load(path))
     return cls, mean

@@ -21,11 +21,11 @@ from poster2plot.training.dataset import Dataset, Pair
 from poster2plot.training.evaluation.contact_sheet import Entry, contact_sheet
 from poster2plot.training.evaluation.copier import copied_plots
 from poster2plot.training.evaluation.losses import Losses, encode_all, measure_losses
-from poster2plot.training.evaluation.retrieval import Similarity, similarity
+from poster2plot.training.evaluation.retrieval import Embedder, Similarity, similarity
 from poster2plot.training.evaluation.wording import Wording, vocabulary
+from poster2plot.training.whole import whole_file
 
 ENGLISH = {"en", "English"}
-Embed = Callable[[Sequence[str]], Tensor]
 T = TypeVar("T")
 Judge = Callable[[Sequence[str]], float]
 
@@ -103,8 +103,7 @@ class Evaluation:
         return "\n".join(lines) + "\n"
 
     def save(self, folder: Path, *, shown: int) -> None:
-        """Write `evaluation.md`, `plots.csv`, and a sheet of the first `shown` posters."""
-        (folder / "evaluation.md").write_text(self.markdown(), encoding="utf-8")
+        """Write `plots.csv`, a sheet of the first `shown` posters and, last, `evaluation.md`."""
         own = [source for source in self.sources if source.name in self.losses]
         with (folder / "plots.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -121,6 +120,8 @@ class Evaluation:
             for i, pair in enumerate(self.pairs[:shown])
         ]
         contact_sheet(entries).save(folder / "contact-sheet.png")
+        with whole_file(folder / "evaluation.md") as part:
+            part.write_text(self.markdown(), encoding="utf-8")
 
     def _groups(self, smallest: int = 10) -> Iterator[tuple[str, list[int]]]:
         """Titles by kind, by English or not, and by each language with `smallest` titles."""
@@ -141,7 +142,7 @@ def evaluate(
     checkpoint: Checkpoint,
     dataset: Dataset,
     split: str,
-    embed: Embed,
+    embed: Embedder,
     *,
     settings: GenerationSettings,
     cache: Path,

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from poster2plot.training.beginnings import identity
 from poster2plot.training.target_texts import IGNORE_INDEX
 
 MAX_LENGTH = 128  # tokens of a plot that count
@@ -38,7 +39,12 @@ class LanguageModelJudge:
 
     def __init__(self, name_or_path: str | Path, device: str = "cpu") -> None:
         self._tokenizer, model = load_language_model(name_or_path)
-        self._model = model.to(device)
+        self._model, self._name = model.to(device), name_or_path
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others."""
+        return identity(self._name, self._model)
 
     def __call__(self, texts: Sequence[str]) -> float:
         """Mean negative log-likelihood in nats a token of the judge, over all tokens of the texts.

@@ -3,12 +3,15 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoModel, AutoTokenizer
+
+from poster2plot.training.beginnings import identity
 
 POOL_SIZE = 100  # titles among which the true one is retrieved
 BATCH = {"cpu": 64, "cuda": 1024}
@@ -19,9 +22,14 @@ class Embedder:
     """Sentence embeddings by mean pooling (Reimers and Gurevych 2019, arXiv:1908.10084)."""
 
     def __init__(self, name_or_path: str | Path, device: str = "cpu") -> None:
-        self.device = device
+        self.device, self._name = device, name_or_path
         self._tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         self._model = AutoModel.from_pretrained(name_or_path).eval().to(device)
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells it from others."""
+        return identity(self._name, self._model)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str], *, max_length: int = 128) -> Tensor:

@@ -16,6 +16,7 @@ from transformers import (
     default_data_collator,
 )
 
+from poster2plot.training.bundled import reinforcement
 from poster2plot.training.bundled.distillation import nearest_others
 from poster2plot.training.bundled.pretrain import Blocks, BlockTrainer
 from poster2plot.training.bundled.rewards import is_plain
@@ -52,7 +53,9 @@ def test_the_parts_learn_and_fit_together(
     teacher: Path,
     training: Command,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(reinforcement, "SAVE_EVERY", 1)
     texts = (EXTRA, "The story of a town and the two bakers who share its oven.", *PLOTS)
     corpus = write_csv(tmp_path / "corpus.csv", [{"text": text} for text in texts])
     steps = [
@@ -92,6 +95,20 @@ def test_the_parts_learn_and_fit_together(
         assert done.status == 0, done.errors
         if step[0] == "encoder-states":
             (tmp_path / "captioner" / "lexicon.txt").write_text("a\nnurse\n")
+
+    # None goes on with other settings.
+    others = {
+        "pretrain": ("--epochs", "1", "epochs 3 (now 1)"),
+        "align": ("--batch", "4", "batch 5 (now 4)"),
+        "distill": ("--batch", "3", "batch 2 (now 3)"),
+        "reinforce": ("--seed", "5", "seed 0 (now 5)"),
+    }
+    for step in steps:
+        if step[0] in others:
+            option, value, said = others[str(step[0])]
+            done = training(*step, option, value)
+            assert done.status == 1
+            assert f"was begun with {said}" in done.errors
 
     assert GPT2LMHeadModel.from_pretrained(tmp_path / "language-model")
     assert AutoTokenizer.from_pretrained(tmp_path / "language-model")

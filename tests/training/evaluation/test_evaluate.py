@@ -1,7 +1,10 @@
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -10,11 +13,13 @@ from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.title_reading.reader import TitleReader
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.evaluation import retrieval
+from poster2plot.training.evaluation.copier import _pooled_states
 from poster2plot.training.evaluation.evaluate import evaluate
 from poster2plot.training.evaluation.fluency import LanguageModelJudge
 from poster2plot.training.evaluation.losses import Losses
 from poster2plot.training.evaluation.retrieval import Embedder, similarity
 from poster2plot.training.evaluation.wording import Wording, vocabulary
+from poster2plot.training.plot_embeddings import cached_embeddings
 from support.toy_model import save_tiny_model
 from support.training_data import PLOTS
 
@@ -98,6 +103,28 @@ def test_a_text_that_is_longer_than_the_judge_reads_is_cut(decoder: Path):
     plot, longer = " ".join(PLOTS), " ".join(PLOTS * 2)
     judge = LanguageModelJudge(decoder)
     assert judge([plot]) == judge([longer])
+
+
+def test_what_is_kept_is_told_by_embedder_and_pictures(
+    data: Path, embedder: Path, decoder: Path, tmp_path: Path
+):
+    other = shutil.copytree(embedder, tmp_path / "other") / "model.safetensors"
+    save_file({name: weight.flip(0) for name, weight in load_file(other).items()}, other)
+    cache, kept = tmp_path / "cache", []
+    for folder in (embedder, other.parent, embedder):
+        kept.append(cached_embeddings(cache, PLOTS[:2], Embedder(folder)))
+    assert torch.equal(kept[0], kept[2])
+    assert not torch.equal(kept[0], kept[1])
+
+    checkpoint = load_checkpoint(save_tiny_model(tmp_path / "model"), device="cpu")
+    pairs = Dataset.read(data).split("train")
+    swapped = [replace(pairs[0], picture=pairs[1].picture), *pairs[1:]]
+    first, second, again = (
+        _pooled_states(checkpoint, some[:2], cache)[0] for some in (pairs, swapped, pairs)
+    )
+    assert torch.equal(first, again)
+    assert torch.equal(second[0], second[1])
+    assert not torch.equal(first, second)
 
 
 def test_a_model_that_takes_titles_is_measured_under_each_condition(
