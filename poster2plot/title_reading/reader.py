@@ -70,6 +70,7 @@ class TitleReader:
         As many posters are read at once as there are processors for; others wait for their turn.
         """
         from poster2plot.title_reading.scoring import best_candidate
+        from poster2plot.title_reading.words import are_misread
 
         if max(image.size) > LONGEST_ASPECT * min(image.size):
             return None
@@ -80,7 +81,7 @@ class TitleReader:
         threshold = weights.threshold
         if min(image.size) < SMALL:
             threshold = max(threshold, THRESHOLD_WHEN_SMALL)
-        if found is None or found[1] < threshold:
+        if found is None or found[1] < threshold or are_misread(found[0].words):
             return None
         title = as_title(found[0].text)
         return ReadTitle(title, found[1]) if title else None

@@ -3,6 +3,7 @@ import pytest
 from poster2plot.title_reading.candidates import candidates, in_reading_order
 from poster2plot.title_reading.features import PosterText
 from poster2plot.title_reading.text_lines import TextLine, one_reading
+from poster2plot.title_reading.words import are_misread, words
 
 
 def line(
@@ -113,6 +114,23 @@ def test_a_single_letter_is_no_title(text: str, is_title: bool):
 
 def test_no_lines_no_candidates():
     assert candidates([]) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["KYNOΔONTAΣ", "TO BΛEMMA TOY OΔYΣΣEA", "СTAЛKEP", "0000000 000", "WORDWORDWORDWORD"],
+)
+def test_what_recognition_makes_of_other_scripts_and_patterns_is_misread(text: str):
+    assert are_misread(words(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["300", "1900", "xXx", "Boo", "TORA! TORA! TORA!", "New York, New York", "STRAßE", "Đường Về",
+     "M3GAN", "α-OMEGA", "Сталкер", "七人の侍", "BLEACHブリーチ", "ＡＫＩＲＡ"],
+)  # fmt: skip
+def test_a_title_that_looks_odd_is_not_misread(text: str):
+    assert not are_misread(words(text))
 
 
 # Features

@@ -89,6 +89,11 @@ def test_a_picture_without_writing_has_no_title(reader: TitleReader):
         assert reader.read(picture) is None, number
 
 
+@pytest.mark.parametrize("text", ["0000000 000", "LALALALALALA"])
+def test_a_pattern_is_no_title(reader: TitleReader, text: str):
+    assert reader.read(write(draw_poster("navy", (300, 450)), (text, 0.75, 36))) is None
+
+
 def test_small_print_alone_is_no_title(reader: TitleReader):
     assert reader.read(write(draw_poster(size=(300, 450)), *CREDITS)) is None
 
