@@ -42,13 +42,14 @@ class LoadedPoster:
     """An upright RGB image and, where it came by IMDb title, what the service tells of it.
 
     `given_title` is what the user says its title is, if anything, `printed_title` what is read
-    from the poster, if that was asked for.
+    from the poster, if that was asked for, and `reading_failed` whether that could not be done.
     """
 
     image: Image.Image
     poster: Poster | None = None
     given_title: str = ""
     printed_title: Title | None = None
+    reading_failed: bool = False
 
     @property
     def title(self) -> Title | None:
@@ -64,10 +65,12 @@ class LoadedPoster:
 
         Takes a fraction of a second. Whatever fails in it costs the title alone and is logged.
         """
-        if self.title or not (read := read_title(self.image)):
+        if self.title:
             return self
-        text = clean_title(read.title)
-        return replace(self, printed_title=Title(text, "read", read.confidence)) if text else self
+        read, failed = read_title(self.image)
+        text = clean_title(read.title) if read else ""
+        title = Title(text, "read", read.confidence) if read and text else None
+        return replace(self, printed_title=title, reading_failed=failed)
 
 
 def expand(inputs: Iterable[str]) -> Iterator[str]:

@@ -34,6 +34,7 @@ from poster2plot.checkpoints.loading import checkpoint_folder
 from poster2plot.errors import CheckpointError, InputError, Poster2PlotError
 from poster2plot.pipeline import Poster2Plot
 from poster2plot.settings import GenerationSettings
+from poster2plot.title_reading.reader import reader_version
 
 if TYPE_CHECKING:
     from poster2plot.batch.run import Job as LocalJob
@@ -241,6 +242,8 @@ class _RemoteWorker:
         warnings.filterwarnings("ignore", module="PIL")
         self._failure = ""
         try:
+            if job.reads_titles:
+                reader_version()  # what only a worker logs, nobody sees
             self._worker = Worker(
                 _model(job),
                 job.settings,

@@ -319,8 +319,8 @@ def _finish(options: Namespace, job: Job, shards: Shards, listed: Path, workers:
     sys.stdout.write(f"{total} posters: {options.output}{failed}\n")
     if again:
         _say(
-            f"{again} of them could not be had now, as services, files or the machine failed; "
-            "start the same command again to write these rows."
+            f"{again} of them, or their titles, could not be had now, as services, files or the "
+            "machine failed; start the same command again to write these rows."
         )
         return 1
     shards.clear()

@@ -73,7 +73,10 @@ class Worker:
                 yield row
 
     def _rows(self, items: Iterable[Item]) -> Generator[tuple[Row, bool]]:
-        """Each row, and whether its error is one that passes: of a service, or of the machine."""
+        """Each row, and whether to write it again: its error is one of a service or the machine.
+
+        So is the row of a poster whose title could not be looked for.
+        """
         rest, stop = iter(items), threading.Event()
         # So that a full batch waits whenever the model is free.
         most_submitted = 2 * LARGEST_BATCH * self.p2p.engine.max_concurrent_decodings
@@ -169,10 +172,10 @@ class Worker:
             "attribution": about and about.attribution,
             "error": None,
         }
-        return row, False
+        return row, loaded.reading_failed
 
 
-# A poster whose plot is being written, or its row and whether an error in it passes.
+# A poster whose plot is being written, or its row and whether what is wrong with it passes.
 _Written = tuple[Item, LoadedPoster, PlotRequest] | tuple[Row, bool]
 
 

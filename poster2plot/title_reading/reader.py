@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from poster2plot.errors import InputError
+from poster2plot.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from poster2plot.title_reading.recognition import TextReader
@@ -63,18 +63,20 @@ class TitleReader:
         self._loading = threading.Lock()
         self._turns = threading.BoundedSemaphore(_at_once())
         self._loaded: tuple[TextReader, Weights] | None = None
+        self._does_not_load = ""  # why
 
     def read(self, image: Image.Image) -> ReadTitle | None:
         """The title printed on an upright RGB poster; None where none is read for sure.
 
         As many posters are read at once as there are processors for; others wait for their turn.
+        Raises `ImportError` where a package does not load.
         """
-        from poster2plot.title_reading.scoring import best_candidate
-        from poster2plot.title_reading.words import are_misread
-
         if max(image.size) > LONGEST_ASPECT * min(image.size):
             return None
         text_reader, weights = self._load()
+        from poster2plot.title_reading.scoring import best_candidate
+        from poster2plot.title_reading.words import are_misread
+
         with self._turns:
             lines = text_reader.read(image)
         found = best_candidate(lines, image.height / image.width, weights)
@@ -88,10 +90,16 @@ class TitleReader:
 
     def _load(self) -> tuple[TextReader, Weights]:
         with self._loading:
+            # A package that did not load is half there, and says something else the next time.
+            if self._does_not_load:
+                raise ImportError(self._does_not_load)
             if self._loaded is None:
-                from poster2plot.title_reading.recognition import TextReader
-                from poster2plot.title_reading.scoring import Weights
-
+                try:
+                    from poster2plot.title_reading.recognition import TextReader
+                    from poster2plot.title_reading.scoring import Weights
+                except ImportError as error:
+                    self._does_not_load = str(error)
+                    raise
                 self._loaded = TextReader(), Weights.read()
             return self._loaded
 
@@ -105,31 +113,31 @@ def _at_once() -> int:
     return max(1, (int(given) if given.isdecimal() else os.cpu_count() or 1) // 2)
 
 
-def read_title(image: Image.Image) -> ReadTitle | None:
+def read_title(image: Image.Image) -> tuple[ReadTitle | None, bool]:
     """The title printed on an upright RGB poster, by the one reader of this process.
 
-    None where none is read for sure, or where reading fails: a plot can be had without it. Why it
-    fails is logged once.
+    None where none is read for sure, or where reading fails: a plot can be had without it. Beside
+    it, whether reading failed; why it does is logged once.
     """
     try:
-        with _making:
-            reader = _reader()
-        return reader.read(image)
-    except InputError as error:
-        _warn(str(error))
-    except ImportError as error:
-        _warn(f"Titles cannot be read from posters, as a package does not load ({error}).")
-    except Exception as error:  # only its kind: a message may quote what is on a poster
-        _warn(f"The title of a poster could not be read ({type(error).__name__}).")
-    return None
+        return _reader().read(image), False
+    except Exception as error:
+        _warn(_why(error))
+        return None, True
 
 
 def reader_version() -> str:
     """What a read title depends on beside the poster: the models and what is learnt of titles.
 
-    Raises `InputError` where the packages for it are missing.
+    Raises `InputError` where the packages for it are missing, or they or the models do not load.
     """
     TitleReader()
+    try:
+        _reader()._load()
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(_why(error)) from error
     learnt = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.*")):
         if path.suffix in (".json", ".txt"):
@@ -139,16 +147,35 @@ def reader_version() -> str:
     return f"rapidocr {models}, {learnt.hexdigest()[:12]}, {small}"
 
 
-_making = threading.Lock()  # or two threads would load the models twice
+def _why(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, ImportError):
+        return f"Titles cannot be read from posters, as a package does not load ({error})."
+    # Only its kind: a message may quote what is on a poster.
+    return f"The title of a poster could not be read ({type(error).__name__})."
+
+
+_once = threading.Lock()  # or two threads would load the models twice, and say the same
+
+
+def _reader() -> TitleReader:
+    with _once:
+        return _made()
 
 
 @functools.cache
-def _reader() -> TitleReader:
+def _made() -> TitleReader:
     return TitleReader()
 
 
-@functools.cache
 def _warn(sentence: str) -> None:
+    with _once:
+        _logged(sentence)
+
+
+@functools.cache
+def _logged(sentence: str) -> None:
     logger.warning(sentence)
 
 

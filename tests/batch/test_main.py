@@ -20,6 +20,8 @@ from poster2plot import (
 )
 from poster2plot.batch import shards
 from poster2plot.batch.shards import Shards
+from poster2plot.title_reading import reader
+from poster2plot.title_reading.reader import TitleReader
 from support.drawn_posters import draw_titled_poster
 from tests.batch.conftest import catalogue, model, poster, run
 
@@ -119,6 +121,47 @@ def test_titles_that_cannot_be_read_are_said_once_and_cost_no_plot(
     output = tmp_path / "none.jsonl"
     assert run(titled_folder, folder, "--output", output, "--read-titles", "--no-title") == 2
     assert "--read-titles" in capsys.readouterr().err
+
+
+def test_packages_that_do_not_load_leave_no_complete_output_for_when_they_do(
+    titled_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    folder, output = catalogue(tmp_path / "posters", 1), tmp_path / "plots.jsonl"
+    monkeypatch.setattr(reader, "_made", TitleReader)  # none that is loaded already
+    with monkeypatch.context() as broken:
+        broken.setitem(sys.modules, "poster2plot.title_reading.recognition", None)
+        assert run(titled_folder, folder, "--output", output, "--read-titles") == 0
+    assert capsys.readouterr().err.count("a package does not load") == 1
+    assert run(titled_folder, folder, "--output", output, "--read-titles") == 2
+    assert "the title reader (none then) changed" in capsys.readouterr().err
+
+
+def test_a_title_that_could_not_be_read_is_tried_again(
+    titled_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    folder, output = tmp_path / "posters", tmp_path / "plots.jsonl"
+    folder.mkdir()
+    draw_titled_poster("THE LAST RIVER").save(folder / "a.png")
+
+    def without_memory(*_: object) -> None:
+        raise MemoryError
+
+    def titles(status: int) -> list[tuple[bool, str | None]]:
+        assert run(titled_folder, folder, "--output", output, "--read-titles") == status
+        rows = [json.loads(line) for line in output.read_text().splitlines()]
+        return [(bool(row["plot"]), row["title"]) for row in rows]
+
+    with monkeypatch.context() as short:
+        short.setattr(TitleReader, "read", without_memory)
+        assert titles(1) == [(True, None)]
+    assert "start the same command again" in capsys.readouterr().err
+    assert titles(0) == [(True, "The Last River")]
 
 
 @pytest.mark.parametrize("output", ["plots.xlsx", "plots", "nowhere://plots.csv"])

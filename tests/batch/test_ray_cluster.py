@@ -13,6 +13,8 @@ import pytest
 
 from poster2plot import GenerationSettings, InputError
 from poster2plot.batch import ray_cluster as cluster
+from poster2plot.batch import shards
+from poster2plot.batch.catalogues.item import Item
 from support.drawn_posters import draw_poster, draw_titled_poster, encode
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -116,6 +118,15 @@ def test_a_model_that_only_the_driver_has_reaches_the_workers(
     row = json.loads(shard.read_text())
     assert row["model"] == "/only/here"
     assert row["title_source"] == "read"
+
+
+def test_a_worker_that_cannot_read_titles_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    output = str(tmp_path / "plots.csv")
+    job = cluster.Job(None, "cpu", None, GenerationSettings(), output, reads_titles=True)
+    [chunk] = shards.chunks([Item("a.png", file="a.png")], "")
+    result = cluster._RemoteWorker(job, 1)(cluster.task(chunk))
+    assert "pip install 'poster2plot[titles]'" in result["failure"]
 
 
 def test_no_cluster_is_said(tmp_path: Path):

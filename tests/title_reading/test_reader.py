@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,7 +151,28 @@ def test_one_reader_serves_all_threads_of_the_process():
         "print(list(read), len(made))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[None, None, None, None] 1\n"
+    assert done.stdout == f"{[(None, False)] * 4} 1\n"
+
+
+def test_a_package_that_does_not_load_is_said_once_in_its_own_words(tmp_path: Path):
+    (tmp_path / "cv2.py").write_text(
+        "import sys\nif hasattr(sys, 'tried'): raise ImportError('a second time')\n"
+        "sys.tried = True\nraise ImportError('libGL.so.1: cannot open shared object file')\n"
+    )
+    code = (
+        "import sys\nfrom concurrent.futures import ThreadPoolExecutor\nfrom PIL import Image\n"
+        "import poster2plot.title_reading.reader as r\nfrom poster2plot.errors import InputError\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    list(pool.map(r.read_title, [Image.new('RGB', (300, 450))] * 8))\n"
+        "try:\n    r.reader_version()\nexcept InputError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = (
+        "Titles cannot be read from posters, as a package does not load (libGL.so.1: cannot open "
+        "shared object file).\n"
+    )
+    assert (done.stdout, done.stderr) == (said, said)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +190,7 @@ def test_a_reader_that_fails_says_why_once_and_reads_no_title(fault: str, says: 
         "print([r.read_title(Image.new('RGB', (300, 450))) for _ in range(3)])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[None, None, None]\n"
+    assert done.stdout == f"{[(None, True)] * 3}\n"
     [line] = done.stderr.splitlines()
     assert says in line
 
