@@ -195,6 +195,19 @@ def test_a_title_that_no_service_had_is_tried_again_when_there_is_another_servic
         assert "the poster services (TMDB, Cinemeta, Metahub then)" in capsys.readouterr().err
 
 
+def test_half_a_character_in_a_path_is_an_error_of_its_row(
+    tiny_folder: Path, folder: Path, tmp_path: Path
+):
+    table = tmp_path / "a.jsonl"
+    table.write_text(f'{{"path": "x\\ud83d.png"}}\n{{"path": "{folder}/0.png"}}\n')
+    for name in ("plots.csv", "plots.jsonl", "plots.parquet"):
+        assert run(tiny_folder, table, "--output", tmp_path / name) == 0
+    odd, plain = rows(tmp_path / "plots.jsonl")
+    assert odd["source"] == "x\\ud83d.png"
+    assert "cannot be read" in odd["error"]
+    assert plain["plot"]
+
+
 def test_finished_is_finished(tiny_folder: Path, folder: Path, output: Path, capsys: Capture):
     assert run(tiny_folder, folder, "--output", output) == 0
     written = output.stat().st_mtime_ns

@@ -186,9 +186,9 @@ def named_item(cell: str, table: str) -> Item:
         return Item(shortened(printable(cell)), "nothing", detail=(
             f"The name that begins with {printable(cell[:40])!r} is longer than a path can be."
         ))  # fmt: skip
-    if looks_like_title(cell):
-        return Item(cell, "title")
     source = printable(cell)
+    if looks_like_title(cell):
+        return Item(source, "title")
     if cell.startswith("file:/"):
         cell = url2pathname(urlsplit(cell).path)
     if cell.split("://")[0] in STORES:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 _MAC = "__MACOSX"  # where a Mac puts its own notes on the files of an archive
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
 
 
 def is_hidden(path: str) -> bool:
@@ -27,9 +28,13 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def printable(name: str) -> str:
-    r"""A name as text that any file can hold: what is not UTF-8 in it is written as \xff."""
+    r"""A name as text that any file can hold: what is not UTF-8 in it is written as \xff.
+
+    Half of a character of UTF-16, as JSON may have it, is written as \ud83d.
+    """
     if name.isascii():
         return name
+    name = _HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", name)
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -37,6 +42,7 @@ def of_windows(text: str) -> str:
     """Text that was read as UTF-8; where its bytes were none, as Windows-1252."""
     if not any("\udc80" <= char <= "\udcff" for char in text):
         return text
+    text = _HALVES.sub("", text)
     return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 

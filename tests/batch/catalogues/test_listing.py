@@ -242,6 +242,21 @@ def test_titles_are_read_in_whatever_encoding(tmp_path: Path):
     assert found(tmp_path / "bytes.parquet") == list(zip(names, titles, strict=True))
 
 
+def test_half_a_character_costs_its_own_row_alone(tmp_path: Path):
+    table = tmp_path / "a.jsonl"
+    half = "\\ud83d"  # as JSON has it
+    table.write_text(
+        f'{{"path": "x{half}.png", "title": "The{half} \\udc81 Sea"}}\n'
+        f'{{"path": "https://www.imdb.com/title/{ID}/?{half}"}}\n{{"path": "a.png"}}\n'
+    )
+    odd, looked_up, plain = items(str(table))
+    assert (odd.source, odd.title) == (f"x{half}.png", "The \ufffd Sea")
+    assert looked_up.source == f"https://www.imdb.com/title/{ID}/?{half}"
+    assert plain.source == "a.png"
+    with pytest.raises(InputError, match="cannot be read"):
+        odd.read()
+
+
 def test_a_title_of_a_sample_is_read_in_whatever_encoding(tmp_path: Path):
     with tarfile.open(tmp_path / "samples.tar", "w") as tar:
         for name, data in (("a.png", poster(0)), ("a.txt", "Amélie".encode("cp1252"))):
