@@ -89,7 +89,7 @@ class Card:
         """Show the poster, a JPEG, and what is done with it; `grow` then shows the plot."""
         if self._live is None:
             self._set_state("writing")
-            with self._body.container(horizontal=True, gap="medium"):
+            with self._body.container(horizontal=True, key=f"growing-{self._id}"):
                 # In a container of this width, since Streamlit makes another JPEG for a picture's.
                 with st.container(width=240):
                     st.image(picture, alt=f"Poster: {self.entry.label}", width="stretch")
