@@ -9,6 +9,7 @@ import streamlit as st
 
 from poster2plot import Poster2PlotError
 from poster2plot.page import cached_resources
+from poster2plot.page.announcements import say_next
 from poster2plot.page.downloads import download_all
 from poster2plot.page.escaping import escape_markdown
 from poster2plot.page.saved_visits import open_visit
@@ -203,6 +204,7 @@ def _take_for_comparison(plot: PlotKey) -> None:
 
 
 def _forget(keys: list[PlotKey]) -> None:
-    for key in keys:
-        written_plots().pop(key, None)
+    labels = [written_plots().pop(key).label for key in keys if key in written_plots()]
+    forgotten = f"The plot of {labels[0]} is" if len(labels) == 1 else f"{len(labels)} plots are"
+    say_next(f"{forgotten} forgotten.")
     not_to_rewrite().update(keys)

@@ -16,6 +16,7 @@ import streamlit as st
 from PIL import Image
 
 from poster2plot import GenerationSettings, Poster2PlotError, read_image
+from poster2plot.page.announcements import Announcer
 from poster2plot.page.cards import say_why
 from poster2plot.page.components import copy_line, posters_to_choose
 from poster2plot.page.escaping import escape_markdown
@@ -85,6 +86,7 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
         == SOURCES[1]
     )
     game: Game = st.session_state.setdefault("guess game", Game())
+    announcer = Announcer("status guess")
     place, below = st.empty(), st.empty()
     if game.asked:
         try:
@@ -92,6 +94,7 @@ def play(desk: PlotService, settings: GenerationSettings) -> None:
                 pictures = mine if of_mine else dict.fromkeys(EXAMPLES, b"")
                 game.round = _new_round(pictures, game.round, desk, settings)
                 game.asked = False
+            announcer.say(f"For which poster is this plot? {game.round.plot}")
         except Poster2PlotError as error:
             game.asked, game.round = False, None
             with place:

@@ -9,6 +9,7 @@ from poster2plot.bundled_files import EXAMPLE_POSTERS, example_title
 from poster2plot.images.limits import MAX_BYTES, MAX_PIXELS
 from poster2plot.inputs import LoadedPoster
 from poster2plot.page import cached_resources, links, session_state
+from poster2plot.page.announcements import say_next
 from poster2plot.page.components import example_posters
 from poster2plot.page.entries import Entry
 from poster2plot.page.first_load import address_of_example
@@ -118,6 +119,7 @@ def remove(entry: Entry) -> None:
         )
     else:
         session_state.removed_sources().add(entry.source)
+    say_next(f"{entry.label} is removed.")
 
 
 def clear_all() -> None:
@@ -125,6 +127,7 @@ def clear_all() -> None:
     st.session_state.cleared += 1
     st.session_state.titles = ""
     links.choose_example(None)
+    say_next("All posters are removed.")
 
 
 def _picture(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import streamlit as st
 
+from poster2plot.page.announcements import say_next
 from poster2plot.page.inputs import clear_all
 from poster2plot.pipeline import PlotRequest
 
@@ -27,8 +27,7 @@ class Toolbar:
             self._progress = st.empty()
             self._told: tuple[float, str] | None = None
             if busy:
-                stop = partial(st.session_state.update, stopped=True)
-                st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=stop)
+                st.button("Stop", icon=":material/stop_circle:", key="stop", on_click=_stop)
             else:
                 st.caption(f"{self._posters} posters", width="stretch")
             if write_all is not None:
@@ -65,3 +64,8 @@ class Toolbar:
         if self._told != (done / count, text):  # each time would be a message to the browser
             self._told = done / count, text
             self._progress.progress(*self._told)
+
+
+def _stop() -> None:
+    st.session_state.stopped = True
+    say_next("Stopped.")

@@ -51,6 +51,19 @@ def address() -> Iterator[str]:
                 },
                 {"id": "tt7321322", "name": "Inception: The Cobol Job", "releaseInfo": "2010"},
             ),
+            catalogue("movie", "it"): metas(
+                {
+                    "id": ID,
+                    "name": "It",
+                    "releaseInfo": "2017",
+                    "poster": services.url + PICTURE,
+                },
+                {
+                    "id": "tt0000017",
+                    "name": "It Came by Night, or the Long Way from the Harbour to the Last House",
+                    "releaseInfo": "1917",
+                },
+            ),
             PICTURE: Answer(encode(draw_poster("darkred"), "JPEG")),
         }
         with serve_app(services) as server:

@@ -107,10 +107,15 @@ def test_plots_grow_until_they_are_stopped(page: Page):
         r"""() => /\w+ \w+.* …$/.test(document.querySelector(".growing")?.textContent)
             && /Writing \d of 8/.test(document.body.innerText)"""
     )
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop").press("Enter")
     page.get_by_text("There is no plot").first.wait_for()
     expect(live).to_have_count(0)
-    expect(page.get_by_role("button", name="Write it").first).to_be_visible()
+    write = page.get_by_role("button", name="Write it").first
+    expect(write).to_be_focused()
+    page.locator("#spoken").get_by_text("Stopped.").wait_for(state="attached")
+    card = write.element_handle().evaluate_handle("each => each.closest('[class*=st-key-card-]')")
+    write.press("Enter")
+    page.wait_for_function("(card) => document.activeElement === card", arg=card)
 
 
 def test_a_link_repeats_the_settings(page: Page, browser: Browser):

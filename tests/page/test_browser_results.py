@@ -87,6 +87,38 @@ def test_on_a_phone_what_takes_a_while_stays_in_view(page: Page):
     wait_until_in_view(page, page.locator(".view img"), page.locator(".plot").first)
 
 
+@pytest.mark.parametrize(
+    "page",
+    [{"query": LONG, "viewport": {"width": width, "height": 900}} for width in (1280, 390)],
+    ids=["desktop", "phone"],
+    indirect=True,
+)
+def test_a_plot_grows_where_it_will_stand(page: Page):
+    page.evaluate(
+        """(cards) => {
+            window.places = new Set()
+            window.place = (poster, plot) => [
+                plot.left - poster.left, plot.top - poster.top, poster.width, poster.height,
+            ].map(Math.round).join()
+            const box = (selector) => document.querySelector(selector)?.getBoundingClientRect()
+            new MutationObserver(() => {
+                const [poster, plot] = [box(`${cards} .stImage img`), box(".growing")]
+                if (plot && poster?.height) places.add(place(poster, plot))
+            }).observe(document.body, { childList: true, characterData: true, subtree: true })
+        }""",
+        CARD,
+    )
+    example(page, "Undertow Bay").click()
+    page.get_by_text("Invented by").wait_for(state="attached")
+    parts = [page.locator(".view img"), page.locator(".plot").first]
+    wait_until_in_view(page, *parts)
+    place = page.evaluate(
+        "(parts) => place(...parts.map((each) => each.getBoundingClientRect()))",
+        [each.element_handle() for each in parts],
+    )
+    assert page.evaluate("[...places]") == [place]
+
+
 def test_on_a_desktop_the_newest_result_is_on_top(page: Page):
     drop(page, "harbour.png", encode(draw_poster()))
     expect(page.get_by_text("Invented by")).to_have_count(1, timeout=PATIENCE)
@@ -322,6 +354,27 @@ def test_a_name_is_found_while_it_is_typed(page: Page):
     assert ID in page.url
 
 
+def test_the_year_of_a_match_can_be_read_whatever_its_name(page: Page):
+    name_titles(page, "it")
+    for year in (2017, 1917):
+        match = page.get_by_role("button", name=f"{year}, film")
+        match.wait_for()
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            is_whole = match.evaluate(
+                """(button) => {
+                    const year = document.createRange()
+                    year.selectNode(button.querySelector("p").lastChild)
+                    const { right, bottom } = year.getBoundingClientRect()
+                    const around = button.getBoundingClientRect()
+                    return right <= around.right && bottom <= around.bottom &&
+                        [button, ...button.querySelectorAll("div, span, p")].every(
+                            (each) => each.scrollWidth <= each.clientWidth || !each.clientWidth)
+                }"""
+            )
+            assert is_whole, (year, width)
+
+
 def test_a_plot_can_be_guessed(page: Page):
     page.get_by_role("tab", name="Guess").click()
     page.get_by_role("button", name="Start").click()
@@ -382,6 +435,44 @@ def test_who_works_with_the_keyboard_goes_on_where_they_were(page: Page):
     third = page.get_by_role("button", name=re.compile("^Poster 3: "))
     expect(third).to_be_focused()
     expect(third).to_be_disabled()
+
+
+def test_who_takes_away_with_the_keyboard_goes_on_at_what_is_left(page: Page):
+    def press(button: Locator, said: str) -> None:
+        button.wait_for()
+        wait_until_at_rest(page)
+        button.press("Enter")
+        page.locator("#spoken").get_by_text(said).wait_for(state="attached")
+        wait_until_at_rest(page)
+
+    removes = page.get_by_role("button", name="Remove")
+    upload = page.get_by_role("button", name="Upload", exact=True)
+    posters: list[FilePayload] = [
+        {"name": f"{color}.png", "mimeType": "image/png", "buffer": encode(draw_poster(color))}
+        for color in ("navy", "darkred", "green")
+    ]
+    page.locator(f"{DROPZONE} input").set_input_files(posters)
+    page.get_by_text("Invented by").nth(2).wait_for()
+    press(removes.nth(1), "darkred.png is removed.")
+    expect(removes.nth(1)).to_be_focused()
+    press(page.get_by_role("button", name="Clear all"), "All posters are removed.")
+    expect(upload).to_be_focused()
+    name_titles(page, "inception")
+    press(page.get_by_role("button", name="Inception 2010, film"), "The plot is written.")
+    expect(page.locator(CARD)).to_be_focused()
+    press(removes, f"{ID} is removed.")
+    expect(upload).to_be_focused()
+    page.get_by_role("tab", name="History").click()
+    forgets = page.get_by_role("button", name="Forget", exact=True)
+    press(forgets.first, "is forgotten.")
+    expect(forgets.first).to_be_focused()
+    press(page.get_by_role("button", name="Forget all"), "3 plots are forgotten.")
+    expect(page.get_by_role("button", name="Open a saved visit")).to_be_focused()
+    page.get_by_role("tab", name="Guess").click()
+    for name in ("Start", "Next plot"):
+        press(page.get_by_role("button", name=name), "For which poster is this plot?")
+        expect(page.locator(".st-key-riddle")).to_be_focused()
+        page.get_by_role("button", name=re.compile("^Poster 3: ")).press("Enter")
 
 
 def test_back_and_forward_lead_to_what_was_there(page: Page):

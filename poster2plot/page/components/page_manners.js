@@ -4,6 +4,7 @@
 
 const DROPZONE = '[data-testid="stFileUploaderDropzone"]'
 const REFUSED = '.st-key-inputs [data-testid="stFileChip"][aria-invalid="true"]'
+const CARD = '.st-key-results [class*="st-key-card-"]:has([data-stale="false"] [data-card])'
 const MOST_BYTES = 20 * 2 ** 20 // of poster2plot.images.limits
 const CALM_FRAMES = 4 // for so long nothing may move before the page scrolls
 const MOST_FRAMES = 90
@@ -143,11 +144,53 @@ function lookForResult() {
 }
 
 // A card replaces its buttons; who works without a mouse goes on where they were.
-let focused = null // what had the focus last, and the name that its successor has, too
+let focused = null // what had the focus last, its place among its kind, and its successor's name
+
+// Where to go on instead of what is gone for good, by how its name begins: to its kind at the
+// same place, or what came for it. The first may be there at once; the others, when the page rests.
+const RIDDLE = '.st-key-riddle:has([data-stale="false"])'
+const HEIRS = {
+  remove: ["remove", `${DROPZONE} button`],
+  clear: [`${DROPZONE} button`],
+  stop: ["write", CARD],
+  write: [CARD],
+  forget: ["forget", "open"],
+  open: ["visit"],
+  visit: ["open"],
+  "guess-next": [RIDDLE],
+  riddle: [RIDDLE],
+  ...Object.fromEntries(["match", "titles", "uploads", "examples"].map((name) => [name, [CARD]])),
+}
+
+const isSeen = (element) => element.checkVisibility?.() ?? true
+
+function kindOf(kind) {
+  const buttons = `[class*="st-key-${kind}-"][data-stale="false"] button:enabled`
+  return [...document.querySelectorAll(/^[a-z]+$/.test(kind) ? buttons : kind)].filter(isSeen)
+}
+
+function heirOf(name, place) {
+  const buttons = (of) => [...document.querySelectorAll(`.${CSS.escape(of)} button:enabled`)]
+  // At either end of the plots one of the two arrows is disabled.
+  const twin = name.replace(/Earlier|Later/, (word) => (word === "Later" ? "Earlier" : "Later"))
+  const isHere = document.querySelector(`.${CSS.escape(name)}`) // else it is still to come
+  const same = isHere && [...buttons(name), ...buttons(twin)].find(isSeen)
+  if (same) return same
+  if (name.startsWith("st-key-write-")) {
+    return document.querySelector(`.${CSS.escape(name.replace("write", "card"))}`)
+  }
+  const kind = Object.keys(HEIRS).find((each) => name.startsWith(`st-key-${each}`))
+  const isAtRest = document.querySelector('[data-test-script-state="notRunning"]')
+  const kinds = (HEIRS[kind] ?? []).slice(0, isAtRest ? undefined : 1).map(kindOf)
+  const heirs = kinds.find(({ length }) => length) ?? []
+  return heirs[Math.min(place, heirs.length - 1)]
+}
+
 function focusin({ target }) {
   const keyed = target.closest?.('[class*="st-key-"]')
   const name = [...(keyed?.classList ?? [])].find((each) => each.startsWith("st-key-"))
-  focused = name ? { target, name } : null
+  const kind = name?.split("-")[2]
+  focused = name ? { target, name, place: Math.max(kindOf(kind).indexOf(target), 0) } : null
 }
 
 function pointerdown() {
@@ -156,21 +199,25 @@ function pointerdown() {
 
 function keepFocus() {
   if (!focused) return
-  const { target, name } = focused
-  if (target.isConnected && !target.disabled) return
+  const { target, name, place } = focused
+  // A component, whose own buttons have the focus, may have no box.
+  const isThere = isSeen(target.closest(".stElementContainer") ?? target)
+  if (isThere && target.isConnected && !target.disabled) return
   if (![document.body, target].includes(document.activeElement)) return
-  const button = (of) => document.querySelector(`.${CSS.escape(of)} button:enabled`)
-  if (!document.querySelector(`.${CSS.escape(name)}`)) return // it is still to come
-  // At either end of the plots one of the two arrows is disabled.
-  const twin = name.replace(/Earlier|Later/, (word) => (word === "Later" ? "Earlier" : "Later"))
-  const heir = button(name) ?? button(twin)
+  const heir = heirOf(name, place)
+  if (heir && !heir.matches("button")) heir.tabIndex = -1
   heir?.focus({ preventScroll: true })
 }
 
+const newest = (sentences) => Number(sentences.at(-1)?.dataset.say ?? 0)
 let said = null // the number of the last sentence
 const unsaid = [] // sentences, of which the first is being said
 function tell() {
-  const sentences = [...document.querySelectorAll(".st-key-status [data-say]")]
+  // Each place has the sentences that were the last ones when it was written.
+  const places = [...document.querySelectorAll('[class*="st-key-status"]')]
+    .map((place) => [...place.querySelectorAll("[data-say]")])
+    .sort((one, other) => newest(other) - newest(one))
+  const sentences = places[0] ?? []
   const last = sentences.findIndex(({ dataset }) => dataset.say === said)
   const news = sentences.slice(last + 1)
   if (!news.length) return
@@ -213,6 +260,7 @@ export default function ({ setTriggerValue }) {
     subtree: true,
     attributeFilter: [
       "data-say", "data-card", "data-stale", "data-state", "data-test-script-state", "data-without",
+      "open",
     ],
   })
   const listeners = { paste, dragover, drop, keydown, input, focusin, pointerdown }
