@@ -10,6 +10,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def test_the_bundled_training_says_what_it_wants():
+    script = ROOT / "scripts" / "train-bundled"
+    result = subprocess.run([script], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("usage: scripts/train-bundled SOURCE [RUNS]")
+    assert len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("script", ["app", "test"])
 def test_compiled_modules_are_kept_whatever_the_environment_says(script: str, tmp_path: Path):
     """Also where the script is called by a link from elsewhere."""

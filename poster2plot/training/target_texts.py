@@ -4,6 +4,7 @@ import csv
 import gzip
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -31,6 +32,15 @@ _WRONG_REGISTER = re.compile(
 )
 
 
+def openings(text: str) -> list[str]:
+    """The first sentence of a text, its first two, and so on to the whole, as they are taught."""
+    return [*accumulate(_SENTENCE_END.split(_written_alike(text)), "{} {}".format)]
+
+
+def _written_alike(text: str) -> str:
+    return " ".join(text.replace("…", "...").split())
+
+
 def premise(text: str, *, longest: int = LONGEST, max_names: int = 2) -> str | None:
     """The opening whole sentences of a plot, or None where the text makes a poor target.
 
@@ -38,15 +48,11 @@ def premise(text: str, *, longest: int = LONGEST, max_names: int = 2) -> str | N
     more than `max_names` capitalised words inside sentences (nobody can see a name on a poster)
     are refused.
     """
-    text = " ".join(text.replace("…", "...").split())
+    text = _written_alike(text)
     if _WRONG_REGISTER.search(text) or re.search(r"[^\x20-\x7e‘’“”–—À-ÿ]", text):
         return None
-    kept = ""
-    for sentence in _SENTENCE_END.split(text):
-        longer = f"{kept} {sentence}".strip()
-        if kept and len(longer) > longest:
-            break
-        kept = longer
+    first, *longer = openings(text)
+    kept = max((opening for opening in longer if len(opening) <= longest), key=len, default=first)
     if not 40 <= len(kept) <= longest or kept[-1] not in ".!?" or kept.endswith(".."):
         return None
     return kept if len(_NAME.findall(kept)) <= max_names else None

@@ -21,8 +21,15 @@ from poster2plot.training.dataset import Dataset, Pair
 from poster2plot.training.evaluation.contact_sheet import Entry, contact_sheet
 from poster2plot.training.evaluation.copier import copied_plots
 from poster2plot.training.evaluation.losses import Losses, encode_all, measure_losses
-from poster2plot.training.evaluation.retrieval import Embedder, Similarity, similarity
+from poster2plot.training.evaluation.retrieval import (
+    POOL_SIZE,
+    RECALL_AT,
+    Embedder,
+    Similarity,
+    similarity,
+)
 from poster2plot.training.evaluation.wording import Wording, vocabulary
+from poster2plot.training.target_texts import openings
 from poster2plot.training.whole import whole_file
 
 ENGLISH = {"en", "English"}
@@ -58,6 +65,7 @@ class Evaluation:
         lines = [
             f"`{Path(self.checkpoint).name}` on {len(self.pairs)} pairs of the {self.split} split; "
             f"{self.settings.num_beams} beams, {self.settings.max_length} tokens, "
+            f"no repeated {self.settings.no_repeat_ngram_size}-gram, "
             f"guidance {self.settings.guidance:g}.",
             "",
             "| loss, nats a token | right poster | another title's | none | picture gain |",
@@ -82,10 +90,16 @@ class Evaluation:
             )
             lines.append(
                 f"| {source.name} | {len(found.cosine)} | {found.cosine.mean():.3f} "
-                f"| {found.margin.mean():.3f} | {found.hits.mean():.3f} | {fluency} "
+                f"| {_mean(found.margin)} | {_recall(found.hits, found.pool)} | {fluency} "
                 f"| {wording.slips:.1%} | {wording.copied:.1%} | {wording.harmful:.1%} "
                 f"| {wording.unique:.1%} | {wording.whole:.1%} | {commonest} |"
             )
+        if any(source.similarity.pool < POOL_SIZE for source in self.sources):
+            lines += [
+                "",
+                f"There are fewer than {POOL_SIZE} titles: R@{RECALL_AT} is of those there are, of "
+                f"which chance finds more, and nothing of {RECALL_AT} or fewer.",
+            ]
         if self.human_fluency is not None:
             lines += ["", f"Fluency of the true plots of all titles: {self.human_fluency:.2f}."]
         first = self.sources[0]
@@ -98,7 +112,7 @@ class Evaluation:
             found, rows = first.similarity, torch.tensor(chosen)
             lines.append(
                 f"| {name} | {len(chosen)} | {found.cosine[rows].mean():.3f} "
-                f"| {found.margin[rows].mean():.3f} | {found.hits[rows].mean():.3f} |"
+                f"| {_mean(found.margin[rows])} | {_recall(found.hits[rows], found.pool)} |"
             )
         return "\n".join(lines) + "\n"
 
@@ -196,6 +210,8 @@ def evaluate(
 
     texts = {*_texts(train), *corpus}
     known = vocabulary(texts)
+    # Targets may be the opening sentences alone, for which the others are cut off.
+    taught = texts.union(*map(openings, texts))
     references = [
         embed(list(dict.fromkeys([pair.text, *dataset.references.get(pair.id, ())])))
         for pair in pairs
@@ -208,7 +224,7 @@ def evaluate(
             name,
             tuple(plots),
             similarity(embed(plots), own),
-            Wording.of(plots, texts, known, told.get(name, ())),
+            Wording.of(plots, taught, known, told.get(name, ())),
             None if judge is None else judge(plots),
         )
 
@@ -226,6 +242,18 @@ def evaluate(
         tuple(compared),
         None if judge is None else judge(_texts(pairs)),
     )
+
+
+def _mean(figures: Tensor) -> str:
+    """A dash where there is none, as there is no margin without another title."""
+    return "–" if figures.isnan().any() else f"{figures.mean():.3f}"
+
+
+def _recall(hits: Tensor, pool: int) -> str:
+    """Recall among so many titles; a dash where it would be 1 whatever the plots."""
+    if pool <= RECALL_AT:
+        return "–"
+    return _mean(hits) if pool == POOL_SIZE else f"{_mean(hits)} of {pool}"
 
 
 def _texts(pairs: Sequence[Pair]) -> list[str]:

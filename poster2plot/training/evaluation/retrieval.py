@@ -59,21 +59,24 @@ class Similarity:
 
     cosine: Tensor  # (N,) cosine to the title's best reference
     margin: Tensor  # (N,) `cosine` minus the mean cosine to other titles' best references
-    hits: Tensor  # (N,) 1 where the title is among `RECALL_AT` best of `POOL_SIZE`, else 0
+    hits: Tensor  # (N,) 1 where the title is among `RECALL_AT` best of the `pool`, else 0
+    pool: int  # titles, `POOL_SIZE` where there are as many
 
 
 def similarity(plots: Tensor, references: Sequence[Tensor]) -> Similarity:
     """Compare the plots (N, width) of N titles with each title's references (k, width).
 
-    The pools are the same in every call. Fewer than `POOL_SIZE` titles form one pool.
+    The pools are the same in every call. Fewer than `POOL_SIZE` titles form one pool. The margin of
+    a single title is NaN.
     """
     best = torch.stack([(plots @ own.T).amax(-1) for own in references], dim=1)  # (plot, title)
     count = len(best)
+    size = min(POOL_SIZE, count)
     cosine = best.diag()
     hits = torch.zeros(count)
     generator = random.Random(0)
     for i in range(count):
         others = [j for j in range(count) if j != i]
-        pool = generator.sample(others, min(POOL_SIZE, count) - 1)
+        pool = generator.sample(others, size - 1)
         hits[i] = (best[i, pool] > best[i, i]).sum() < RECALL_AT
-    return Similarity(cosine, cosine - (best.sum(1) - cosine) / (count - 1), hits)
+    return Similarity(cosine, cosine - (best.sum(1) - cosine) / (count - 1), hits, size)

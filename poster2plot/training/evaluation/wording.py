@@ -36,7 +36,7 @@ class Wording:
     broken: float  # have a word that is in no training text, nor in the title told
     doubled: float  # have a word twice in a row
     slips: float  # have either
-    copied: float  # are training texts word for word
+    copied: float  # are training texts or openings of these, word for word
     harmful: float  # `harmful_texts.is_harmful`
     four_words: tuple[str, float]  # the commonest opening of four words, and its share
     two_words: tuple[str, float]
@@ -50,7 +50,7 @@ class Wording:
         known: Collection[str],
         titles: Sequence[str] = (),
     ) -> "Wording":
-        """That of plots, where `texts` are the training texts and `known` their words.
+        """That of plots, where `texts` are what was taught and `known` the words of that.
 
         `titles` are what the writer of each plot was told.
         """

@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from poster2plot import GenerationSettings
 from poster2plot.checkpoints.loading import load_checkpoint
+from poster2plot.errors import InputError
 from poster2plot.title_reading.reader import TitleReader
-from poster2plot.training.dataset import Dataset
+from poster2plot.training.dataset import Dataset, Picture
+from poster2plot.training.evaluation import evaluate as evaluation
 from poster2plot.training.evaluation import retrieval
 from poster2plot.training.evaluation.copier import _pooled_states
-from poster2plot.training.evaluation.evaluate import evaluate
+from poster2plot.training.evaluation.evaluate import Comparison, Evaluation, evaluate
 from poster2plot.training.evaluation.fluency import LanguageModelJudge
 from poster2plot.training.evaluation.losses import Losses
 from poster2plot.training.evaluation.retrieval import Embedder, similarity
 from poster2plot.training.evaluation.wording import Wording, vocabulary
 from poster2plot.training.plot_embeddings import cached_embeddings
+from poster2plot.training.target_texts import premise
 from support.toy_model import save_tiny_model
 from support.training_data import PLOTS
 
@@ -145,3 +149,68 @@ def test_a_model_that_takes_titles_is_measured_under_each_condition(
     names = ("poster and title", "poster", "poster and another's title")
     for name in (*names, "title and another's poster", "poster and title read"):
         assert f"| {name} |" in table
+    assert "no repeated 2-gram" in table
+    # Of four titles each is among the ten nearest.
+    assert re.search(r"\| poster \| 4 \| \S+ \| \S+ \| – \|", table)
+    assert "fewer than 100 titles" in table
+    # The table tells that all is there.
+    lost = replace(found.pairs[0], picture=Picture(str(tmp_path / "lost.jpg")))
+    with pytest.raises(InputError):
+        replace(found, pairs=(lost, *found.pairs[1:])).save(tmp_path, shown=4)
+    assert not (tmp_path / "evaluation.md").exists()
+    found.save(tmp_path, shown=4)
+    assert (tmp_path / "evaluation.md").read_text(encoding="utf-8") == table
+
+
+def test_recall_says_of_how_many_titles_it_is(data: Path):
+    pairs = tuple(Dataset.read(data).pairs)
+    generator = torch.Generator().manual_seed(0)
+
+    def table(count: int) -> str:
+        plots = F.normalize(torch.randn(count, 8, generator=generator), dim=-1)
+        texts = [PLOTS[i % len(PLOTS)] for i in range(count)]
+        source = Comparison(
+            "poster",
+            tuple(texts),
+            similarity(plots, list(plots[:, None])),
+            Wording.of(texts, {""}, {""}),
+            None,
+        )
+        losses = {"poster": Losses(4.0, 4.5, 4.2)}
+        shown = (pairs * count)[:count]
+        settings = GenerationSettings(guidance=1.0)
+        return Evaluation("m", "test", settings, losses, shown, (source,), None).markdown()
+
+    row = r"\| poster \| {} \| 1\.000 \| {} \| {} \| – \|"
+    assert re.search(row.format(100, r"\d\.\d{3}", r"1\.000"), table(100))
+    assert "fewer than 100" not in table(100)
+    assert re.search(row.format(50, r"\d\.\d{3}", r"1\.000 of 50"), table(50))
+    assert re.search(row.format(10, r"\d\.\d{3}", "–"), table(10))
+    assert "nothing of 10 or fewer" in table(10)
+    assert re.search(row.format(1, "–", "–"), table(1))
+    assert "nan" not in table(1)
+
+
+def test_what_was_taught_of_a_text_counts_as_copied(
+    data: Path, embedder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    end = "A second sentence tells how it all ends, which nobody in the town would have guessed."
+    further = [f"{end} {end}", "It ends… badly."]
+    dataset = Dataset.read(data)
+    pairs = [
+        replace(pair, text=f"{pair.text} {further[i % 2]}") for i, pair in enumerate(dataset.pairs)
+    ]
+    train = [pair for pair in pairs if pair.split == "train"]
+    written = [premise(pair.text) for pair in train[:3]] + ["A plot of its own."]
+    monkeypatch.setattr(evaluation, "_write", lambda *_: written)
+    found = evaluation.evaluate(
+        load_checkpoint(save_tiny_model(tmp_path / "model"), device="cpu"),
+        replace(dataset, pairs=tuple(pairs)),
+        "train",
+        Embedder(embedder),
+        settings=GenerationSettings(),
+        cache=tmp_path,
+        max_pairs=4,
+    )
+    assert written[:2] != [pair.text for pair in train[:2]]
+    assert found.sources[0].wording.copied == 0.75
