@@ -9,10 +9,12 @@ further plots of the same titles, `report.json` what was left out and why.
 import csv
 import hashlib
 import json
-import re
+import sys
 import tarfile
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -21,13 +23,17 @@ from PIL import Image
 from poster2plot.errors import ImageError, InputError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import IMAGE_SUFFIXES
+from poster2plot.training.tables import ID_COLUMNS, UNEVEN, is_packed, read_rows
 
 SPLITS = ("train", "valid", "test")
-ID_COLUMNS = ("imdb_title_id", "id", "tconst")
 TEXT_COLUMNS = ("description", "text", "plot", "overview")
 SHORTEST_PLOT = 20  # characters; what is shorter is a tagline or a placeholder
 
-_ID = re.compile(r"[\w-]+")
+# As others call the splits.
+_SPLIT_NAMES = {"training": "train", "val": "valid", "validation": "valid", "dev": "valid",
+                "development": "valid", "testing": "test"}  # fmt: skip
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".zip",
+             ".7z", ".rar")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,18 +88,31 @@ class Dataset:
             )
         names = [field.name for field in fields(Pair) if field.name != "picture"]
         pairs = []
-        for row in _rows(folder / "pairs.csv"):
-            picture = Picture(row["file"], int(row["offset"]), int(row["size"]))
-            pairs.append(Pair(**{name: row[name] for name in names}, picture=picture))
+        try:
+            for row in read_rows(folder / "pairs.csv"):
+                picture = Picture(row["file"], int(row["offset"]), int(row["size"]))
+                pairs.append(Pair(**{name: row[name] for name in names}, picture=picture))
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"{str(folder / 'pairs.csv')!r} is damaged; prepare the dataset anew."
+            ) from error
         references = defaultdict(list)
         if (folder / "references.csv").is_file():
-            for row in _rows(folder / "references.csv"):
+            for row in read_rows(folder / "references.csv", id=("id",), text=("text",)):
                 references[row["id"]].append(row["text"])
         return cls(tuple(pairs), {id: tuple(texts) for id, texts in references.items()})
 
     def split(self, name: str) -> list[Pair]:
         """The pairs of "train", "valid" or "test", in the source's order."""
         return [pair for pair in self.pairs if pair.split == name]
+
+    def needed(self, name: str) -> list[Pair]:
+        """As `split`. Raises `InputError` where it has no pairs."""
+        if pairs := self.split(name):
+            return pairs
+        raise InputError(
+            f"The dataset has no {name} pairs; prepare it anew with more rows or another share."
+        )
 
 
 @dataclass(frozen=True)
@@ -128,8 +147,14 @@ def prepare(
     `pictures` is a folder, or one tar, whose pictures are called `<id>.<suffix>` at any depth.
     `shares` are those of valid and test. Each id's split follows from `seed` and the id alone, so
     that other rows do not move it; a `split` column of the table is kept instead. Of rows with the
-    same id, plot or picture the first stays. Raises `InputError` for a source that cannot be used.
+    same id, plot or picture the first stays. Raises `InputError` for a source that cannot be used,
+    or of which nothing stays.
     """
+    valid, test = shares
+    if not (valid >= 0 and test >= 0 and valid + test <= 1):  # nor NaN
+        raise InputError(
+            "The shares --valid and --test lie between 0 and 1, and so does their sum."
+        )
     found = index_pictures(pictures)
     ids: set[str] = set()
     texts: set[str] = set()
@@ -137,15 +162,24 @@ def prepare(
     dropped: Counter[str] = Counter()
     pairs: list[Pair] = []
     total = 0
-    for row in _rows(table):
+    rows = read_rows(
+        table,
+        dropped=dropped,
+        hint="name its own with --id-column and --text-column",
+        id=(id_column,) if id_column else ID_COLUMNS,
+        text=(text_column,) if text_column else TEXT_COLUMNS,
+    )
+    for row in rows:
         total += 1
-        id = (row.get(id_column or _column(row, ID_COLUMNS, table)) or "").strip()
-        text = (row.get(text_column or _column(row, TEXT_COLUMNS, table)) or "").strip()
-        text = " ".join(text.split())
-        split = row.get("split") or _split(id, shares, seed)
-        reason = None
-        if None in row or None in row.values() or not _ID.fullmatch(id) or split not in SPLITS:
-            reason = "bad row"
+        id, text = plain_id(row["id"]), " ".join(row["text"].split())
+        split = split_name(row.get("split", "")) or _split(id, shares, seed)
+        picture, reason = None, ""
+        if not id:
+            reason = "no id"
+        elif "/" in id or not id.isprintable():
+            reason = "id that is no file's name"
+        elif split not in SPLITS:
+            reason = f"split that is none of {', '.join(SPLITS)}"
         elif id in ids:
             reason = "repeated id"
         elif len(text) < SHORTEST_PLOT:
@@ -155,64 +189,104 @@ def prepare(
         elif id not in found:
             reason = "no picture"
         else:
-            reason = _look(found[id], seen)
-        if reason:
+            picture, reason = _look(found[id], seen)
+        if picture is None:
             dropped[reason] += 1
             continue
         ids.add(id)
         texts.add(text)
         kind = row.get("kind") or ("movie" if "imdb_title_id" in row else "")
-        language = (row.get("language") or "").split(",")[0].strip()
-        pairs.append(Pair(id, split, kind, language, row.get("title") or "", text, found[id]))
+        language = row.get("language", "").split(",")[0].strip()
+        pairs.append(Pair(id, split, kind, language, row.get("title", ""), text, picture))
 
-    report = Report(total, {s: sum(p.split == s for p in pairs) for s in SPLITS}, dict(dropped))
+    total += dropped[UNEVEN]
+    report = Report(total, {s: sum(p.split == s for p in pairs) for s in SPLITS}, dict(+dropped))
+    if not found:
+        raise InputError(f"{str(pictures)!r} holds no pictures; name a folder or tar of posters.")
+    if not pairs:
+        why = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items()))
+        raise InputError(f"None of the {total} rows of {str(table)!r} is left: {why or 'no rows'}.")
+    others = [] if references is None else _references(references, ids)
     out.mkdir(parents=True, exist_ok=True)
+    for of_earlier_run in ("report.json", "references.csv"):
+        (out / of_earlier_run).unlink(missing_ok=True)
     _write(out / "pairs.csv", [_flat(pair) for pair in pairs])
-    if references is not None:
-        _write(out / "references.csv", [r for r in _rows(references) if r["id"] in ids])
+    if others:
+        _write(out / "references.csv", others)
     (out / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     return report
 
 
-def index_pictures(source: Path) -> dict[str, Picture]:
-    """Pictures by id (the file's stem): in a folder at any depth, in tars in it, or in one tar."""
-    if not source.exists():
-        raise InputError(f"{str(source)!r} does not exist; name a folder or tar of posters.")
-    found: dict[str, Picture] = {}
-    files = sorted(source.rglob("*")) if source.is_dir() else [source]
-    for path in files:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            found.setdefault(path.stem, Picture(str(path.resolve())))
-        elif path.suffix == ".tar":
-            try:
-                with tarfile.open(path, "r:") as tar:
-                    for member in tar:
-                        if member.isfile():
-                            place = Picture(str(path.resolve()), member.offset_data, member.size)
-                            found.setdefault(Path(member.name).stem, place)
-            except tarfile.TarError as error:
-                raise InputError(f"The tar {str(path)!r} is damaged; get it again.") from error
+def split_name(text: str) -> str:
+    """A split as `SPLITS` has it, whatever others call it; what is none stays."""
+    name = text.strip().lower()
+    return _SPLIT_NAMES.get(name, name)
+
+
+def plain_id(text: str) -> str:
+    """An id or the name of a file; systems write é as one code point or as two."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def _references(table: Path, ids: set[str]) -> list[dict[str, str]]:
+    found = [
+        {"id": id, "text": row["text"]}
+        for row in read_rows(table, id=ID_COLUMNS, text=TEXT_COLUMNS)
+        if (id := plain_id(row["id"])) in ids and row["text"].strip()
+    ]
+    if not found:
+        raise InputError(f"{str(table)!r} has no text for an id of the pairs; check its ids.")
     return found
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file; a byte that is not UTF-8 costs one character, not the file."""
-    csv.field_size_limit(2**24)
+def index_pictures(source: Path) -> dict[str, list[Picture]]:
+    """Pictures by id (the file's stem or name): in a folder at any depth, in tars in it, or a tar.
+
+    An archive in the folder that cannot be read is told. Raises `InputError` where `source` is one.
+    """
+    if not source.exists():
+        raise InputError(f"{str(source)!r} does not exist; name a folder or tar of posters.")
+    found: dict[str, list[Picture]] = defaultdict(list)
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    for path in files:
+        try:
+            for name, picture in _pictures(path):
+                for id in {plain_id(Path(name).stem), plain_id(Path(name).name)}:
+                    found[id].append(picture)
+        except InputError as error:
+            if path == source:
+                raise
+            print(f"Passed over: {error}", file=sys.stderr)
+    return dict(found)
+
+
+def read_first(pictures: Sequence[Picture]) -> Image.Image:
+    """The first picture that can be read. Raises `ImageError` or `InputError` where none can."""
+    for picture in pictures[:-1]:
+        with suppress(ImageError, InputError):
+            return picture.read()
+    return pictures[-1].read()
+
+
+def _pictures(path: Path) -> Iterator[tuple[str, Picture]]:
+    """The names and places of a file's pictures: one, those of a tar, or none."""
+    suffix, file = path.suffix.lower(), str(path.resolve())
+    if suffix in IMAGE_SUFFIXES:
+        yield path.name, Picture(file)
+    if not path.name.lower().endswith(_ARCHIVES):
+        return
+    if suffix != ".tar" or is_packed(path):
+        raise InputError(
+            f"{str(path)!r} is compressed, so that no poster in it can be read by itself; unpack "
+            "it and give the folder or the .tar."
+        )
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            yield from csv.DictReader(file)
-    except OSError as error:
-        raise InputError(f"The table {str(path)!r} cannot be read; check the path.") from error
-
-
-def _column(row: dict[str, str], candidates: Sequence[str], table: Path) -> str:
-    for name in candidates:
-        if name in row:
-            return name
-    raise InputError(
-        f"{str(table)!r} has none of the columns {', '.join(candidates)}; name its own with "
-        "--id-column and --text-column."
-    )
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
+                    yield member.name, Picture(file, member.offset_data, member.size)
+    except tarfile.TarError as error:
+        raise InputError(f"The tar {str(path)!r} is damaged; get it again.") from error
 
 
 def _split(id: str, shares: tuple[float, float], seed: int) -> str:
@@ -222,17 +296,22 @@ def _split(id: str, shares: tuple[float, float], seed: int) -> str:
     return "valid" if place < valid else "test" if place < valid + test else "train"
 
 
-def _look(picture: Picture, seen: set[bytes]) -> str | None:
-    """Why a picture cannot be used, if so; `seen` holds the digests of the ones before."""
-    try:
-        digest = hashlib.sha256(picture.bytes()).digest()
-        if digest in seen:
-            return "repeated picture"
-        picture.read()
-    except (ImageError, InputError):
-        return "unreadable picture"
-    seen.add(digest)
-    return None
+def _look(pictures: Sequence[Picture], seen: set[bytes]) -> tuple[Picture | None, str]:
+    """The first picture that can be read, or why none can be used.
+
+    `seen` holds the digests of the ones before.
+    """
+    for picture in pictures:
+        try:
+            digest = hashlib.sha256(picture.bytes()).digest()
+            if digest in seen:
+                return None, "repeated picture"
+            picture.read()
+        except (ImageError, InputError):
+            continue
+        seen.add(digest)
+        return picture, ""
+    return None, "unreadable picture"
 
 
 def _flat(pair: Pair) -> dict[str, str]:
@@ -243,6 +322,6 @@ def _flat(pair: Pair) -> dict[str, str]:
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["id"])
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

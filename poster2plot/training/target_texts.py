@@ -1,7 +1,5 @@
 """Plot texts: which make good targets, and blocks of them for language modelling."""
 
-import csv
-import gzip
 import re
 from collections.abc import Sequence
 from itertools import accumulate
@@ -14,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from poster2plot.title_prompts import title_token_ids
+from poster2plot.training.tables import read_rows
 
 IGNORE_INDEX = -100  # the label that torch's cross-entropy skips
 LONGEST = 230  # characters of a target plot
@@ -89,12 +88,10 @@ class Plot(NamedTuple):
 def read_corpus(path: Path) -> list[Plot]:
     """Distinct premises of a `text` column, in a CSV file that may be gzipped.
 
-    Each has the title of its first row, where the file has a `title` column. Raises `OSError` and,
-    without a `text` column, `KeyError`.
+    Each has the title of its first row, where the file has a `title` column. Raises `InputError`
+    as `tables.read_rows` does.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8", newline="") as file:
-        rows = [(row.get("title") or "", premise(row["text"])) for row in csv.DictReader(file)]
+    rows = [(row.get("title", ""), premise(row["text"])) for row in read_rows(path, text=("text",))]
     titles = {text: title for title, text in reversed(rows) if text}
     return [Plot(titles[text], text) for text in dict.fromkeys(text for _, text in rows if text)]
 
