@@ -1,12 +1,13 @@
 """The commands of the title reader: to learn its weights, and to measure it."""
 
 import argparse
-import csv
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poster2plot.errors import InputError
+from poster2plot.errors import ImageError, InputError
+from poster2plot.training.tables import ID_COLUMNS, read_rows
 
 if TYPE_CHECKING:
     from poster2plot.training.dataset import Picture
@@ -56,26 +57,29 @@ def _add_source(command: argparse.ArgumentParser) -> None:
 
 def _titles(table: Path) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Id, split and titles of each row that has a title."""
-    csv.field_size_limit(2**24)
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            for row in csv.DictReader(file):
-                if titles := tuple(row[name] for name in _TITLES if row.get(name)):
-                    yield row["id"], row["split"], titles
-    except (OSError, KeyError) as error:
+    from poster2plot.training.dataset import plain_id, split_name
+
+    for row in read_rows(table, id=ID_COLUMNS, split=("split",), title=_TITLES):
+        if titles := tuple(row[name] for name in _TITLES if row.get(name)):
+            yield plain_id(row["id"]), split_name(row["split"]), titles
+
+
+def _posters(options: argparse.Namespace) -> list[tuple[str, tuple[str, ...], list["Picture"]]]:
+    """Id, titles and pictures of each poster of the splits. Raises `InputError` for none."""
+    from poster2plot.training.dataset import index_pictures, split_name
+
+    pictures, splits = index_pictures(options.pictures), set(map(split_name, options.splits))
+    posters = [
+        (id, titles, pictures[id])
+        for id, split, titles in _titles(options.table)
+        if id in pictures and split in splits
+    ]
+    if not posters:
         raise InputError(
-            f"{str(table)!r} is not a table with the columns id, split and title."
-        ) from error
-
-
-def _posters(options: argparse.Namespace) -> Iterator[tuple[str, tuple[str, ...], "Picture"]]:
-    """Id, titles and picture of each poster of the splits."""
-    from poster2plot.training.dataset import index_pictures
-
-    pictures = index_pictures(options.pictures)
-    for id, split, titles in _titles(options.table):
-        if id in pictures and split in options.splits:
-            yield id, titles, pictures[id]
+            f"No poster of {str(options.pictures)!r} has a title in {str(options.table)!r} and is "
+            f"of the splits {' '.join(options.splits)}; check ids and --splits."
+        )
+    return posters
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -84,29 +88,40 @@ def _collect(options: argparse.Namespace) -> None:
     found = common_words(
         titles[0] for _, split, titles in _titles(options.table) if split == "train"
     )
+    if not found:
+        raise InputError(
+            f"No word is in several titles of the train split of {str(options.table)!r}."
+        )
     options.out.write_text("\n".join(found) + "\n", encoding="utf-8")
 
 
 def _learn(options: argparse.Namespace) -> None:
     from poster2plot.training.title_reader import learn, read_lines, save
 
-    posters = list(_posters(options))
-    lines = read_lines({id: picture for id, _, picture in posters}, options.lines)
-    weights = learn([(lines[id], titles) for id, titles, _ in posters])
+    posters = _posters(options)
+    lines = read_lines({id: pictures for id, _, pictures in posters}, options.lines)
+    weights = learn([(lines[id], titles) for id, titles, _ in posters if id in lines])
     save(weights, options.out)
-    print(f"{len(posters)} posters; no title below {weights.threshold}")
+    print(f"{len(lines)} posters; no title below {weights.threshold}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from poster2plot.title_reading.reader import TitleReader
+    from poster2plot.training.dataset import read_first
     from poster2plot.training.evaluation.read_titles import Reading, list_of, save, table
 
     reader = TitleReader()
     readings = []
-    for id, titles, picture in _posters(options):
-        found = reader.read(picture.read())
+    for id, titles, pictures in _posters(options):
+        try:
+            found = reader.read(read_first(pictures))
+        except (ImageError, InputError) as error:
+            print(f"Passed over: {error}", file=sys.stderr)
+            continue
         read, confidence = (found.title, found.confidence) if found else ("", 0.0)
         readings.append(Reading(id, titles, read, confidence))
+    if not readings:
+        raise InputError(f"No poster of {str(options.pictures)!r} can be read; get them again.")
     print(list_of(readings), table(readings), sep="\n\n")
     if options.out:
         save(readings, options.out)

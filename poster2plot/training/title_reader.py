@@ -5,6 +5,7 @@ far longer than learning, so its lines are kept in a file.
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from poster2plot.errors import ImageError, InputError
 from poster2plot.title_reading.recognition import TextReader
 from poster2plot.title_reading.scoring import Choice, Weights
 from poster2plot.title_reading.text_lines import TextLine
 from poster2plot.title_reading.words import SMALL, words
-from poster2plot.training.dataset import Picture
+from poster2plot.training.dataset import Picture, read_first
 from poster2plot.training.evaluation.read_titles import is_right, likeness
 
 RANKING_DECAY, TRUST_DECAY = 0.003, 0.01  # of the standardized weights' squares
@@ -77,22 +79,29 @@ class Example:
         return cls(choice, right, best, untitled)
 
 
-def read_lines(pictures: Mapping[str, Picture], cache: Path) -> dict[str, PosterLines]:
-    """The lines on each picture; `cache` is read, and written where it lacks some."""
+def read_lines(pictures: Mapping[str, Sequence[Picture]], cache: Path) -> dict[str, PosterLines]:
+    """The lines on the first of each poster's pictures that can be read.
+
+    A poster that has none is told. `cache` is read, and written where it lacks some.
+    """
     known = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
     reader: TextReader | None = None
-    for id, picture in pictures.items():
+    for id, places in pictures.items():
         if id in known:
             continue
+        try:
+            image = read_first(places)
+        except (ImageError, InputError) as error:
+            print(f"Passed over: {error}", file=sys.stderr)
+            continue
         reader = reader or TextReader()
-        image = picture.read()
         lines = [asdict(line) for line in reader.read(image)]
         known[id] = {"aspect": image.height / image.width, "lines": lines}
         if len(known) % 20 == 0:
             print(f"text of {len(known)} posters", flush=True)
             cache.write_text(json.dumps(known), encoding="utf-8")
     cache.write_text(json.dumps(known), encoding="utf-8")
-    return {id: _poster_lines(known[id]) for id in pictures}
+    return {id: _poster_lines(known[id]) for id in pictures if id in known}
 
 
 def _poster_lines(entry: Mapping[str, object]) -> PosterLines:
@@ -107,9 +116,14 @@ def learn(posters: Sequence[tuple[PosterLines, Sequence[str]]]) -> Weights:
     """The weights for posters, each with the titles that may be printed on it, and the threshold.
 
     Each fold's posters are judged by weights learnt from the others; the threshold is the lowest
-    that leaves at most `MOST_WRONG` of all posters with a wrong title.
+    that leaves at most `MOST_WRONG` of all posters with a wrong title. Raises `InputError` where
+    too few posters have a line that is their title.
     """
     examples = [Example.of(poster, titles) for poster, titles in posters]
+    if len({i % FOLDS for i, each in enumerate(examples) if each and each.right.any()}) < 2:
+        raise InputError(
+            "Too few posters have their title among the lines read; take more posters or splits."
+        )
     judged: list[tuple[float, bool]] = []
     for fold in range(FOLDS):
         weights = _fit([e for i, e in enumerate(examples) if e and i % FOLDS != fold])

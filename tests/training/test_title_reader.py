@@ -79,7 +79,10 @@ def test_the_commands(posters, training: Command, tmp_path: Path):
     image = draw_poster(size=(300, 450))
     ImageDraw.Draw(image).text((40, 300), "IRON MEADOW", "white", ImageFont.load_default(32))
     image.save(tmp_path / "test.png")
-    rows.append({"id": "test", "split": "test", "title": "Iron Meadow"})
+    rows.append({"id": "test", "split": "Test", "title": "Iron Meadow"})
+    for split in ("train", "test"):  # a picture that cannot be read stops nothing
+        (tmp_path / f"broken-{split}.jpg").touch()
+        rows.append({"id": f"broken-{split}", "split": split, "title": "Harrow Hill"})
     table = write_csv(tmp_path / "titles.csv", rows)
     (tmp_path / "lines.json").write_text(json.dumps(lines))
 
@@ -88,12 +91,34 @@ def test_the_commands(posters, training: Command, tmp_path: Path):
         "train-title-reader", table, tmp_path, "--lines", tmp_path / "lines.json", "--out", out
     )
     assert learnt.status == 0, learnt.errors
+    assert "broken-train.jpg" in learnt.errors
+    assert learnt.out.startswith("30 posters;")
     assert Weights.read(out).ranking.keys() == Weights.read().ranking.keys()
     measured = training("evaluate-titles", table, tmp_path, "--out", tmp_path / "read.csv")
     assert measured.status == 0, measured.errors
+    assert "broken-test.jpg" in measured.errors
     assert "| right | 1 | 100.0% |" in measured.out
     assert "test,Iron Meadow,Iron Meadow," in (tmp_path / "read.csv").read_text()
     failed = training("evaluate-titles", tmp_path / "nowhere.csv", tmp_path)
     assert failed.status == 1
     assert "nowhere.csv" in failed.errors
     assert "Traceback" not in failed.errors
+
+
+def test_no_poster_and_no_word_are_errors(training: Command, tmp_path: Path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "titles.csv").write_bytes("id,split,title\na,train,Amélie\n".encode("cp1252"))
+    (tmp_path / "lines.json").write_text(json.dumps({"a": {"aspect": 1.5, "lines": []}}))
+    source, lines = (tmp_path / "titles.csv", tmp_path), ("--lines", tmp_path / "lines.json")
+    out = ("--out", tmp_path / "out")
+    for command, why in (
+        (("train-title-reader", *source, *lines, *out, "--splits", "nope"), "check ids and"),
+        (("train-title-reader", *source, *lines, *out), "Too few posters"),
+        (("evaluate-titles", *source), "check ids and --splits"),
+        (("evaluate-titles", *source, "--splits", "train"), "can be read"),
+        (("title-words", source[0], *out), "No word is in several titles"),
+    ):
+        done = training(*command)
+        assert done.status == 1
+        assert why in done.errors
+    assert not (tmp_path / "out").exists()
