@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tempfile
 import uuid
 import zlib
@@ -97,7 +98,7 @@ class Shards:
     """The shards of `output`, in the folder `OUTPUT.parts` of any file system of fsspec.
 
     `output` is an absolute path or a URL. Beside it lie, while a run goes on, its lock and, when it
-    is complete, a record of what it is.
+    is complete, a record of what it is; where it is a symbolic link, beside the file it leads to.
     """
 
     def __init__(self, output: str) -> None:
@@ -109,11 +110,19 @@ class Shards:
         try:
             self.fs, self.path = file_system_named(self.output)
             self.is_local = "file" in self.fs.protocol
+            if self.is_local and os.path.islink(self.path):  # noqa: PTH114
+                self.path = os.path.realpath(self.path)
             folder = self.path.rpartition("/")[0]
             if self.is_local and not os.path.isdir(folder or "/"):  # noqa: PTH112
                 raise InputError(f"The output {output!r} cannot be written: no folder {folder!r}.")
-            if self.is_local and os.path.isdir(self.path):  # noqa: PTH112
+            if self.is_local and _is_folder(self.path):
                 raise InputError(f"The output {output!r} is a folder; name a file.")
+            # At the end it would be too late, and no name beside it is longer.
+            if self.is_local and _is_folder(f"{self.path}{RECORD}"):
+                raise InputError(
+                    f"The output {output!r} cannot be written: its record {RECORD!r} beside it is "
+                    "a folder."
+                )
         except (ValueError, ImportError, OSError) as error:
             raise InputError(f"The output {output!r} cannot be written: {error}.") from error
         self.folder = f"{self.path}.parts"
@@ -235,7 +244,7 @@ class Shards:
         if not self.is_local:
             self.fs.pipe_file(self._record, data)
             return
-        temporary = Path(f"{self._record}.tmp")
+        temporary = Path(self.folder, f"{uuid.uuid4().hex}.tmp")
         temporary.write_bytes(data)
         temporary.replace(self._record)
 
@@ -275,6 +284,14 @@ class Shards:
             else:  # stores would take it for a pattern, and remove what is another's
                 for file in self.fs.find(self.folder):
                     self.fs.rm_file(file)
+
+
+def _is_folder(path: str) -> bool:
+    """Raises `OSError` for a name that no file may have."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except FileNotFoundError:
+        return False
 
 
 def _digest(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """Runs that stop and go on, over catalogues that change, and what they say of it."""
 
+import errno
 import json
 import os
 import resource
@@ -39,10 +40,13 @@ def rows(output: Path) -> list[dict[str, Any]]:
 
 def stopped(model: Path, folder: Path, output: Path, *more: object) -> None:
     """A run that wrote all of its shards and could not write the output."""
-    blocked = Path(f"{output}.run.json")
-    blocked.mkdir()
-    assert run(model, folder, "--output", output, *more) == 1
-    blocked.rmdir()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.MonkeyPatch.context() as blocked:
+        blocked.setattr(Shards, "_put_record", fail)
+        assert run(model, folder, "--output", output, *more) == 1
     assert not output.exists()
 
 
@@ -388,9 +392,7 @@ def test_an_output_within_the_catalogue_is_no_part_of_it(tiny_folder: Path, tmp_
         some = [poster(3 * shard + i) for i in range(3)]
         pq.write_table(pa.table({"image": some}), tmp_path / f"in-{shard}.parquet")
     output, other = tmp_path / "plots.parquet", tmp_path / "more.parquet"
-    Path(f"{output}.run.json").mkdir()
-    assert run(tiny_folder, tmp_path, "--output", output) == 1
-    Path(f"{output}.run.json").rmdir()
+    stopped(tiny_folder, tmp_path, output)
     for each in (output, output, other):
         assert run(tiny_folder, tmp_path, "--output", each) == 0
         assert pq.read_table(each, columns=["source"]).num_rows == 6
@@ -431,6 +433,42 @@ def test_an_output_that_is_a_folder_is_refused_before_anything_is_written(
         assert run(tiny_folder, folder, "--output", output, *more) == 2
         assert "is a folder; name a file" in capsys.readouterr().err
     assert {path.name for path in output.parent.iterdir()} == {"posters", output.name}
+
+
+@pytest.mark.parametrize("length", [247, 300])
+def test_an_output_whose_record_cannot_have_its_name_is_refused_before_anything_is_written(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture, length: int
+):
+    long = output.with_name("x" * (length - len(".csv")) + ".csv")
+    assert run(tiny_folder, folder, "--output", long) == 2
+    assert "File name too long" in capsys.readouterr().err
+    Path(f"{output}.run.json").mkdir()
+    assert run(tiny_folder, folder, "--output", output) == 2
+    assert "its record '.run.json' beside it is a folder" in capsys.readouterr().err
+    assert {path.name for path in output.parent.iterdir()} == {"posters", "plots.jsonl.run.json"}
+
+
+def test_the_longest_name_of_an_output_is_written(tiny_folder: Path, folder: Path, output: Path):
+    longest = output.with_name("x" * (255 - len(".jsonl.run.json")) + ".jsonl")
+    assert run(tiny_folder, folder, "--output", longest) == 0
+    assert len(rows(longest)) == 12
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_an_output_that_is_a_link_is_written_where_it_leads(
+    tiny_folder: Path, folder: Path, output: Path, capsys: Capture, is_there: bool
+):
+    target = output.parent / "elsewhere" / "real.jsonl"
+    target.parent.mkdir()
+    if is_there:
+        target.write_text("another's")
+    output.symlink_to(target)
+    assert run(tiny_folder, folder, "--output", output, "--overwrite") == 0
+    assert output.is_symlink()
+    assert len(rows(target)) == 12
+    assert {path.name for path in target.parent.iterdir()} == {target.name, "real.jsonl.run.json"}
+    assert run(tiny_folder, folder, "--output", output) == 0
+    assert "complete already" in capsys.readouterr().err
 
 
 def nothing(tmp_path: Path) -> Path:
