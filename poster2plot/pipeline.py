@@ -19,12 +19,13 @@ from poster2plot.engine.word_attention import WordAttention, by_word, patch_grid
 from poster2plot.errors import (
     CheckpointError,
     DeviceError,
+    ImageError,
     QueueFullError,
     SettingsError,
     is_out_of_memory,
 )
 from poster2plot.harmful_texts import is_harmful
-from poster2plot.images.decoding import read_image, upright_rgb
+from poster2plot.images.decoding import read_picture
 from poster2plot.postprocessing import tidy
 from poster2plot.settings import GenerationSettings
 from poster2plot.title_prompts import TitlePrompt
@@ -239,10 +240,10 @@ class Poster2Plot:
         are zeros, as in the unconditional batch of guidance. `titles` are those of the posters
         where they are known; without `use_title`, or by a model without `takes_titles`, they are
         passed over. A poster's plots do not depend on the posters beside it. Raises
-        `SettingsError`, `ValueError` where there are not as many titles as images, and for a path
-        `InputError` or `ImageError`.
+        `SettingsError`, `ValueError` where there are not as many titles as images, `ImageError`,
+        and for a path `InputError`.
         """
-        requests = self.submit(images, settings, titles)
+        requests = self._submit(images, settings, titles)
         try:
             return [request.result() for request in requests]
         finally:
@@ -259,11 +260,30 @@ class Poster2Plot:
         on_step: Callable[[int, str], None] | None = None,
         visitor: str = "",
     ) -> list[PlotRequest]:
-        """Queue images and return at once; whatever waits is decoded together.
+        """Queue images and return; whatever waits is decoded together.
 
-        `on_step` gets the index of an image and its best plot so far after each step, in another
-        thread. Different `visitor`s take turns. Otherwise as `generate`, but what is wrong with a
-        picture is raised by `PlotRequest.result`.
+        An open picture is copied before, so that it may be changed or closed; a path is read when
+        its turn comes. `on_step` gets the index of an image and its best plot so far after each
+        step, in another thread. Different `visitor`s take turns. Otherwise as `generate`, but what
+        is wrong with a picture is raised by `PlotRequest.result`.
+        """
+        given = [*images]  # as a sequence may make its items anew, and ids are of those that exist
+        copies = {key: _copied(image) for key, image in {id(each): each for each in given}.items()}
+        return self._submit(
+            [copies[id(image)] for image in given], settings, titles, on_step, visitor
+        )
+
+    def _submit(
+        self,
+        images: Sequence[Image.Image | str | Path | ImageError | None],
+        settings: GenerationSettings | None,
+        titles: Sequence[str | None] | None,
+        on_step: Callable[[int, str], None] | None = None,
+        visitor: str = "",
+    ) -> list[PlotRequest]:
+        """As `submit`, but whatever the images are is read when their turn comes.
+
+        An error stands for an image that could not be read.
         """
         from poster2plot.engine.requests import DecodingRequest
 
@@ -311,7 +331,7 @@ class Poster2Plot:
     ) -> list[WordAttention]:
         """Where on the poster the model looked for each word of a plot that it wrote for it.
 
-        Raises `InputError` or `ImageError` for a path.
+        Raises `ImageError`, and `InputError` for a path.
         """
         encoder_states, size = self._encode_with_size(image)
         weights = self.engine.cross_attention_weights(
@@ -342,8 +362,10 @@ class Poster2Plot:
             self.tokenizer, title, start=start, max_length=settings.max_length
         )
 
-    def _encode(self, image: Image.Image | str | Path | None) -> Tensor:
-        """Encoder states (1, S, width) of an image; zeros of None."""
+    def _encode(self, image: Image.Image | str | Path | ImageError | None) -> Tensor:
+        """Encoder states (1, S, width) of an image; zeros of None. Raises an error given."""
+        if isinstance(image, ImageError):
+            raise image
         if image is None:
             from PIL import Image
             from torch import zeros_like
@@ -357,7 +379,7 @@ class Poster2Plot:
 
         Cached (LRU) by the image's pixels.
         """
-        image = _upright_rgb(image)
+        image = read_picture(image)
         key = hashlib.blake2b(image.tobytes(), salt=b"%dx%d" % image.size).digest()
         with self._cache_lock:
             if key in self._encoded:
@@ -444,5 +466,13 @@ def resolve_settings(
     return settings
 
 
-def _upright_rgb(image: Image.Image | str | Path) -> Image.Image:
-    return read_image(image) if isinstance(image, str | Path) else upright_rgb(image)
+def _copied(
+    image: Image.Image | str | Path | None,
+) -> Image.Image | str | Path | ImageError | None:
+    """What an image is now, whatever becomes of an open one; the error of one that is none."""
+    if image is None or isinstance(image, str | Path):
+        return image
+    try:
+        return read_picture(image)
+    except ImageError as error:
+        return error

@@ -1,9 +1,12 @@
+import io
 import json
 import math
 import re
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +20,18 @@ from transformers.modeling_outputs import BaseModelOutput
 from poster2plot import (
     CheckpointError,
     GenerationSettings,
+    ImageError,
     InputError,
     Poster2Plot,
     SettingsError,
     UnsupportedImageError,
+    pipeline,
     read_image,
 )
 from poster2plot.checkpoints.loading import Checkpoint, load_checkpoint
 from poster2plot.engine.search import Hypothesis
 from poster2plot.errors import QueueFullError
+from poster2plot.images.decoding import read_picture
 from support.drawn_posters import draw_poster
 from support.toy_model import save_tiny_model
 
@@ -203,6 +209,64 @@ def test_an_open_picture_is_read_as_its_file_is(tiny: Poster2Plot, tmp_path: Pat
         assert from_open == from_path == from_text == tiny.generate([read_image(path)], PLAIN)
         plots.add(from_path[0][0].text)
     assert len(plots) > 1  # the model tells them apart
+
+
+def test_what_becomes_of_an_open_picture_after_it_was_submitted_changes_no_plot(
+    tiny: Poster2Plot, poster_file: Callable[..., Path]
+):
+    path = poster_file()
+    expected = tiny.generate([path], PLAIN)
+    held = threading.Event()
+
+    def hold(*_: object) -> None:
+        held.wait(30)
+
+    [holds] = tiny.submit([draw_poster("white")], replace(PLAIN, max_length=8), on_step=hold)
+    painted = draw_poster("navy")
+    with Image.open(path) as closed:
+        requests = tiny.submit([painted, closed, closed], PLAIN)
+    painted.paste("white", (0, 0, *painted.size))
+    held.set()
+    assert [request.result(30) for request in (holds, *requests)][1:] == [*expected] * 3
+
+
+def test_an_open_picture_is_copied_once_however_often_it_is_given(
+    tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[Image.Image] = []
+
+    def counted(picture: Image.Image) -> Image.Image:
+        read.append(picture)
+        return read_picture(picture)
+
+    monkeypatch.setattr(pipeline, "read_picture", counted)
+    poster = draw_poster()
+    requests = tiny.submit([poster] * 3, PLAIN)
+    assert sum(each is poster for each in read) == 1
+    [first, *others] = [request.result(30) for request in requests]
+    assert others == [first, first]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("kind", ["cut off", "closed", "empty", "flat"])
+def test_an_open_picture_that_cannot_be_read_is_an_error_of_this_package(
+    tiny: Poster2Plot, poster_file: Callable[..., Path], kind: str, times: int
+):
+    data = poster_file().read_bytes()
+    shown = data[: len(data) // 2] if kind == "cut off" else data
+    picture: Image.Image = Image.open(io.BytesIO(shown))
+    if kind == "closed":
+        picture.close()
+    elif kind in {"empty", "flat"}:
+        picture = Image.new("RGB", (0, 0) if kind == "empty" else (5, 0))
+    says = "no pixels" if kind in {"empty", "flat"} else "cut off"
+    with pytest.raises(ImageError, match=says):
+        tiny.generate([picture] * times, PLAIN)
+    *failing, fine = tiny.submit([*[picture] * times, draw_poster()], PLAIN)
+    for request in failing:
+        with pytest.raises(ImageError, match=says):
+            request.result(30)
+    assert fine.result(30) == tiny.generate([draw_poster()], PLAIN)[0]
 
 
 def test_a_path_without_a_picture_is_an_error_and_harms_no_other(tiny: Poster2Plot, tmp_path: Path):

@@ -5,13 +5,16 @@ sentence for the user. Pillow's own errors and bomb warnings stay inside.
 """
 
 import math
+import threading
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from PIL import Image
 
 from poster2plot.errors import (
     DamagedImageError,
+    ImageError,
     ImageTooLargeError,
     InputError,
     UnsupportedImageError,
@@ -42,6 +45,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+_locks: WeakValueDictionary[int, threading.Lock] = WeakValueDictionary()  # by the picture's id
+_finding = threading.Lock()
 
 
 def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.Image:
@@ -115,7 +122,7 @@ def _decode(data: bytes, open_picture: Reader) -> Image.Image:
         # needed is left for the better filter below. Other formats ignore this.
         picture.draft(None, _fit((width, height), 2 * MAX_SIDE))
         picture.load()
-        return upright_rgb(picture)
+        return _upright_rgb(picture)
 
 
 def _repaired(data: bytes, open_picture: Reader) -> Image.Image | None:
@@ -130,8 +137,32 @@ def _repaired(data: bytes, open_picture: Reader) -> Image.Image | None:
     return None
 
 
-def upright_rgb(picture: Image.Image) -> Image.Image:
-    """What `read_image` makes of a picture, for one that is already open. Raises as Pillow does."""
+def read_picture(picture: Image.Image | str | Path) -> Image.Image:
+    """What `read_image` makes of a path, or of a picture that is open in Pillow, as a new picture.
+
+    Several threads may read one open picture. Raises as `read_image` for a path, and ImageError for
+    an open picture without pixels, or whose pixels cannot be had.
+    """
+    if isinstance(picture, str | Path):
+        return read_image(picture)
+    width, height = picture.size
+    if not width or not height:
+        raise ImageError(f"The picture has no pixels, as it measures {width} × {height}.")
+    with _finding:
+        lock = _locks.setdefault(id(picture), threading.Lock())
+    try:
+        with lock:  # Pillow reads pixels and EXIF when first asked, and from one place in the file
+            return _upright_rgb(picture)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            "The picture cannot be read because it is closed, cut off or damaged; open it again, "
+            "or save it anew as JPEG or PNG."
+        ) from error
+
+
+def _upright_rgb(picture: Image.Image) -> Image.Image:
     page = _flatten(_eight_bit(picture), _fit(picture.size, MAX_SIDE))
     turn = _turn(picture)
     return page if turn is None else page.transpose(turn)

@@ -5,6 +5,8 @@ import random
 import struct
 import subprocess
 import sys
+import threading
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +23,7 @@ from poster2plot.errors import (
     InputError,
     UnsupportedImageError,
 )
-from poster2plot.images.decoding import read_image
+from poster2plot.images.decoding import read_image, read_picture
 from poster2plot.images.limits import (
     FORMATS,
     IMAGE_SUFFIXES,
@@ -930,3 +932,32 @@ def test_links_to_folders_are_followed_and_end(tmp_path):
     found = [path.relative_to(folder).as_posix() for path in image_files(folder)]
     assert {"a.jpg", "again/a.jpg", "linked/a.jpg"} < set(found)
     assert len(found) < 20
+
+
+class Yielding(io.BytesIO):
+    """A file at whose every read other threads may run; `readers` are those that read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.readers: set[int] = set()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.readers.add(threading.get_ident())
+        for _ in range(100):
+            time.sleep(0)
+        return super().read(size)
+
+
+def test_an_open_picture_is_loaded_once_for_many_threads():
+    data = encode(Image.effect_noise((400, 600), 50), "PNG")
+    file = Yielding(data)
+    picture, start = Image.open(file), threading.Barrier(4)
+    file.readers.clear()
+
+    def read(_: int) -> bytes:
+        start.wait(30)
+        return read_picture(picture).tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(read, range(4))) == {read_image(data).tobytes()}
+    assert len(file.readers) == 1
