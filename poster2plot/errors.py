@@ -33,6 +33,10 @@ _NO_MEMORY = (
 class Poster2PlotError(Exception):
     """Base of the package's errors; its message is meant for the user."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own would have the message alone make the copy, which is not enough for each.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
 
 class SettingsError(Poster2PlotError, ValueError):
     """A generation setting is out of range."""

@@ -39,8 +39,8 @@ class GenerationSettings:
       from `seed`.
     * `use_title`: write from the poster's title too, where it is known and the model takes titles.
 
-    Numbers of any library become Python's. Raises `SettingsError` for a value that is no number or
-    out of range.
+    Numbers and booleans of any library become Python's. Raises `SettingsError` for a value that is
+    of another kind or out of range.
     """
 
     num_beams: int = 4
@@ -60,10 +60,18 @@ class GenerationSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in RANGES or (field.name == "guidance" and value is None):
+            name = field.name.replace("_", " ")
+            if field.name not in RANGES:
+                never = field.name == "early_stopping"
+                if type(value).__name__ in ("bool", "bool_"):  # Python's, or one of NumPy's names
+                    object.__setattr__(self, field.name, bool(value))
+                elif not (never and isinstance(value, str) and value == "never"):
+                    choices = 'True, False or "never"' if never else "True or False"
+                    raise SettingsError(f"The {name} must be {choices}, not {value!r}.")
+                continue
+            if field.name == "guidance" and value is None:
                 continue
             low, high = RANGES[field.name]
-            name = field.name.replace("_", " ")
             if not isinstance(value, Real):
                 raise SettingsError(f"The {name} must be a number, not {value!r}.")
             number = float(value)

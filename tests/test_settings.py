@@ -46,6 +46,15 @@ def test_the_ends_of_a_range_belong_to_it(name: str, value: Any):
         ("no_repeat_ngram_size", 1.5),
         ("temperature", "hot"),
         ("max_length", None),
+        ("sample", "false"),
+        ("sample", 1),
+        ("sample", None),
+        ("use_title", "no"),
+        ("use_title", np.array([True, False])),
+        ("early_stopping", 1),
+        ("early_stopping", "Never"),
+        ("early_stopping", "true"),
+        ("early_stopping", None),
     ],
 )
 def test_a_value_that_cannot_be_is_named(name: str, value: Any):
@@ -66,6 +75,12 @@ def test_numbers_become_those_of_python(name: str, value: Any):
     taken = getattr(GenerationSettings(**{name: value}), name)
     assert taken == value
     assert type(taken) is type(getattr(GenerationSettings(), name))
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "sample", "use_title"])
+@pytest.mark.parametrize("value", [np.True_, np.False_])
+def test_booleans_become_those_of_python(name: str, value: Any):
+    assert getattr(GenerationSettings(**{name: value}), name) is bool(value)
 
 
 def test_beam_search_has_no_more_candidates_than_beams():

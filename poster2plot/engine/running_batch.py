@@ -73,7 +73,10 @@ class RunningBatch:
             self.requests[poster], self._began[poster] = request, began
 
     def step(self, *, exclusive: bool) -> None:
-        """Decode a token of each; those that are done or cancelled leave."""
+        """Decode a token of each; those that are done or cancelled leave.
+
+        What an `on_step` raises ends its own request, save where there is too little memory.
+        """
         decoding = self._decoding
         decoding.step(exclusive=exclusive)
         for poster, hypotheses in decoding.hypotheses.items():
@@ -83,7 +86,13 @@ class RunningBatch:
         decoding.hypotheses.clear()
         for poster, request in self.requests.items():
             if request.on_step:
-                request.on_step(decoding.best_hypothesis(poster))
+                best = decoding.best_hypothesis(poster)
+                try:
+                    request.on_step(best)
+                except MemoryError:  # concerns all; the queue tries with fewer at once
+                    raise
+                except BaseException as error:
+                    settle(request.future, error)
         gone = [poster for poster, request in self.requests.items() if request.future.done()]
         decoding.drop(gone)
         for poster in gone:

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -218,6 +219,28 @@ def test_a_failing_request_harms_no_other(engine: Engine, failing: DecodingReque
         assert tokens(other.future.result(PATIENCE)) == alone(engine, seed)
     with pytest.raises(ArithmeticError, match="broken"):
         failing.future.result(PATIENCE)
+
+
+def test_a_failing_callback_does_not_make_the_others_begin_again(engine: Engine):
+    queue = DecodingQueue(engine)
+    lengths: dict[int, list[int]] = {1: [], 2: [], 3: []}
+
+    def on_step(seed: int, hypothesis: Hypothesis) -> None:
+        lengths[seed].append(len(hypothesis.token_ids))
+        if seed == 2 and len(lengths[seed]) == 3:
+            broken()
+
+    settings = replace(SHORT, num_beams=1)
+    requests = {
+        seed: request(engine, seed, settings, partial(on_step, seed), "one") for seed in lengths
+    }
+    queue.submit([*requests.values()])
+    for seed in (1, 3):
+        assert tokens(requests[seed].future.result(PATIENCE)) == alone(engine, seed, settings)
+        assert lengths[seed] == [*range(1, len(lengths[seed]) + 1)]
+    with pytest.raises(ArithmeticError, match="broken"):
+        requests[2].future.result(PATIENCE)
+    assert lengths[2] == [1, 2, 3]
 
 
 def ends_the_thread(*_):
