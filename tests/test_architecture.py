@@ -17,7 +17,7 @@ ALLOWED = {
     "harmful_texts": set(),
     "postprocessing": set(),
     "title_prompts": set(),
-    "title_reading": {"errors"},
+    "title_reading": {"errors", "images"},
     "engine": {"settings", "harmful_texts"},
     "images": {"errors"},
     "checkpoints": {"bundled_files", "errors"},

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from poster2plot.errors import InputError, is_out_of_memory
+from poster2plot.images.decoding import read_picture
 
 if TYPE_CHECKING:
     from poster2plot.title_reading.recognition import TextReader
@@ -65,12 +66,14 @@ class TitleReader:
         self._loaded: tuple[TextReader, Weights] | None = None
         self._does_not_load = ""  # why
 
-    def read(self, image: Image.Image) -> ReadTitle | None:
-        """The title printed on an upright RGB poster; None where none is read for sure.
+    def read(self, image: Image.Image | str | Path) -> ReadTitle | None:
+        """The title printed on a poster, or on that at a path; None where none is read for sure.
 
-        As many posters are read at once as there are processors for; others wait for their turn.
-        Raises `ImportError` where a package does not load.
+        It becomes upright RGB as `read_image` makes it. As many posters are read at once as there
+        are processors for; others wait for their turn. Raises `ImportError` where a package does
+        not load, `ImageError`, and `InputError` for a path.
         """
+        image = read_picture(image)
         if max(image.size) > LONGEST_ASPECT * min(image.size):
             return None
         text_reader, weights = self._load()
@@ -114,7 +117,7 @@ def _at_once() -> int:
 
 
 def read_title(image: Image.Image) -> tuple[ReadTitle | None, bool]:
-    """The title printed on an upright RGB poster, by the one reader of this process.
+    """The title printed on a poster, by the one reader of this process.
 
     None where none is read for sure, or where reading fails: a plot can be had without it. Beside
     it, whether reading failed; why it does is logged once.

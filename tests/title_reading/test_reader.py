@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from poster2plot import ImageError
 from poster2plot.title_reading.reader import SMALL, TitleReader, as_title
 from support.drawn_posters import draw_poster
 
@@ -45,6 +46,27 @@ def test_the_title_is_read_among_what_else_is_printed(reader: TitleReader, size:
     assert read is not None
     assert read.title == "The Last River"
     assert 0.5 < read.confidence <= 1
+
+
+def test_a_poster_may_be_a_path_or_a_picture_of_any_mode_turned_by_exif(
+    reader: TitleReader, tmp_path: Path
+):
+    poster = write(draw_poster(size=(300, 450)), ("THE LAST RIVER", 0.75, 36))
+    path, turned = tmp_path / "turned.png", Image.Exif()
+    turned[0x0112] = 6
+    poster.transpose(Image.Transpose.ROTATE_90).save(path, exif=turned)
+    with Image.open(path) as opened:
+        pictures: list[Image.Image | str | Path] = [path, str(path), opened]
+        pictures += [poster.convert(mode) for mode in ("L", "P", "RGBA", "CMYK", "I")]
+        for picture in pictures:
+            read = reader.read(picture)
+            assert read is not None
+            assert read.title == "The Last River"
+
+
+def test_a_picture_without_pixels_is_an_error(reader: TitleReader):
+    with pytest.raises(ImageError, match="no pixels"):
+        reader.read(Image.new("RGB", (0, 0)))
 
 
 def test_lines_that_belong_together_are_one_title(reader: TitleReader):
