@@ -239,9 +239,10 @@ class Poster2Plot:
         Images become upright RGB as `read_image` makes them. None is no poster: its encoder states
         are zeros, as in the unconditional batch of guidance. `titles` are those of the posters
         where they are known; without `use_title`, or by a model without `takes_titles`, they are
-        passed over. A poster's plots do not depend on the posters beside it. Raises
-        `SettingsError`, `ValueError` where there are not as many titles as images, `ImageError`,
-        and for a path `InputError`.
+        passed over. In fp32 a poster's plots do not depend on the posters beside it; in int8 some
+        do, as its rounding makes more of differences in the last digits. Raises `SettingsError`,
+        `ValueError` where there are not as many titles as images, `ImageError`, and for a path
+        `InputError`.
         """
         requests = self._submit(images, settings, titles)
         try:

@@ -35,8 +35,8 @@ class GenerationSettings:
     * `early_stopping`: end beam search with as many plots as beams (True), or only once no running
       hypothesis can beat them, by a guess (False) or surely ("never").
     * `no_repeat_ngram_size`: no sequence of so many tokens occurs twice; 0 allows all.
-    * `sample`: draw each token instead of searching, by `temperature` and `top_p`, reproducibly
-      from `seed`.
+    * `sample`: draw each token instead of searching, by `temperature` and `top_p`, from `seed`:
+      reproducibly in fp32, in int8 so where the same posters are decoded together.
     * `use_title`: write from the poster's title too, where it is known and the model takes titles.
 
     Numbers and booleans of any library become Python's. Raises `SettingsError` for a value that is

@@ -141,8 +141,9 @@ class Decoding:
     """Decoding of a running batch of posters, step by step, each with settings of its own.
 
     Posters join before a step, and those that are finished leave after it. `running` are the
-    numbers of those in the batch, `hypotheses` those of finished ones, best first. No poster's
-    hypotheses depend on the others.
+    numbers of those in the batch, `hypotheses` those of finished ones, best first. In fp32 no
+    poster's hypotheses depend on the others. Float sums do in their last digits, since what is
+    padded has other shapes, and where int8 rounds these to another integer a token may change.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -99,8 +99,9 @@ class Graph:
 
     def _int8_product(self, x: str, weight: Tensor) -> str:
         quantized, scales = quantize_columns(weight)
-        # Each row has a scale of its own, so that no poster depends on the others. A row of zeros
-        # becomes not-a-number here and integers then, which the product with its scale undoes.
+        # Each row has a scale of its own, so that others matter to it only through the last digits
+        # of its floats, which rounding can make a step of. A row of zeros becomes not-a-number here
+        # and integers then, which the product with its scale undoes.
         absmax = self.apply("ReduceMax", self.apply("Abs", x), self.constant([-1]))
         scale = self.constant(torch.tensor(1 / 127))
         zero_point = self.constant(torch.tensor(128, dtype=torch.uint8))

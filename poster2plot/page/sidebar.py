@@ -215,7 +215,8 @@ def _sampling(defaults: dict[str, Any]) -> dict[str, Any]:
                 defaults["seed"],
                 key="seed",
                 bind="query-params",
-                help="The same seed draws the same plots; another one draws others. Costs nothing.",
+                help="The same seed nearly always draws the same plots; another one draws others. "
+                "Costs nothing.",
             )
         ),
     }
