@@ -15,7 +15,7 @@ from poster2plot.inputs import Title
 from poster2plot.page.components import picture_to_share, plot_view
 from poster2plot.page.contrasts import Contrast, choose_contrast
 from poster2plot.page.entries import Entry
-from poster2plot.page.escaping import escape_markdown, file_stem, growing_html
+from poster2plot.page.escaping import escape_markdown, escape_paragraph, file_stem, growing_html
 from poster2plot.page.inputs import remove
 from poster2plot.page.served_attention import address_of_attention
 from poster2plot.page.served_cards import address_of_card
@@ -49,7 +49,7 @@ class Card:
             self._beside = st.empty()
         self._live: DeltaGenerator | None = None
         self._has_title_field = False
-        self._label.caption(escape_markdown(entry.label))
+        self._label.caption(escape_paragraph(entry.label))
         self._head.button(
             "Remove",
             key=f"remove {self._id}",
@@ -137,7 +137,7 @@ class Card:
         Returns what the visitor wants to see the best plot without (`choose_contrast`).
         """
         if not self._has_title_field:
-            self._label.caption(escape_markdown(plots.label))
+            self._label.caption(escape_paragraph(plots.label))
         about = plots.record["title"] or {}
         with self._body:
             attention = address_of_attention(plots, image)
@@ -145,8 +145,8 @@ class Card:
         if about.get("synopsis"):
             with self._told.container(gap="xsmall"):
                 st.markdown(f"**What {escape_markdown(about['service'])} says it is about**")
-                st.markdown(escape_markdown(about["synopsis"]))
-                st.caption(escape_markdown(about["attribution"]))
+                st.markdown(escape_paragraph(about["synopsis"]))
+                st.caption(escape_paragraph(about["attribution"]))
         with self._foot.container():
             with st.container(
                 horizontal=True, vertical_alignment="center", gap="small", key=f"actions-{self._id}"

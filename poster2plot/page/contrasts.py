@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from poster2plot import Poster2PlotError
-from poster2plot.page.escaping import escape_markdown, growing_html
+from poster2plot.page.escaping import escape_markdown, escape_paragraph, growing_html
 from poster2plot.page.session_state import PlotKey, not_to_rewrite
 
 POSTER, TITLE = "poster", "title"
@@ -21,7 +21,7 @@ class Contrast:
         with st.container(key=key):
             left, right = st.columns(2, gap="medium")
             left.header(f"With the {without}", anchor=False)
-            left.markdown(escape_markdown(record["plot"]))
+            left.markdown(escape_paragraph(record["plot"]))
             right.header(f"Without the {without}", anchor=False)
             self._plot = right.empty()
             self._plot.skeleton(height=48)
@@ -40,7 +40,7 @@ class Contrast:
 
     def show(self, text: str) -> None:
         """Show the whole plot."""
-        self._plot.markdown(escape_markdown(text))
+        self._plot.markdown(escape_paragraph(text))
 
     def show_without_plot(self, why: Poster2PlotError | None = None) -> None:
         """Say that it was stopped, or why it could not be written."""

@@ -28,6 +28,14 @@ def escape_markdown(text: str) -> str:
     return escaped
 
 
+def escape_paragraph(text: str) -> str:
+    """A text that is a whole paragraph, escaped as by `escape_markdown`.
+
+    It begins on the side of its own letters, which a browser does not look for in an isolate.
+    """
+    return escape_markdown(text).strip(_ISOLATE + _END_OF_ISOLATE)
+
+
 def growing_html(text: str) -> str:
     """A plot so far, as the page shows it."""
     return f'<p class="growing">{html.escape(text)} …</p>'

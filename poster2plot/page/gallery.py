@@ -11,7 +11,7 @@ from poster2plot import Poster2PlotError
 from poster2plot.page import cached_resources
 from poster2plot.page.announcements import say_next
 from poster2plot.page.downloads import download_all
-from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.escaping import escape_markdown, escape_paragraph
 from poster2plot.page.saved_visits import open_visit
 from poster2plot.page.session_state import (
     PlotKey,
@@ -112,8 +112,8 @@ def _take_in(field: str) -> None:
 
 def _tile(plot: PlotKey, plots: WrittenPlots, *, is_compared: bool, key: str) -> None:
     st.image(plots.picture, alt=f"Poster: {plots.label}", width="stretch")
-    st.caption(escape_markdown(plots.label))
-    st.markdown(escape_markdown(plots.record["plot"]))
+    st.caption(escape_paragraph(plots.label))
+    st.markdown(escape_paragraph(plots.record["plot"]))
     if vote := vote_of(plot):
         st.caption(f"Your vote: {vote.lower()}")
     st.caption(escape_markdown(_in_short(plots.record)))
@@ -148,8 +148,8 @@ def _compare(pair: list[WrittenPlots]) -> None:
         ):
             with column:
                 st.image(plots.picture, alt=f"Compared poster: {plots.label}", width=160)
-                st.caption(escape_markdown(plots.label))
-                st.markdown(f"**{escape_markdown(plots.record['plot'])}**")
+                st.caption(escape_paragraph(plots.label))
+                st.markdown(f"**{escape_paragraph(plots.record['plot'])}**")
                 st.caption(
                     "  \n".join(
                         f"{_label(name)}: {escape_markdown(_in_words(name, settings[name]))}"

@@ -19,7 +19,7 @@ from poster2plot import GenerationSettings, Poster2PlotError, read_image
 from poster2plot.page.announcements import Announcer
 from poster2plot.page.cards import say_why
 from poster2plot.page.components import copy_line, posters_to_choose
-from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.escaping import escape_markdown, escape_paragraph
 from poster2plot.page.inputs import EXAMPLES
 from poster2plot.page.session_state import current_visitor, written_plots
 from poster2plot.page.thumbnails import small_jpeg
@@ -120,7 +120,7 @@ def _posters_of_visit() -> dict[str, bytes]:
 
 def _show(current: Round, score: Score) -> None:
     with st.container(key="riddle"):
-        st.markdown(escape_markdown(current.plot))
+        st.markdown(escape_paragraph(current.plot))
     posters_to_choose(
         current.pictures,
         chosen=current.guess,

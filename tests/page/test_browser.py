@@ -83,7 +83,9 @@ def test_titles_are_looked_up_and_live_in_the_url(page: Page, address: str):
     expect(titles).to_have_css("unicode-bidi", "plaintext")  # as dir="auto"
     titles.fill(f"{ID}, nm0000138")
     titles.press("Control+Enter")
-    page.get_by_text("A thief enters dreams.").wait_for()
+    synopsis = page.get_by_text("A thief enters dreams.")
+    synopsis.wait_for()
+    expect(synopsis).to_have_css("text-align", "start")  # of its own letters' side
     expect(page.get_by_text("What Cinemeta says it is about")).to_be_visible()
     expect(
         page.get_by_test_id("stAlertContentError").get_by_text("is a person on IMDb")

@@ -210,6 +210,20 @@ def test_a_model_without_titles_writes_from_the_poster_alone(
     assert "use_title" not in {each.key for each in app.toggle}
 
 
+def test_a_paragraph_from_right_to_left_has_its_letters_in_no_isolate(
+    titled_app: AppTest, monkeypatch: pytest.MonkeyPatch
+):
+    """In which no browser would look for the side that it begins on."""
+    with titles(monkeypatch, name="قصة", description="رجل وحيد"):
+        titled_app.text_area[0].set_value(ID).run()
+        open_tab(titled_app, "History")
+    assert "رجل وحيد" in [each.value for each in titled_app.markdown]
+    [written] = titled_app.session_state.written_plots.values()
+    assert written.label.startswith("قصة")
+    for each in titled_app.caption:
+        assert not each.value.startswith("\u2068")
+
+
 def test_the_original_preset_writes_without_titles(titled_app: AppTest):
     for preset, used in (("Original", False), ("Reset", True)):
         titled_app.button(f"preset {preset}").click().run()
