@@ -19,8 +19,10 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
-from poster2plot.errors import Poster2PlotError
+from poster2plot.errors import InputError, Poster2PlotError
 from poster2plot.training.bundled.commands import add_commands
+from poster2plot.training.failures import sentence
+from poster2plot.training.numbers import whole
 from poster2plot.training.recipe import PRESETS, Recipe
 from poster2plot.training.title_commands import add_commands as add_title_commands
 
@@ -90,13 +92,15 @@ def _add_train(commands: typing.Any) -> None:
         type=Path,
         nargs="*",
         default=[],
-        help="CSV (id, text) of `match-texts` or `self-train`",
+        help="CSV of `match-texts`, `distill` or `self-train`, or one of id and text",
     )
     command.add_argument(
         "--only-pseudo-labels", action="store_true", help="no pairs of the dataset"
     )
-    command.add_argument("--evaluate-every", type=int, help="steps; default: once an epoch")
-    command.add_argument("--samples", type=int, default=6, help="posters in each samples-*.png")
+    command.add_argument("--evaluate-every", type=whole(1), help="steps; default: once an epoch")
+    command.add_argument(
+        "--samples", type=whole(0), default=6, help="posters in each samples-*.png"
+    )
     recipe = command.add_argument_group("to change the recipe", "defaults are the preset's")
     types = typing.get_type_hints(Recipe)
     for field in dataclasses.fields(Recipe):
@@ -118,7 +122,7 @@ def _add_train(commands: typing.Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from poster2plot.training.batches import Captions, to_examples
+    from poster2plot.training.batches import Captions, check_positions, to_examples
     from poster2plot.training.bundled.known_words import known_words
     from poster2plot.training.bundled.preference import Preferences, PreferenceTrainer
     from poster2plot.training.bundled.text_matching import read_pseudo_labels
@@ -138,26 +142,35 @@ def _train(options: argparse.Namespace) -> None:
     dataset = Dataset.read(options.data)
     captioner = compose(recipe)
     encoder_states = EncoderStates(*options.encoder_states) if options.encoder_states else None
-    train = [] if options.only_pseudo_labels else to_examples(dataset.split("train"), recipe)
+    train = [] if options.only_pseudo_labels else to_examples(dataset.needed("train"), recipe)
     for path in options.pseudo_labels:
         train += read_pseudo_labels(path, dataset)
+    if not train:
+        raise InputError("There is nothing to learn from; give --pseudo-labels with texts.")
     if captioner.lexicon is not None:  # which lacks words that it is about to learn
         words = captioner.lexicon.union(known_words([example.text for example in train]))
         captioner = dataclasses.replace(captioner, lexicon=words)
-    valid = to_examples(dataset.split("valid"), recipe)
+    valid = to_examples(dataset.needed("valid"), recipe)
+    if encoder_states:
+        encoder_states.check(example.id for example in [*train, *valid])
     options.out.mkdir(parents=True, exist_ok=True)
     preferences = bool(train) and all(example.worse for example in train)
     kind = Preferences if preferences else Captions
+    taught = kind(train, captioner.tokenizer, recipe, encoder_states)
+    held_out = Captions(valid, captioner.tokenizer, recipe, encoder_states)
+    positions = captioner.model.decoder.config.max_position_embeddings
+    check_positions([*taught.lengths, *held_out.lengths], recipe, positions)
+    sampled = dataset.split("valid")[: options.samples]
     train_captioner(
         captioner,
         recipe,
-        kind(train, captioner.tokenizer, recipe, encoder_states),
-        Captions(valid, captioner.tokenizer, recipe, encoder_states),
+        taught,
+        held_out,
         options.out,
         evaluate_every=options.evaluate_every,
         callbacks=[
             LossCurve(options.out),
-            SamplePlots(options.out, captioner, dataset.split("valid")[: options.samples]),
+            *([SamplePlots(options.out, captioner, sampled)] if sampled else []),
         ],
         trainer_class=PreferenceTrainer if preferences else CaptionTrainer,
     )
@@ -175,8 +188,12 @@ def _add_evaluate(commands: typing.Any) -> None:
     command.add_argument("--checkpoint", help="folder or Hub name; without it the bundled model")
     command.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     command.add_argument("--out", type=Path, default=Path("runs/evaluation"), help="folder")
-    command.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    command.add_argument("--max-pairs", type=int, help="pairs to draw; without it all")
+    command.add_argument(
+        "--split",
+        choices=("train", "valid", "test"),
+        help="without it test or, where the dataset has no test pairs, valid",
+    )
+    command.add_argument("--max-pairs", type=whole(1), help="pairs to draw; without it all")
     command.add_argument(
         "--embedder",
         default="sentence-transformers/all-MiniLM-L6-v2",
@@ -191,7 +208,7 @@ def _add_evaluate(commands: typing.Any) -> None:
     command.add_argument("--corpus", type=Path, help="CSV of further texts the model learnt from")
     command.add_argument("--guidance", type=float, help="without it the model's own")
     command.add_argument(
-        "--contact-sheet", type=int, default=30, help="posters on the contact sheet"
+        "--contact-sheet", type=whole(0), default=30, help="posters on the contact sheet"
     )
     command.set_defaults(run=_evaluate)
 
@@ -206,14 +223,18 @@ def _evaluate(options: argparse.Namespace) -> None:
     from poster2plot.training.evaluation.retrieval import Embedder
     from poster2plot.training.target_texts import read_corpus
 
+    dataset, settings = Dataset.read(options.data), GenerationSettings(guidance=options.guidance)
+    split = options.split or ("test" if dataset.split("test") else "valid")
+    for name in ("train", split):  # the baselines copy training plots
+        dataset.needed(name)
     checkpoint = load_checkpoint(options.checkpoint)
     checkpoint_device = str(checkpoint.device)
     found = evaluate(
         checkpoint,
-        Dataset.read(options.data),
-        options.split,
+        dataset,
+        split,
         Embedder(options.embedder, device=checkpoint_device),
-        settings=GenerationSettings(guidance=options.guidance),
+        settings=settings,
         cache=options.out,
         judge=LanguageModelJudge(options.judge, checkpoint_device) if options.judge else None,
         title_reader=TitleReader() if options.read_titles else None,
@@ -271,8 +292,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (Poster2PlotError, ValueError, OSError) as error:
+    except Poster2PlotError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; start it again, and it goes on where it can.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if (what := sentence(error, getattr(options, "out", None))) is None:
+            raise
+        print(f"error: {what}", file=sys.stderr)
         return 1
     return 0
 

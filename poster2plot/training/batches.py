@@ -1,5 +1,6 @@
 """Pairs as a captioner's inputs, in batches whose content depends on seed and epoch alone."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.errors import InputError
 from poster2plot.training.beginnings import digest
 from poster2plot.training.dataset import Pair, Picture
 from poster2plot.training.encoder_states import EncoderStates
@@ -64,12 +66,23 @@ def _without_names(
 
 
 def to_examples(pairs: Sequence[Pair], recipe: Recipe) -> list[Example]:
-    """Pairs whose plots are targets of the recipe's kind."""
+    """Pairs whose plots are targets of the recipe's kind; how many are none is told.
+
+    Raises `InputError` where none is.
+    """
     examples = []
     for pair in pairs:
         text = pair.text if recipe.targets == "whole" else premise(pair.text)
         if text:
             examples.append(Example(pair.id, text, pair.picture, pair.title))
+    if left_out := len(pairs) - len(examples):
+        told = (
+            f"{left_out} of {len(pairs)} plots are no targets, as they have no premise in letters "
+            "of western Europe; --targets whole takes them."
+        )
+        if not examples:
+            raise InputError(told)
+        print(told, file=sys.stderr)
     return examples
 
 
@@ -144,16 +157,13 @@ class Collator:
     ) -> None:
         self._end = tokenizer.eos_token_id
         self._image_processor = image_processor
-        self._fixed = None if recipe.pad_to_longest else recipe.max_target_length
-        if self._fixed and recipe.titles:
-            self._fixed += TITLE_TOKENS + 1
+        self._recipe = recipe
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         # Labels are the plot's ids, but for those that are no targets.
         inputs = [[*row["prompt"], *row.get("ids", row["labels"])[:-1]] for row in rows]
         labels = [[IGNORE_INDEX] * (len(row["prompt"]) - 1) + row["labels"] for row in rows]
-        longest = max(map(len, labels))
-        width = self._fixed or -(-longest // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF
+        width = padded_width(max(map(len, labels)), self._recipe)
         batch: dict[str, Any] = {
             "labels": _padded(labels, width, IGNORE_INDEX),
             "decoder_input_ids": _padded(inputs, width, self._end),
@@ -165,6 +175,23 @@ class Collator:
             images = [row["image"] for row in rows]
             batch |= self._image_processor(images, return_tensors="pt")
         return batch
+
+
+def padded_width(longest: int, recipe: Recipe) -> int:
+    """Tokens of each row of a batch whose longest has so many labels, those of its prompt too."""
+    if recipe.pad_to_longest:
+        return -(-longest // PAD_TO_MULTIPLE_OF) * PAD_TO_MULTIPLE_OF
+    return recipe.max_target_length + (TITLE_TOKENS + 1 if recipe.titles else 0)
+
+
+def check_positions(lengths: Sequence[int], recipe: Recipe, positions: int) -> None:
+    """Raises `InputError` where examples of these `lengths` do not fit a decoder's positions."""
+    width = padded_width(max(lengths) - 1, recipe)
+    if width > positions:
+        raise InputError(
+            f"Titles and plots take {width} tokens, and the decoder reads at most {positions}; "
+            f"lower --max-target-length, which is {recipe.max_target_length}."
+        )
 
 
 def _padded(rows: Sequence[Sequence[int]], width: int, padding: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Encoder states on disk: a frozen encoder reads each poster once, however long training lasts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from poster2plot.errors import InputError
 from poster2plot.training.dataset import Pair
 from poster2plot.training.whole import whole_file
 
@@ -17,19 +18,35 @@ BATCH = 32  # posters at once
 class EncoderStates:
     """Encoder states (S, width) by poster id, float16 on disk, as `save_encoder_states` wrote them.
 
-    Raises `OSError` for a path that cannot be read, `KeyError` for a poster that is not there.
+    Raises `OSError` for a path that cannot be read, `InputError` for a file of something else or a
+    poster that is not there.
     """
 
     def __init__(self, *paths: Path) -> None:
         self._rows: dict[str, npt.NDArray[np.float16]] = {}
         for path in paths:
-            array = np.load(path, mmap_mode="r")
-            ids = path.with_suffix(".ids").read_text(encoding="utf-8").split("\n")
-            self._rows |= zip(ids, array, strict=True)
+            try:
+                array = np.load(path, mmap_mode="r")
+                ids = path.with_suffix(".ids").read_text(encoding="utf-8").split("\n")
+                self._rows |= zip(ids, array, strict=True)
+            except (ValueError, EOFError, TypeError) as error:
+                raise InputError(
+                    f"{str(path)!r} holds no whole encoder states; make them anew."
+                ) from error
 
     def __getitem__(self, id: str) -> Tensor:
         """Encoder states of one poster, float32 (S, width)."""
+        self.check([id])
         return torch.from_numpy(self._rows[id].astype(np.float32))
+
+    def check(self, ids: Iterable[str]) -> None:
+        """Raises `InputError` where a poster is not there."""
+        for id in ids:
+            if id not in self._rows:
+                raise InputError(
+                    f"There are no encoder states of the poster {id!r}; make them anew with "
+                    "`encoder-states` for this dataset."
+                )
 
 
 def save_encoder_states(

@@ -3,8 +3,11 @@
 `ORIGINAL` is the notebook of deepklarity/poster2plot (2021); `SMALL` made the bundled model.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from poster2plot.settings import RANGES
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Targets = Literal["whole", "premise"]
@@ -45,10 +48,19 @@ class Recipe:
     guidance: float = 1.0  # recommended to whoever decodes
 
     def __post_init__(self) -> None:
-        positive = ("max_target_length", "epochs", "batch", "learning_rate", "num_beams")
-        for name in positive:
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number.")
+        for name in ("max_target_length", "epochs", "batch", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0.")
+        for name in ("cross_attention_rate", "warmup_steps", "weight_decay"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} must be at least 0.")
+        for name in ("num_beams", "length_penalty", "no_repeat_ngram_size", "guidance", "seed"):
+            low, high = RANGES[name]
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must lie between {low} and {high}.")
         for name in ("word_dropout", "conditioning_dropout", "patch_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1.")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Tokenizer
 
+from poster2plot.errors import InputError
 from poster2plot.training.target_texts import (
     IGNORE_INDEX,
     Plot,
@@ -124,6 +125,16 @@ def test_a_corpus_is_read_once_and_without_poor_targets(tmp_path: Path):
     with gzip.open(tmp_path / "corpus.csv.gz", "wt", encoding="utf-8") as file:
         file.write("\n".join(rows))
     assert read_corpus(tmp_path / "corpus.csv.gz") == PLOTS
+
+
+def test_a_corpus_that_is_none_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    corpus = tmp_path / "corpus.csv"
+    corpus.write_text(f"title,text\na,{SENTENCES[0]}\nb\n", encoding="utf-8-sig")
+    assert read_corpus(corpus) == [Plot("a", SENTENCES[0])]
+    assert "1 rows are left out" in capsys.readouterr().err
+    corpus.write_text(f"title,plot\na,{SENTENCES[0]}\n")
+    with pytest.raises(InputError, match="has no column text; its columns are title, plot"):
+        read_corpus(corpus)
 
 
 def test_names_stand_inside_sentences():

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from transformers import EvalPrediction, Trainer, TrainingArguments, ViTModel
 from transformers.image_processing_utils import BaseImageProcessor
 
+from poster2plot.errors import InputError
 from poster2plot.training.beginnings import digest, identity
 from poster2plot.training.dataset import Pair
 from poster2plot.training.encoder_states import EncoderStates, save_encoder_states
@@ -92,9 +93,15 @@ def align_encoder(
     """Train the layers after the first `frozen` and leave encoder and processor in `out`.
 
     `states.npy` there holds the aligned encoder's last hidden states of all posters for the
-    fine-tune. A run that finds its own checkpoints goes on from the last complete one, as
-    `train_or_resume` does.
+    fine-tune. A batch has at most all training pairs. A run that finds its own checkpoints goes on
+    from the last complete one, as `train_or_resume` does. Raises `InputError` for more frozen
+    layers than there are, and for fewer than two training pairs.
     """
+    layers = len(encoder.layers)
+    if frozen > layers:
+        raise InputError(f"The encoder has {layers} layers; lower --frozen, which is {frozen}.")
+    if len(train) < 2:
+        raise InputError("A single training pair has nothing to be told from; prepare more.")
     out.mkdir(parents=True, exist_ok=True)
     pairs = [*train, *valid]
     settings = {
@@ -114,7 +121,7 @@ def align_encoder(
         args=TrainingArguments(
             output_dir=str(out),
             num_train_epochs=epochs,
-            per_device_train_batch_size=batch,
+            per_device_train_batch_size=min(batch, len(train)),
             per_device_eval_batch_size=batch,
             learning_rate=learning_rate,
             lr_scheduler_type="cosine",

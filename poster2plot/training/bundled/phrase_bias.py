@@ -25,6 +25,8 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from poster2plot import GenerationSettings, Poster2Plot
 from poster2plot.checkpoints.checksums import CHECKSUMS
 from poster2plot.engine.generation_rules import GenerationRules
+from poster2plot.errors import InputError
+from poster2plot.title_prompts import TitlePrompt
 from poster2plot.training.dataset import Pair
 from poster2plot.training.whole import whole_file
 
@@ -151,15 +153,20 @@ def bias_phrases(
 ) -> None:
     """Leave a copy of an exported captioner in `out` that writes phrases as often as `texts` do.
 
-    It writes for the posters of the pairs, with their titles and without; numbers never.
+    It writes for the posters of the pairs, with their titles and without; numbers never. Raises
+    `InputError` where `out` is the captioner itself.
     """
+    if out.exists() and out.samefile(captioner):
+        raise InputError("The captioner would be overwritten; name another folder as --out.")
     p2p = Poster2Plot.from_pretrained(captioner)
-    before = [p2p.engine.rules.start, p2p.config.title_prompt["separator_token_id"]]
+    prompt = TitlePrompt.of(p2p.config)
+    before = [p2p.engine.rules.start, *([prompt.separator_token_id] if prompt else [])]
     config = json.loads((captioner / GENERATION_CONFIG_NAME).read_text(encoding="utf-8"))
     numbers = number_tokens(p2p.tokenizer, p2p.config.decoder.vocab_size)
     config["suppress_tokens"] = numbers
     images = [pair.picture.read() for pair in pairs]
-    titles = [pair.title for pair in pairs]
+    untitled = [""] * len(pairs)
+    told = [[pair.title for pair in pairs], untitled] if prompt else [untitled]
 
     def biased(bias: Bias) -> dict[str, object]:
         return {**config, "sequence_bias": sequence_bias(bias, before)} if bias else config
@@ -171,7 +178,7 @@ def bias_phrases(
             p2p.engine.decoder.device,
         )
         written = []
-        for known in (titles, [""] * len(pairs)):
+        for known in told:
             for start in range(0, len(pairs), _AT_ONCE):
                 some = slice(start, start + _AT_ONCE)
                 for [plot] in p2p.generate(images[some], GenerationSettings(), known[some]):

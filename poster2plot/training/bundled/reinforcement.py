@@ -198,7 +198,7 @@ class Reinforcer:
         means = {name: float(each.mean()) for name, each in rewards._asdict().items()}
         lengths = sum(len(plot.split()) for plot in plots) / len(plots)
         if number % 10 == 0:
-            for row in range(0, len(plots), len(plots) // 6):
+            for row in range(0, len(plots), -(-len(plots) // 6)):
                 print(f"    {requests.titles[row // how.samples]!r}: {plots[row]}", flush=True)
         return {
             "reward": float(total.mean()),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from poster2plot.errors import InputError
 from poster2plot.training.dataset import Dataset, Pair
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.evaluation.retrieval import Embedder
@@ -20,7 +21,10 @@ from poster2plot.training.target_texts import Plot, premise, read_corpus
 
 
 def training_plots(dataset: Dataset, corpus: Path) -> list[Plot]:
-    """Premises of training pairs and corpus with their titles, less those of held-out titles."""
+    """Premises of training pairs and corpus with their titles, less those of held-out titles.
+
+    Raises `InputError` where there are none.
+    """
     held_out = [pair.text for pair in dataset.pairs if pair.split != "train"]
     held_out += [text for texts in dataset.references.values() for text in texts]
     left_out = {premise(text) for text in held_out}
@@ -28,7 +32,10 @@ def training_plots(dataset: Dataset, corpus: Path) -> list[Plot]:
         Plot(pair.title, text) for pair in dataset.split("train") if (text := premise(pair.text))
     ]
     plots = {plot.text: plot for plot in reversed([*own, *read_corpus(corpus)])}
-    return [plot for text, plot in plots.items() if text not in left_out]
+    kept = [plot for text, plot in plots.items() if text not in left_out]
+    if not kept:
+        raise InputError(f"Neither {str(corpus)!r} nor a training pair has a premise to learn.")
+    return kept
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Sources:
     @cached_property
     def pairs(self) -> list[Pair]:
         """The training pairs."""
-        return self.dataset.split("train")
+        return self.dataset.needed("train")
 
     @cached_property
     def plots(self) -> list[Plot]:

@@ -17,12 +17,14 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from poster2plot.errors import InputError
 from poster2plot.harmful_texts import is_harmful
 from poster2plot.training.batches import Example
 from poster2plot.training.bundled.sources import Sources
 from poster2plot.training.dataset import Dataset
 from poster2plot.training.evaluation.wording import phrases
 from poster2plot.training.plot_embeddings import Clues, centred
+from poster2plot.training.tables import read_rows
 from poster2plot.training.target_texts import WORD, Plot, name_spans, title_words
 from poster2plot.training.whole import whole_file
 
@@ -211,18 +213,25 @@ def write_pseudo_labels(path: Path, labels: Iterable[PseudoLabel]) -> None:
 def read_pseudo_labels(path: Path, dataset: Dataset) -> list[Example]:
     """Read what `write_pseudo_labels` wrote as examples for training posters of the dataset.
 
-    Raises `KeyError` for an id that is none of theirs.
+    A table of `id` and `text` alone will do: its texts are learnt from the poster and its title.
+    Raises `InputError` for an id that is none of theirs, and as `tables.read_rows` does.
     """
-    pictures = {pair.id: pair.picture for pair in dataset.split("train")}
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Example(
-                row["id"],
-                row["text"],
-                pictures[row["id"]],
-                title=row["title"],
-                pictured=row["pictured"] == "True",
-                worse=row["worse"],
+    pairs = {pair.id: pair for pair in dataset.split("train")}
+    examples = []
+    for row in read_rows(path, id=("id",), text=("text",)):
+        if row["id"] not in pairs:
+            raise InputError(
+                f"{str(path)!r} has a text for {row['id']!r}, which is no training poster of the "
+                "dataset; leave it out or name the dataset that it was made from."
             )
-            for row in csv.DictReader(file)
-        ]
+        pair = pairs[row["id"]]
+        example = Example(
+            pair.id,
+            row["text"],
+            pair.picture,
+            title=row.get("title", pair.title),
+            pictured=row.get("pictured", "True") == "True",
+            worse=row.get("worse", ""),
+        )
+        examples.append(example)
+    return examples

@@ -133,7 +133,8 @@ class Evaluation:
             )
             for i, pair in enumerate(self.pairs[:shown])
         ]
-        contact_sheet(entries).save(folder / "contact-sheet.png")
+        if entries:
+            contact_sheet(entries).save(folder / "contact-sheet.png")
         with whole_file(folder / "evaluation.md") as part:
             part.write_text(self.markdown(), encoding="utf-8")
 

@@ -2,6 +2,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from poster2plot import GenerationSettings
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.errors import InputError
 from poster2plot.title_reading.reader import TitleReader
-from poster2plot.training.dataset import Dataset, Picture
+from poster2plot.training.dataset import Dataset, Picture, prepare
 from poster2plot.training.evaluation import evaluate as evaluation
 from poster2plot.training.evaluation import retrieval
 from poster2plot.training.evaluation.copier import _pooled_states
@@ -26,6 +27,7 @@ from poster2plot.training.plot_embeddings import cached_embeddings
 from poster2plot.training.target_texts import premise
 from support.toy_model import save_tiny_model
 from support.training_data import PLOTS
+from tests.training.conftest import Command
 
 
 def test_wording():
@@ -160,6 +162,9 @@ def test_a_model_that_takes_titles_is_measured_under_each_condition(
     assert not (tmp_path / "evaluation.md").exists()
     found.save(tmp_path, shown=4)
     assert (tmp_path / "evaluation.md").read_text(encoding="utf-8") == table
+    found.save(tmp_path / "unseen", shown=0)
+    assert (tmp_path / "unseen" / "plots.csv").is_file()
+    assert not (tmp_path / "unseen" / "contact-sheet.png").exists()
 
 
 def test_recall_says_of_how_many_titles_it_is(data: Path):
@@ -214,3 +219,26 @@ def test_what_was_taught_of_a_text_counts_as_copied(
     )
     assert written[:2] != [pair.text for pair in train[:2]]
     assert found.sources[0].wording.copied == 0.75
+
+
+def test_without_a_split_it_is_test_or_else_valid(
+    source: Path,
+    data: Path,
+    embedder: Path,
+    tiny_folder: Path,
+    training: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def say_split(checkpoint: Any, dataset: Dataset, split: str, *_: Any, **__: Any) -> None:
+        raise InputError(split)
+
+    monkeypatch.setattr("poster2plot.training.evaluation.evaluate.evaluate", say_split)
+    prepare(source / "pairs.csv", source, tmp_path / "untested", shares=(0.2, 0))
+    for folder, said in ((data, "test"), (tmp_path / "untested", "valid")):
+        done = training("evaluate", "--data", folder, "--embedder", embedder,
+                        "--checkpoint", tiny_folder, "--out", tmp_path / "out")  # fmt: skip
+        assert done.errors.endswith(f"error: {said}\n")
+    done = training("evaluate", "--data", tmp_path / "untested", "--split", "test")
+    assert done.status == 1
+    assert "has no test pairs" in done.errors
