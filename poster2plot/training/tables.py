@@ -81,7 +81,7 @@ def read_rows(
     if uneven and dropped is not None:
         dropped[UNEVEN] = uneven
     elif uneven:
-        print(f"{shown}: {uneven} rows are left out: {UNEVEN}.", file=sys.stderr)
+        print(f"{shown}: rows left out, with {UNEVEN}: {uneven}.", file=sys.stderr)
 
 
 def is_packed(path: Path) -> bool:

@@ -131,7 +131,7 @@ def test_a_corpus_that_is_none_is_said(capsys: pytest.CaptureFixture[str], tmp_p
     corpus = tmp_path / "corpus.csv"
     corpus.write_text(f"title,text\na,{SENTENCES[0]}\nb\n", encoding="utf-8-sig")
     assert read_corpus(corpus) == [Plot("a", SENTENCES[0])]
-    assert "1 rows are left out" in capsys.readouterr().err
+    assert "rows left out, with more or fewer cells than the header: 1." in capsys.readouterr().err
     corpus.write_text(f"title,plot\na,{SENTENCES[0]}\n")
     with pytest.raises(InputError, match="has no column text; its columns are title, plot"):
         read_corpus(corpus)

@@ -1,6 +1,8 @@
 """Training on tiny parts: the whole road, a kill, two processes, other encoders."""
 
+import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -41,7 +44,7 @@ from poster2plot import Poster2Plot
 from poster2plot.checkpoints.loading import load_checkpoint
 from poster2plot.training.batches import Captions, Collator, Example, target_ids
 from poster2plot.training.compose import Captioner, compose
-from poster2plot.training.dataset import Dataset
+from poster2plot.training.dataset import Dataset, prepare
 from poster2plot.training.evaluation.losses import encode_all, measure_losses
 from poster2plot.training.recipe import ORIGINAL, Recipe
 from poster2plot.training.target_texts import IGNORE_INDEX
@@ -53,7 +56,7 @@ from poster2plot.training.train import (
 )
 from support.drawn_posters import draw_poster
 from support.toy_model import save_tiny_model, tiny_image_processor, tiny_tokenizer
-from support.training_data import PLOTS
+from support.training_data import PLOTS, write_csv
 from tests.training.conftest import Command
 
 SMALL_BATCH = ("--batch", "4", "--learning-rate", "0.003", "--samples", "2")
@@ -449,3 +452,68 @@ def test_wrong_settings_are_said(data: Path, training: Command, tmp_path: Path):
     done = training("train", "--data", data, "--out", tmp_path / "run", "--batch", "0")
     assert done.status == 1
     assert done.errors == "error: batch must be above 0.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
+        ("epochs", math.inf),
+        ("weight_decay", math.nan),
+        ("weight_decay", -1.0),
+        ("cross_attention_rate", -1.0),
+        ("warmup_steps", -1),
+        ("guidance", math.nan),
+        ("guidance", -2.0),
+        ("length_penalty", math.nan),
+        ("no_repeat_ngram_size", -1),
+        ("seed", -1),
+    ],
+)
+def test_a_recipe_has_values_that_can_be(name: str, value: float):
+    with pytest.raises(ValueError, match=f"{name} must"):
+        replace(ORIGINAL, **{name: value})  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_learnt_is_said_before_it_begins(
+    source: Path, data: Path, encoder: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    prepare(source / "pairs.csv", source, tmp_path / "no-valid", shares=(0, 0))
+    prepare(source / "pairs.csv", source, tmp_path / "no-train", shares=(1, 0))
+    with (source / "pairs.csv").open(newline="") as file:
+        rows = [row | {"text": f"Łódź: {row['text']}"} for row in csv.DictReader(file)]
+    prepare(write_csv(tmp_path / "polish.csv", rows), source, tmp_path / "polish")
+    np.save(tmp_path / "states.npy", np.zeros((1, 2, 4), np.float16))
+    (tmp_path / "states.ids").write_text("another")
+    np.save(tmp_path / "half.npy", np.zeros((0, 2, 4), np.float16))
+    (tmp_path / "half.ids").write_text("another")
+    labels = write_csv(tmp_path / "labels.csv", [{"id": "another", "text": PLOTS[0]}])
+    for dataset, options, why in (
+        ("no-valid", (), "has no valid pairs"),
+        ("no-train", (), "has no train pairs"),
+        ("polish", ("--targets", "premise"), "--targets whole takes them"),
+        (data, ("--max-target-length", "9999"), "lower --max-target-length"),
+        (data, ("--only-pseudo-labels",), "give --pseudo-labels"),
+        (data, ("--pseudo-labels", labels), "'another', which is no training poster"),
+        (data, ("--encoder-states", tmp_path / "states.npy"), "no encoder states of the poster"),
+        (data, ("--encoder-states", tmp_path / "half.npy"), "no whole encoder states"),
+    ):
+        done = training("train", "--data", tmp_path / dataset, "--out", tmp_path / "run",
+                        *parts(encoder, decoder), *options)  # fmt: skip
+        assert done.status == 1
+        assert why in done.errors.splitlines()[-1]
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_a_table_of_ids_and_texts_is_learnt_and_no_sample_need_be_drawn(
+    data: Path, encoder: Path, decoder: Path, training: Command, tmp_path: Path
+):
+    rows = [{"id": pair.id, "text": pair.text} for pair in Dataset.read(data).split("train")[:4]]
+    labels = write_csv(tmp_path / "labels.csv", rows)
+    done = training("train", "--data", data, "--out", tmp_path / "run", *parts(encoder, decoder),
+                    *SMALL_BATCH, "--epochs", "1", "--samples", "0",
+                    "--only-pseudo-labels", "--pseudo-labels", labels)  # fmt: skip
+    assert done.status == 0, done.errors
+    assert len(losses(tmp_path / "run")) == 1
+    assert not list((tmp_path / "run").glob("samples-*"))

@@ -9,6 +9,7 @@ one of CLIP (InfoNCE; Radford et al. 2021, arXiv:2103.00020) against fixed text 
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +78,17 @@ class Alignment(Dataset[dict[str, Tensor]]):
         return {"hidden": self._hidden[self._pairs[i].id], "labels": self._embeddings[i]}
 
 
+class AlignmentTrainer(Trainer):  # type: ignore[misc]
+    """Learns from whole batches alone, and is measured on every pair."""
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """The validation pairs; the Trainer would leave out a last batch that is not whole."""
+        self.args.dataloader_drop_last = False
+        loader = super().get_eval_dataloader(eval_dataset)
+        self.args.dataloader_drop_last = True
+        return loader
+
+
 def align_encoder(
     encoder: ViTModel,
     image_processor: BaseImageProcessor,
@@ -116,7 +128,7 @@ def align_encoder(
     embeddings = embedder([pair.text for pair in pairs])
     embeddings = embeddings - embeddings[: len(train)].mean(0)  # what all plots share says nothing
     aligner = Aligner(encoder, frozen=frozen, embedding_width=embeddings.shape[1])
-    trainer = Trainer(
+    trainer = AlignmentTrainer(
         model=aligner,
         args=TrainingArguments(
             output_dir=str(out),

@@ -1,7 +1,6 @@
 """The commands that only the bundled model needs: its parts, made from public packages."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ from poster2plot.training.numbers import finite, positive, whole
 
 if TYPE_CHECKING:
     from poster2plot.training.bundled.sources import Sources
-    from poster2plot.training.bundled.text_matching import PseudoLabel
 
 IMAGE_SIZE = (210, 140)  # (height, width): the shape of a poster in patches of 14 pixels, 15 × 10
 LAYERS = 10  # of the encoder
@@ -303,15 +301,18 @@ def _align(options: argparse.Namespace) -> None:
 
 
 def _match_texts(options: argparse.Namespace) -> None:
-    from poster2plot.training.bundled.text_matching import matched_texts
+    from poster2plot.training.bundled.text_matching import matched_texts, write_pseudo_labels
 
     labels = matched_texts(_sources(options), nearest=options.nearest, seed=options.seed)
-    _write(labels, options.out)
+    if not labels:
+        raise InputError("No text is good enough to be learnt; give a larger --corpus.")
+    write_pseudo_labels(options.out, labels)
     print(f"{len(labels)} texts with {len({label.id for label in labels})} posters")
 
 
 def _distill(options: argparse.Namespace) -> None:
     from poster2plot.training.bundled.distillation import distilled_plots
+    from poster2plot.training.bundled.text_matching import write_pseudo_labels
     from poster2plot.training.evaluation.fluency import LanguageModelJudge
 
     labels = distilled_plots(
@@ -327,7 +328,7 @@ def _distill(options: argparse.Namespace) -> None:
         fluency=FLUENCY,
         seed=options.seed,
     )
-    _write(labels, options.out / "plots.csv")
+    write_pseudo_labels(options.out / "plots.csv", labels)
     print(f"{len(labels)} plots for {len({label.id for label in labels})} posters")
 
 
@@ -335,6 +336,7 @@ def _self_train(options: argparse.Namespace) -> None:
     from poster2plot.pipeline import Poster2Plot
     from poster2plot.settings import GenerationSettings
     from poster2plot.training.bundled.self_training import preferred_plots
+    from poster2plot.training.bundled.text_matching import write_pseudo_labels
     from poster2plot.training.evaluation.fluency import LanguageModelJudge
 
     GenerationSettings(guidance=options.guidance)  # refuses before anything is loaded
@@ -350,17 +352,8 @@ def _self_train(options: argparse.Namespace) -> None:
         bf16=options.precision == "bf16",
         seed=options.seed,
     )
-    _write(labels, options.out)
+    write_pseudo_labels(options.out, labels)
     print(f"{len(labels)} plots")
-
-
-def _write(labels: Sequence["PseudoLabel"], path: Path) -> None:
-    """Raises `InputError` where there are none."""
-    from poster2plot.training.bundled.text_matching import write_pseudo_labels
-
-    if not labels:
-        raise InputError("No text is good enough to be learnt; give a larger --corpus.")
-    write_pseudo_labels(path, labels)
 
 
 def _encoder_states(options: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ from poster2plot.training.bundled.text_matching import (
     read_pseudo_labels,
     thin_openings,
 )
-from poster2plot.training.dataset import Dataset
+from poster2plot.training.dataset import Dataset, prepare
 from poster2plot.training.encoder_states import EncoderStates
 from poster2plot.training.target_texts import Plot, lessons, packed_blocks, title_words
 from poster2plot.training.train import mean_loss
@@ -326,3 +326,33 @@ def test_plain_words_are_those_of_several_texts_in_small_letters():
 )
 def test_stock_openings_speak_of_the_plot_itself(text: str, stock: bool):
     assert has_stock_opening(text) == stock
+
+
+def test_the_encoder_is_aligned_on_fewer_pairs_than_a_batch(
+    data: Path, encoder: Path, embedder: Path, training: Command, tmp_path: Path
+):
+    command = ("align", "--encoder", encoder, "--data", data, "--embedder", embedder,
+               "--out", tmp_path / "aligned", "--epochs", "1")  # fmt: skip
+    assert f"has {LAYERS} layers; lower --frozen, which is 8" in training(*command).errors
+    done = training(*command, "--frozen", "1")
+    assert done.status == 0, done.errors
+
+
+def test_a_step_that_finds_nothing_is_an_error(
+    source: Path, data: Path, tiny_folder: Path, training: Command, tmp_path: Path
+):
+    corpus = write_csv(tmp_path / "corpus.csv", [{"text": "Too short."}])
+    prepare(source / "pairs.csv", source, tmp_path / "no-valid", shares=(0, 0))
+    prepare(source / "pairs.csv", source, tmp_path / "no-train", shares=(1, 0))
+    out = ("--out", tmp_path / "out")
+    align = ("align", "--encoder", tiny_folder, "--embedder", tiny_folder, *out)
+    for command, why in (
+        ((*align, "--data", tmp_path / "no-valid"), "has no valid pairs"),
+        ((*align, "--data", tmp_path / "no-train"), "has no train pairs"),
+        (("lexicon", "--corpus", corpus, "--data", tmp_path / "no-train", *out), "has a premise"),
+        (("bias-phrases", "--captioner", tiny_folder, "--corpus", corpus, "--data", data,
+          "--out", tiny_folder), "name another folder as --out"),
+    ):  # fmt: skip
+        done = training(*command)
+        assert done.status == 1
+        assert why in done.errors.splitlines()[-1]

@@ -10,6 +10,7 @@ from safetensors.torch import load
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
+from poster2plot.errors import InputError
 from poster2plot.training.bundled.convert import decoder_from_ctranslate2, encoder_from_onnx
 from support.toy_model import SENTENCES, tiny_tokenizer
 
@@ -114,6 +115,14 @@ def test_the_decoder_is_whispers_with_a_smaller_vocabulary(tmp_path: Path):
     (tmp_path / "part1").write_bytes(model[:5000])
     (tmp_path / "part2").write_bytes(model[5000:])
 
+    with pytest.raises(InputError, match=r"no whole model\.bin"):
+        decoder_from_ctranslate2(
+            [tmp_path / "part1"],
+            tmp_path / "tokenizer.json",
+            SENTENCES,
+            vocab_size=20,
+            n_positions=32,
+        )
     decoder, cut = decoder_from_ctranslate2(
         [tmp_path / "part1", tmp_path / "part2"],
         tmp_path / "tokenizer.json",
@@ -134,3 +143,17 @@ def test_the_decoder_is_whispers_with_a_smaller_vocabulary(tmp_path: Path):
     assert decoder.lm_head.weight is decoder.transformer.wte.weight
     fused = variables["decoder/layer_0/self_attention/linear_0/weight"].astype(np.float32)
     assert torch.equal(decoder.transformer.h[0].attn.c_attn.weight, torch.from_numpy(fused.T))
+
+
+def test_other_files_are_said(tmp_path: Path):
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "file"
+    path.write_bytes(b"broken" * 10)
+    with pytest.raises(InputError, match="no ONNX file"):
+        encoder_from_onnx(path, layers=2, image_size=(56, 56))
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "other", [], [])), path)
+    with pytest.raises(InputError, match="another model"):
+        encoder_from_onnx(path, layers=2, image_size=(56, 56))
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"no tokenizer\.json"):
+        decoder_from_ctranslate2([path], path, [], vocab_size=9, n_positions=8)

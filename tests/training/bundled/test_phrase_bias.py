@@ -108,3 +108,15 @@ def test_the_command_leaves_a_captioner_with_a_bias(data: Path, training: Comman
     )
     assert config == own
     assert biased.notice is None
+
+
+def test_a_captioner_without_titles_gets_a_bias(
+    data: Path, tiny_folder: Path, training: Command, tmp_path: Path
+):
+    corpus = write_csv(tmp_path / "corpus.csv", [{"text": "Two bakers share one oven."}])
+    done = training(
+        "bias-phrases", "--captioner", tiny_folder, "--data", data, "--corpus", corpus,
+        "--posters", "1", "--rounds", "1", "--out", tmp_path / "biased",
+    )  # fmt: skip
+    assert done.status == 0, done.errors
+    assert (tmp_path / "biased" / "generation_config.json").is_file()

@@ -102,3 +102,8 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     first, second = (Captioner.load(tmp_path / run).model.decoder for run in ("whole", "cut"))
     for name, weight in first.state_dict().items():
         torch.testing.assert_close(weight, second.state_dict()[name], msg=name)
+
+
+def test_two_plots_of_one_poster_are_a_step(encoder: Path, decoder: Path, sources: Sources):
+    how = replace(HOW, posters=1, samples=2)
+    assert reinforcer(encoder, decoder, sources, how).step(0)["words"]
