@@ -21,7 +21,7 @@ from poster2plot.page.served_attention import address_of_attention
 from poster2plot.page.served_cards import address_of_card
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
 from poster2plot.page.share_card import plot_card
-from poster2plot.page.thumbnails import small_jpeg
+from poster2plot.page.thumbnails import shown_width, small_jpeg
 from poster2plot.page.titles import edit_title, whence
 from poster2plot.page.variants import Variants, keep_place, kept_place
 from poster2plot.page.votes import ask_for_vote
@@ -91,7 +91,7 @@ class Card:
             self._set_state("writing")
             with self._body.container(horizontal=True, key=f"growing-{self._id}"):
                 # In a container of this width, since Streamlit makes another JPEG for a picture's.
-                with st.container(width=240):
+                with st.container(width=shown_width(picture)):
                     st.image(picture, alt=f"Poster: {self.entry.label}", width="stretch")
                 self._live = st.empty()
         if note:

@@ -5,6 +5,7 @@ import io
 from PIL import Image
 
 SHOWN_SIDE = 720  # px of a poster's longer side on the page and on its card
+_SHOWN_WIDTH, _SHOWN_HEIGHT = 240, 540  # px, the most of a poster beside its plot
 
 
 def small_jpeg(image: Image.Image, side: int = SHOWN_SIDE) -> bytes:
@@ -14,3 +15,10 @@ def small_jpeg(image: Image.Image, side: int = SHOWN_SIDE) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
+
+
+def shown_width(jpeg: bytes) -> int:
+    """The pixels that a poster takes beside its plot, fewer where it would be too tall."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        width, height = image.size
+    return max(min(_SHOWN_WIDTH, _SHOWN_HEIGHT * width // height), 1)

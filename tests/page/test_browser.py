@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zipfile
+from typing import Literal
 
 import pytest
 import requests
@@ -268,6 +269,48 @@ def test_on_paper_are_posters_titles_and_plots_alone(page: Page):
         expect(page.locator(part)).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     for hidden in ("button", "tab", "slider"):
         expect(page.get_by_role(hidden)).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_high_contrast_shows_what_is_chosen(page: Page, scheme: Literal["light", "dark"]):
+    page.emulate_media(forced_colors="active", color_scheme=scheme)
+    try_example(page)
+    page.locator(AT_REST).wait_for()
+    page.locator(".word").nth(1).click()
+    page.locator(".view.looking").wait_for()
+    thumb = page.get_by_role("slider", name="Follow the poster").locator("xpath=../..")
+    shown = {
+        "tab": page.locator(".react-aria-SelectionIndicator"),
+        "switch": page.get_by_role("switch").locator("xpath=../following-sibling::div[1]"),
+        "track": thumb.locator("xpath=../div[1]"),
+        "thumb": thumb,
+        "search": page.get_by_role("radio", name="Beam search"),
+        "word": page.locator(".shown"),
+        "legend": page.locator(".bar"),
+    }
+    canvas = (255, 255, 255) if scheme == "light" else (0, 0, 0)
+    for name, part in shown.items():
+        with Image.open(io.BytesIO(part.screenshot())) as image:
+            seen = image.convert("RGB").getpixel((8, image.height // 2))  # beside any text
+        assert seen != canvas, name
+    page.get_by_role("button", name="Write another").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("button", name="Write another")).to_have_css("outline-style", "solid")
+
+
+def test_a_strip_of_a_picture_fills_no_screens(page: Page):
+    drop(page, "strip.png", encode(Image.new("RGB", (100, 1500), "navy")))
+    page.get_by_text("Invented by").wait_for()
+    sizes = page.locator(".view :is(img, canvas)").evaluate_all(
+        """(parts) => parts.map((each) => each.getBoundingClientRect())
+            .map(({ width, height }) => [width, height])"""
+    )
+    assert sizes == [[36, 540]] * 2
+    page.get_by_role("tab", name="History").click()
+    tile = page.locator(".stImage img").last
+    tile.wait_for()
+    assert tile.evaluate("(each) => each.offsetHeight") == 540
 
 
 def test_who_wants_no_motion_sees_none(page: Page):

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from poster2plot import Candidate
+from poster2plot.page.thumbnails import shown_width
 
 FOLDER = Path(__file__).parent
 
@@ -112,7 +113,8 @@ def plot_view_data(picture: bytes, alt: str, candidates: Sequence[Candidate]) ->
         place = f"Plot {rank} of {len(candidates)} · score {candidate.score:.3g}"
         note = place if len(candidates) > 1 else ""
         plots.append({"text": candidate.text, "note": note, "words": candidate.text.split()})
-    return {"image": _data_url(picture), "alt": alt, "candidates": plots}
+    image, width = _data_url(picture), shown_width(picture)
+    return {"image": image, "width": width, "alt": alt, "candidates": plots}
 
 
 def _choice(data: Mapping[str, Any], on_choice: Callable[[str], None], *, key: str) -> None:

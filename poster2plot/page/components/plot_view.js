@@ -118,6 +118,7 @@ export default function ({ data, parentElement }) {
   const canvas = root.querySelector("canvas")
   picture.src = data.image
   picture.alt = data.alt
+  picture.parentElement.style.setProperty("--width", `${data.width}px`)
   const hint = root.querySelector("#hint")
   const help = hint.dataset.help ?? (hint.dataset.help = hint.textContent)
   function explain(word, aloud) {
