@@ -140,7 +140,7 @@ def test_a_long_retry_after_is_not_waited_for(server: PosterServer, value: str) 
     server.answers["/x"] = Answer(status=429, headers={"Retry-After": value})
     start = time.monotonic()
     assert fail(server) == "is too busy"
-    assert time.monotonic() - start < 0.9
+    assert time.monotonic() - start < 2  # the shortest of them
     assert len(server.requests) == 1
 
 

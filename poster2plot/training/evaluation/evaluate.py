@@ -118,6 +118,7 @@ class Evaluation:
 
     def save(self, folder: Path, *, shown: int) -> None:
         """Write `plots.csv`, a sheet of the first `shown` posters and, last, `evaluation.md`."""
+        folder.mkdir(parents=True, exist_ok=True)
         own = [source for source in self.sources if source.name in self.losses]
         with (folder / "plots.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
