@@ -241,7 +241,6 @@ def _evaluate(options: argparse.Namespace) -> None:
         corpus=[plot.text for plot in read_corpus(options.corpus)] if options.corpus else (),
         max_pairs=options.max_pairs,
     )
-    options.out.mkdir(parents=True, exist_ok=True)
     found.save(options.out, shown=options.contact_sheet)
     print(found.markdown())
 
