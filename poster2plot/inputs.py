@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from poster2plot.errors import InputError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import IMAGE_SUFFIXES
 from poster2plot.images.listing import image_files
+from poster2plot.images.picture import Picture
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.imdb.poster import Poster
@@ -39,17 +41,22 @@ class Title:
 
 @dataclass(frozen=True)
 class LoadedPoster:
-    """An upright RGB image and, where it came by IMDb title, what the service tells of it.
+    """A picture and, where it came by IMDb title, what the service tells of it.
 
     `given_title` is what the user says its title is, if anything, `printed_title` what is read
     from the poster, if that was asked for, and `reading_failed` whether that could not be done.
     """
 
-    image: Image.Image
+    picture: Picture
     poster: Poster | None = None
     given_title: str = ""
     printed_title: Title | None = None
     reading_failed: bool = False
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture, upright RGB."""
+        return self.picture.image
 
     @property
     def title(self) -> Title | None:
@@ -96,7 +103,7 @@ def load(source: str, finder: PosterFinder, given_title: str = "") -> LoadedPost
         return from_name(source, finder, given_title)
     if _is_folder(source):
         image_files(Path(source))  # raises: there is no poster in it
-    return LoadedPoster(read_image(Path(source)), given_title=given_title)
+    return LoadedPoster(Picture(partial(read_image, Path(source))), given_title=given_title)
 
 
 def looks_like_name(text: str) -> bool:
@@ -139,5 +146,5 @@ def from_name(name: str, finder: PosterFinder, given_title: str = "") -> LoadedP
 
 
 def _of_service(poster: Poster, given_title: str) -> LoadedPoster:
-    image = read_image(poster.image_bytes, name=poster.title_id)
-    return LoadedPoster(image, poster, given_title)
+    picture = Picture(partial(read_image, poster.image_bytes, name=poster.title_id))
+    return LoadedPoster(picture, poster, given_title)

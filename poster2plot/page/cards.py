@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
-from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import BusyError, Poster2PlotError
+from poster2plot.images.picture import Picture
 from poster2plot.inputs import Title
 from poster2plot.page.components import picture_to_share, plot_view
 from poster2plot.page.contrasts import Contrast, choose_contrast
@@ -21,7 +21,7 @@ from poster2plot.page.served_attention import address_of_attention
 from poster2plot.page.served_cards import address_of_card
 from poster2plot.page.session_state import PlotKey, WrittenPlots, not_to_rewrite
 from poster2plot.page.share_card import plot_card
-from poster2plot.page.thumbnails import shown_width, small_jpeg
+from poster2plot.page.thumbnails import shown_width
 from poster2plot.page.titles import edit_title, whence
 from poster2plot.page.variants import Variants, keep_place, kept_place
 from poster2plot.page.votes import ask_for_vote
@@ -105,12 +105,15 @@ class Card:
             self._live.html(growing_html(text))
 
     def show_without_plot(
-        self, key: PlotKey, image: Image.Image, why: Poster2PlotError | None = None
+        self, key: PlotKey, picture: bytes, why: Poster2PlotError | None = None
     ) -> None:
-        """Show a poster whose plot was stopped, forgotten, or could not be written."""
+        """Show a poster whose plot was stopped, forgotten, or could not be written.
+
+        `picture` is a JPEG of it.
+        """
         self._set_state("refused" if why else "stopped")
         with self._body.container(horizontal=True, vertical_alignment="center"):
-            st.image(small_jpeg(image), alt=f"Poster: {self.entry.label}", width=96)
+            st.image(picture, alt=f"Poster: {self.entry.label}", width=96)
             if why:
                 say_why(why)
             else:
@@ -127,12 +130,10 @@ class Card:
         key: PlotKey,
         plots: WrittenPlots,
         variants: Variants,
-        image: Image.Image,
+        poster: Picture,
         link: Mapping[str, str] | None,
     ) -> str | None:
         """Show the plots, what a service says the title is about, and what can be done now.
-
-        `image` is the poster as the model saw it.
 
         Returns what the visitor wants to see the best plot without (`choose_contrast`).
         """
@@ -140,7 +141,7 @@ class Card:
             self._label.caption(escape_paragraph(plots.label))
         about = plots.record["title"] or {}
         with self._body:
-            attention = address_of_attention(plots, image)
+            attention = address_of_attention(plots, poster)
             plot_view(plots.view, attention=attention, link=link, key=f"view {self._id}")
         if about.get("synopsis"):
             with self._told.container(gap="xsmall"):

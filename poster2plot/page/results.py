@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
-from PIL import Image
 from streamlit.runtime.scriptrunner import RerunException
 
 from poster2plot import BusyError, GenerationSettings, Poster2PlotError
@@ -73,11 +72,6 @@ class _Job:
     variants: Variants
     read_seconds: float
 
-    @property
-    def image(self) -> Image.Image:
-        """The poster."""
-        return self.loaded.image
-
 
 @dataclass(frozen=True)
 class _ContrastJob:
@@ -86,7 +80,7 @@ class _ContrastJob:
     place: Contrast
     key: PlotKey
     settings: GenerationSettings
-    image: Image.Image | None
+    loaded: LoadedPoster | None
     title: Title | None
     read_seconds: float = 0.0
 
@@ -187,7 +181,7 @@ class Results:
         title = title_of(card.entry, loaded)
         if uses_titles:
             card.show_title(title)
-        poster = (digest_of(card.entry, loaded), loaded.image.size, title)
+        poster = (digest_of(card.entry, loaded), loaded.picture.size, title)
         variants = variants_of((*poster, self._settings, self._desk.p2p.name), self._linked)
         settings = varied(self._settings, variants.shown)
         key = (*poster, settings, self._desk.p2p.name)
@@ -202,9 +196,10 @@ class Results:
         if is_stopped and key not in written_plots():
             not_to_rewrite().add(key)
         if key in written_plots():
-            self._show(card, key, variants, loaded.image)
+            self._show(card, key, variants, loaded)
         elif key in not_to_rewrite():
-            card.show_without_plot(key, loaded.image)
+            card.show_without_plot(key, picture_of(card.entry, loaded))
+            loaded.picture.release()
         else:
             picture = picture_of(card.entry, loaded)
             card.show_poster(picture)
@@ -282,7 +277,7 @@ class Results:
                 live = LiveText(news_of_plots())
                 try:
                     request = self._desk.submit(
-                        job.image,
+                        job.loaded.image if job.loaded else None,
                         job.settings,
                         job.title.text if job.title else None,
                         visitor=current_visitor(),
@@ -316,6 +311,8 @@ class Results:
             return
         self._written += 1
         if isinstance(job, _ContrastJob):
+            if job.loaded:
+                job.loaded.picture.release()
             contrasts()[job.key] = candidates[0].text
             job.place.show(candidates[0].text)
             return
@@ -333,17 +330,18 @@ class Results:
         label = title_and_year(record["title"]) if job.title else label
         view = plot_view_data(job.picture, f"Poster: {label}", candidates)
         keep_plots(job.key, WrittenPlots(label, job.picture, candidates, record, view))
-        self._show(job.place, job.key, job.variants, job.image)
+        self._show(job.place, job.key, job.variants, job.loaded)
 
-    def _show(self, card: Card, key: PlotKey, variants: Variants, image: Image.Image) -> None:
+    def _show(self, card: Card, key: PlotKey, variants: Variants, loaded: LoadedPoster) -> None:
+        loaded.picture.release()  # a visit may have many, and few are asked about again
         plots = written_plots()[key]
         shown = _link_of(card.entry, variants)
         link = card.entry.link and links.link_to(card.entry.link, shown, self._desk.p2p)
-        if without := card.show_plots(key, plots, variants, image, link):
-            self._show_contrast(card.show_contrast(without, plots), key, without, image)
+        if without := card.show_plots(key, plots, variants, loaded.picture, link):
+            self._show_contrast(card.show_contrast(without, plots), key, without, loaded)
 
     def _show_contrast(
-        self, place: Contrast, key: PlotKey, without: str, image: Image.Image
+        self, place: Contrast, key: PlotKey, without: str, loaded: LoadedPoster
     ) -> None:
         """Show the plot that is like that of the key, or take it down for writing."""
         *_, title, settings, _model = key
@@ -354,7 +352,7 @@ class Results:
             not_to_rewrite().add(key)
             place.show_without_plot()
         else:
-            seen, said = (None, title) if without == POSTER else (image, None)
+            seen, said = (None, title) if without == POSTER else (loaded, None)
             self._waiting.append(_ContrastJob(place, key, settings, seen, said))
 
     def _give_up(self, job: _Job | _ContrastJob, why: Poster2PlotError) -> None:
@@ -363,7 +361,8 @@ class Results:
             job.place.show_without_plot(why)
             self._announcer.say(str(why))
             return
-        job.place.show_without_plot(job.key, job.image, why)
+        job.loaded.picture.release()
+        job.place.show_without_plot(job.key, job.picture, why)
         self._announcer.say(f"{job.place.entry.label}: {why}")
 
 

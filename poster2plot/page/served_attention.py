@@ -3,22 +3,22 @@
 from typing import Any
 from weakref import WeakValueDictionary
 
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from poster2plot.images.picture import Picture
 from poster2plot.page import cached_resources
 from poster2plot.page.made_once import MadeOnce
 from poster2plot.page.session_state import WrittenPlots
 
 # Of all visits, by token. A poster is as large as it came, so it is kept no longer than its card.
 _plots: WeakValueDictionary[str, WrittenPlots] = WeakValueDictionary()
-_posters: WeakValueDictionary[str, Image.Image] = WeakValueDictionary()
+_posters: WeakValueDictionary[str, Picture] = WeakValueDictionary()
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
-def address_of_attention(plots: WrittenPlots, poster: Image.Image) -> str:
+def address_of_attention(plots: WrittenPlots, poster: Picture) -> str:
     """Where the attention of these plots is, relative to the page, while the visit has the poster.
 
     Nobody can guess it.
@@ -47,9 +47,11 @@ def _look(plots: WrittenPlots) -> dict[str, Any]:
     p2p, poster = cached_resources.desk().p2p, _posters[plots.token]
     grid: tuple[int, ...] = (1, 1)
     looked: list[list[list[int]]] = []
+    image = poster.image
+    poster.release()
     for candidate in plots.candidates:
         levels = []
-        for each in p2p.attention(poster, candidate):
+        for each in p2p.attention(image, candidate):
             grid = tuple(each.weights.shape)
             largest = each.weights.max().clamp(min=1e-9)
             levels.append((each.weights / largest * 255).round().int().flatten().tolist())

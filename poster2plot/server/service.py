@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -21,6 +22,7 @@ from poster2plot.errors import (
 )
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
+from poster2plot.images.picture import Picture
 from poster2plot.imdb.ids import looks_like_id
 from poster2plot.inputs import LoadedPoster, from_name, from_title
 from poster2plot.pipeline import closed
@@ -85,8 +87,11 @@ class PlotService:
             # At most what may be in a picture at all, so that a bomb is refused for what it is.
             pixels = min(claimed_pixels(data), MAX_PIXELS)
             self._limiter.count(visitor, "megapixels", math.ceil(pixels / 10**6))
-            with self._reading:
-                return LoadedPoster(read_image(data, name=name), given_title=given_title)
+            return LoadedPoster(Picture(partial(self._decode, data, name)), given_title=given_title)
+
+    def _decode(self, data: bytes, name: str) -> Image.Image:
+        with self._reading:
+            return read_image(data, name=name)
 
     def find(self, title: str, finder: PosterFinder, *, visitor: Visitor) -> LoadedPoster:
         """An IMDb title's. Raises `RateLimitError`, `PosterLookupError` or `ImageError`."""

@@ -216,6 +216,28 @@ def test_where_the_model_looked_is_not_there_without_the_poster(page: AppTest):
     assert len(plots(page)) == 1
 
 
+def test_a_visit_keeps_no_decoded_poster(page: AppTest):
+    """Each may take 3 MB, and a visit may have twenty and is kept for minutes after it."""
+    size = (401, 603)  # no other test's
+
+    def decoded() -> int:
+        gc.collect()
+        return sum(isinstance(each, Image.Image) and each.size == size for each in gc.get_objects())
+
+    poster = encode(draw_poster("navy").resize(size))
+    upload(page, ("poster.png", poster))
+    [written] = page.session_state.written_plots.values()
+    assert decoded() == 0
+    client = TestClient(Starlette(routes=served_attention.routes()))
+    assert client.get(f"/attention/{written.token}.json").is_success
+    assert decoded() == 0
+    page.session_state.not_to_rewrite = set(page.session_state.written_plots)
+    page.session_state.written_plots = {}
+    upload(page, ("poster.png", poster))
+    assert not plots(page)
+    assert decoded() == 0
+
+
 def test_stop_holds_for_a_poster_that_is_still_fetched(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ):
