@@ -19,6 +19,7 @@ ALLOWED = {
     "title_prompts": set(),
     "title_reading": {"errors", "images"},
     "engine": {"settings", "harmful_texts"},
+    "delimited_text": set(),
     "images": {"errors"},
     "checkpoints": {"bundled_files", "errors"},
     "imdb": {"errors", "images"},
@@ -92,6 +93,17 @@ def test_a_library_stays_in_its_rooms(library: str, home: set[str]):
         own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         if own not in home | {"training"}:
             assert all(module.split(".")[0] != library for module in imported(path)), path
+
+
+def test_to_import_a_module_changes_nothing_of_others():
+    """Such as the limits of Pillow and `csv`, which are the whole process's."""
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "page" / "main.py"}:  # which is a script
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            told = f"{path}: {ast.unparse(statement)}"
+            if isinstance(statement, ast.Expr):
+                assert isinstance(statement.value, ast.Constant), told
+            for target in getattr(statement, "targets", []):
+                assert isinstance(target, ast.Name | ast.Tuple), told
 
 
 @pytest.mark.parametrize("name", ["benchmarks", "reliability", "support"])

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 from transformers import (
@@ -19,8 +18,6 @@ from poster2plot.pipeline import Poster2Plot
 from poster2plot.training.compose import Captioner
 from poster2plot.training.dataset import Pair
 from poster2plot.training.evaluation.contact_sheet import Entry, contact_sheet
-
-matplotlib.use("agg")
 
 
 class LossCurve(TrainerCallback):  # type: ignore[misc]

@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import lzma
-import re
 import sys
 import zlib
 from collections import Counter
@@ -15,17 +14,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from poster2plot.delimited_text import DELIMITERS, SEPARATOR, long_cells
 from poster2plot.errors import InputError
 
 ID_COLUMNS = ("imdb_title_id", "id", "tconst")
 UNEVEN = "more or fewer cells than the header"  # a reason why a row is left out
 _UNPACK: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_DELIMITERS = ",;\t|"
-_SEPARATOR = re.compile(r'"?sep=(.)"?\s*')  # https://superuser.com/q/606272
-_LONGEST_CELL = 2**27  # characters, as of catalogues; the limit is the whole process's
-
-csv.field_size_limit(_LONGEST_CELL)
 
 
 def read_rows(
@@ -42,16 +37,16 @@ def read_rows(
     uneven = line = 0
     shown = repr(str(path))
     try:
-        with _opened(path) as file:
+        with long_cells(), _opened(path) as file:
             lines = _lines(file)
             first = next(lines, "")
             if "\0" in first:
                 raise InputError(f"{shown} is no table as text; save it as CSV.")
-            said = _SEPARATOR.fullmatch(first)
+            said = SEPARATOR.fullmatch(first)
             if said:  # Excel may name the delimiter
                 first = next(lines, "")
             outside = "".join(first.split('"')[::2])
-            delimiter = said[1] if said else max(_DELIMITERS, key=outside.count)
+            delimiter = said[1] if said else max(DELIMITERS, key=outside.count)
             rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
             header = [name.strip().lower() for name in next(rows, [])]
             line = rows.line_num

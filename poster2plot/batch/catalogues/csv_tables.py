@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -29,16 +28,12 @@ from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import MISSING, UNREADABLE, Place, version
 from poster2plot.batch.catalogues.text_files import open_text
 from poster2plot.batch.catalogues.trouble import raise_failure
+from poster2plot.delimited_text import DELIMITERS, SEPARATOR, long_cells
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 from poster2plot.imdb.ids import looks_like_title
 
-_LONGEST_CELL = 2**27  # characters; Python's own limit is below what one plot or picture takes
-_DELIMITERS = ",;\t|"
-_SEPARATOR = re.compile(r'"?sep=(.)"?\s*')  # https://superuser.com/q/606272
 TROUBLES = (OSError, UnicodeError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile)
-
-csv.field_size_limit(_LONGEST_CELL)
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def csv_cells(place: Place, passed_over: PassedOver | None = None) -> Iterator[C
     """
     try:
         dialect = _dialect(place)
-        with open_text(place) as file:
+        with long_cells(), open_text(place) as file:
             rows = dialect.rows(file)
             header: list[str] = next(rows, [])
             first = list(islice(rows, SAMPLE))
@@ -111,10 +106,10 @@ def _dialect(place: Place) -> _Dialect:
     with open_text(place) as file:
         start = file.read(2**16)
     lines = list(islice(filter(str.strip, io.StringIO(start, newline=None)), 2))
-    separator = _SEPARATOR.fullmatch(lines[0]) if lines else None
+    separator = SEPARATOR.fullmatch(lines[0]) if lines else None
     said, line = (separator[1], lines[-1]) if separator else ("", "".join(lines[:1]))
     outside = "".join(line.split('"')[::2])
-    delimiter = said or max(_DELIMITERS, key=outside.count)
+    delimiter = said or max(DELIMITERS, key=outside.count)
     if not said and _is_list(place, line, is_one_column=not outside.count(delimiter)):
         return _Dialect("")
     if not outside.count(delimiter):
@@ -135,7 +130,7 @@ def _dialect(place: Place) -> _Dialect:
 
 def _from_first(lines: Iterable[str]) -> Iterator[str]:
     """The lines from the first that says something of posters: Excel may name the delimiter."""
-    return dropwhile(lambda line: not line.strip() or _SEPARATOR.fullmatch(line), lines)
+    return dropwhile(lambda line: not line.strip() or SEPARATOR.fullmatch(line), lines)
 
 
 def _is_list(place: Place, first: str, *, is_one_column: bool) -> bool:
@@ -154,7 +149,7 @@ def _is_list(place: Place, first: str, *, is_one_column: bool) -> bool:
     with open_text(place) as file:
         for line in islice(_from_first(file), int(normal(name) in COLUMNS), None):
             name = _unquoted(line)
-            if any(char in name for char in f'"{_DELIMITERS}'):
+            if any(char in name for char in f'"{DELIMITERS}'):
                 is_odd = True
                 if _suffix(name) not in IMAGE_SUFFIXES:
                     return False
@@ -174,7 +169,7 @@ def _suffix(name: str) -> str:
 
 def _trouble(place: Place, dialect: _Dialect) -> str:
     """What is wrong with a table if it is in this dialect."""
-    with open_text(place) as file:
+    with long_cells(), open_text(place) as file:
         rows = dialect.rows(file)
         before = columns = 0
         try:
