@@ -241,9 +241,10 @@ class Poster2Plot:
         where they are known; without `use_title`, or by a model without `takes_titles`, they are
         passed over. In fp32 a poster's plots do not depend on the posters beside it; in int8 some
         do, as its rounding makes more of differences in the last digits. Raises `SettingsError`,
-        `ValueError` where there are not as many titles as images, `ImageError`, and for a path
-        `InputError`.
+        `ValueError` where there are not as many titles as images, `ImageError`, for a path
+        `InputError`, and `TypeError` for what is no picture, or no list of them.
         """
+        _need_lists(images, titles)
         requests = self._submit(images, settings, titles)
         try:
             return [request.result() for request in requests]
@@ -268,6 +269,7 @@ class Poster2Plot:
         step, in another thread. Different `visitor`s take turns. Otherwise as `generate`, but what
         is wrong with a picture is raised by `PlotRequest.result`.
         """
+        _need_lists(images, titles)
         given = [*images]  # as a sequence may make its items anew, and ids are of those that exist
         copies = {key: _copied(image) for key, image in {id(each): each for each in given}.items()}
         return self._submit(
@@ -465,6 +467,16 @@ def resolve_settings(
             f"This model writes at most {longest} tokens; lower the maximum length."
         )
     return settings
+
+
+def _need_lists(images: object, titles: object) -> None:
+    """A text is a sequence, too, of letters."""
+    from PIL import Image
+
+    if isinstance(images, str | bytes | Path | Image.Image):
+        raise TypeError("The images are a list, also where there is one: [image].")
+    if isinstance(titles, str):
+        raise TypeError("The titles are a list, with one for each image.")
 
 
 def _copied(

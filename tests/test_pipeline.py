@@ -277,6 +277,20 @@ def test_a_path_without_a_picture_is_an_error_and_harms_no_other(tiny: Poster2Pl
         tiny.generate([tmp_path / "missing.png"], PLAIN)
 
 
+def test_what_is_no_list_of_pictures_is_told(tiny: Poster2Plot):
+    poster = draw_poster()
+    wrong: list[Any] = [poster, "poster.jpg", Path("poster.jpg"), b"GIF"]
+    for images in wrong:
+        for ask in (tiny.generate, tiny.submit):
+            with pytest.raises(TypeError, match="images are a list"):
+                ask(images, PLAIN)
+    for ask in (tiny.generate, tiny.submit):
+        with pytest.raises(TypeError, match="titles are a list"):
+            ask([poster] * 5, PLAIN, titles="Alien")
+        with pytest.raises(TypeError, match="not bytes; read_image decodes"):
+            ask([poster, wrong[-1]], PLAIN)
+
+
 def test_no_images_no_plots(tiny: Poster2Plot):
     assert tiny.generate([], PLAIN) == []
 

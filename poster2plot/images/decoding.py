@@ -141,10 +141,15 @@ def read_picture(picture: Image.Image | str | Path) -> Image.Image:
     """What `read_image` makes of a path, or of a picture that is open in Pillow, as a new picture.
 
     Several threads may read one open picture. Raises as `read_image` for a path, and ImageError for
-    an open picture without pixels, or whose pixels cannot be had.
+    an open picture without pixels, or whose pixels cannot be had; `TypeError` for anything else.
     """
     if isinstance(picture, str | Path):
         return read_image(picture)
+    if not isinstance(picture, Image.Image):
+        raise TypeError(
+            "A picture is a path or an image that is open in Pillow, not "
+            f"{type(picture).__name__}; read_image decodes bytes."
+        )
     width, height = picture.size
     if not width or not height:
         raise ImageError(f"The picture has no pixels, as it measures {width} × {height}.")
