@@ -157,9 +157,9 @@ class Column:
         array = self.leaf(batch)
         titles = _titles(batch)
         if not self.holds_pictures:
-            for value, title in zip(array.to_pylist(), titles, strict=True):
+            for value, title in zip(_values(array), titles, strict=True):
                 if isinstance(value, bytes):
-                    value = value.decode("utf-8", "surrogateescape")
+                    value = _decoded(value)
                 if cell := poster_cell(self.path[-1], value):
                     yield Cell(cell, title)
             return
@@ -181,7 +181,25 @@ def _titles(batch: pa.RecordBatch) -> list[str]:
     place = title_column(batch.schema.names)
     if place is None:
         return [""] * batch.num_rows
-    return [title_in(value) for value in batch.column(place).to_pylist()]
+    return [title_in(value) for value in _values(batch.column(place))]
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """What a column has; of texts that are no UTF-8, such bytes become lone surrogates."""
+    import pyarrow as pa
+
+    try:
+        return list(array.to_pylist())
+    except UnicodeDecodeError:
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        values = array.cast(pa.large_binary()).to_pylist()
+        return [None if value is None else _decoded(value) for value in values]
+
+
+def _decoded(name: bytes) -> str:
+    """As Python does it with names of files."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _names_within(array: pa.Array) -> Iterator[str]:
@@ -190,7 +208,7 @@ def _names_within(array: pa.Array) -> Iterator[str]:
     import pyarrow.compute as pc
 
     if _is_text(array.type):
-        yield from (str(value or "") for value in array.to_pylist())
+        yield from (str(value or "") for value in _values(array))
     elif pa.types.is_struct(array.type):
         fields = {field.name for field in array.type}
         if "path" not in fields:
@@ -201,7 +219,7 @@ def _names_within(array: pa.Array) -> Iterator[str]:
             if "bytes" in fields
             else [True] * len(array)
         )
-        paths = pc.struct_field(array, "path").to_pylist()
+        paths = _values(pc.struct_field(array, "path"))
         for is_absent, path in zip(absent, paths, strict=True):
             yield str(path) if is_absent and path else ""
     else:
@@ -225,7 +243,7 @@ def arrow_column(
 
     def sample(path: tuple[str, ...]) -> list[Any]:
         batch = first(path[0])
-        return [] if batch is None else list(Column(path, False).leaf(batch).to_pylist())
+        return [] if batch is None else _values(Column(path, False).leaf(batch))
 
     called = [_called(path, kind, candidates) for path, kind in candidates]
     fitting = sorted(

@@ -240,6 +240,15 @@ def test_titles_are_read_in_whatever_encoding(tmp_path: Path):
     raw = {"path": [name.encode() for name in names], "title": [each.encode() for each in titles]}
     pq.write_table(pa.table(raw), tmp_path / "bytes.parquet")
     assert found(tmp_path / "bytes.parquet") == list(zip(names, titles, strict=True))
+    # Nothing checks what a program calls UTF-8.
+    text = pa.array([each.encode("cp1252") for each in titles]).view(pa.string())
+    for column in (text, text.cast(pa.large_string(), safe=False), text.dictionary_encode()):
+        table = pa.table({"path": names, "title": column})
+        with pa.ipc.new_file(str(tmp_path / "text.arrow"), table.schema) as file:
+            file.write_table(table)
+        pq.write_table(table, tmp_path / "text.parquet", store_schema=False)
+        for name in ("text.arrow", "text.parquet"):
+            assert found(tmp_path / name) == list(zip(names, titles, strict=True))
 
 
 def test_half_a_character_costs_its_own_row_alone(tmp_path: Path):
