@@ -15,7 +15,7 @@ from poster2plot.errors import InputError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import IMAGE_SUFFIXES
 from poster2plot.images.listing import image_files
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.imdb.finder import PosterFinder
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.imdb.poster import Poster
@@ -47,7 +47,7 @@ class LoadedPoster:
     from the poster, if that was asked for, and `reading_failed` whether that could not be done.
     """
 
-    picture: Picture
+    picture: ReleasablePicture
     poster: Poster | None = None
     given_title: str = ""
     printed_title: Title | None = None
@@ -103,7 +103,9 @@ def load(source: str, finder: PosterFinder, given_title: str = "") -> LoadedPost
         return from_name(source, finder, given_title)
     if _is_folder(source):
         image_files(Path(source))  # raises: there is no poster in it
-    return LoadedPoster(Picture(partial(read_image, Path(source))), given_title=given_title)
+    return LoadedPoster(
+        ReleasablePicture(partial(read_image, Path(source))), given_title=given_title
+    )
 
 
 def looks_like_name(text: str) -> bool:
@@ -146,5 +148,5 @@ def from_name(name: str, finder: PosterFinder, given_title: str = "") -> LoadedP
 
 
 def _of_service(poster: Poster, given_title: str) -> LoadedPoster:
-    picture = Picture(partial(read_image, poster.image_bytes, name=poster.title_id))
+    picture = ReleasablePicture(partial(read_image, poster.image_bytes, name=poster.title_id))
     return LoadedPoster(picture, poster, given_title)

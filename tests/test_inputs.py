@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from poster2plot import ImageError, InputError, Poster, PosterLookupError
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.inputs import LoadedPoster, Title, expand, load, looks_like_name
 from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.other_user import as_nobody
@@ -133,11 +133,12 @@ def test_a_folder_without_pictures_is_left_for_load(tmp_path: Path, server: Post
 
 def test_a_printed_title_is_read_only_where_none_is_known():
     known = Poster(ID, b"", "Inception", 2010, None, "Cinemeta", "")
+    titled = ReleasablePicture(lambda: draw_titled_poster("THE LAST RIVER"))
     posters = [
-        LoadedPoster(Picture(lambda: draw_titled_poster("THE LAST RIVER"))),
-        LoadedPoster(Picture(lambda: draw_titled_poster("THE LAST RIVER")), known),
-        LoadedPoster(Picture(lambda: draw_titled_poster("THE LAST RIVER")), known, "The Sea"),
-        LoadedPoster(Picture(draw_poster)),
+        LoadedPoster(titled),
+        LoadedPoster(titled, known),
+        LoadedPoster(titled, known, "The Sea"),
+        LoadedPoster(ReleasablePicture(draw_poster)),
     ]
     assert posters[0].title is None
     found = [each.with_printed_title().title for each in posters]

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from poster2plot import BusyError, Poster2PlotError
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.inputs import Title
 from poster2plot.page.components import picture_to_share, plot_view
 from poster2plot.page.contrasts import Contrast, choose_contrast
@@ -130,7 +130,7 @@ class Card:
         key: PlotKey,
         plots: WrittenPlots,
         variants: Variants,
-        poster: Picture,
+        poster: ReleasablePicture,
         link: Mapping[str, str] | None,
     ) -> str | None:
         """Show the plots, what a service says the title is about, and what can be done now.

@@ -7,18 +7,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.page import cached_resources
 from poster2plot.page.made_once import MadeOnce
 from poster2plot.page.session_state import WrittenPlots
 
 # Of all visits, by token. A poster is as large as it came, so it is kept no longer than its card.
 _plots: WeakValueDictionary[str, WrittenPlots] = WeakValueDictionary()
-_posters: WeakValueDictionary[str, Picture] = WeakValueDictionary()
+_posters: WeakValueDictionary[str, ReleasablePicture] = WeakValueDictionary()
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 
-def address_of_attention(plots: WrittenPlots, poster: Picture) -> str:
+def address_of_attention(plots: WrittenPlots, poster: ReleasablePicture) -> str:
     """Where the attention of these plots is, relative to the page, while the visit has the poster.
 
     Nobody can guess it.

@@ -22,7 +22,7 @@ from poster2plot.errors import (
 )
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_PIXELS, claimed_pixels
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.imdb.ids import looks_like_id
 from poster2plot.inputs import LoadedPoster, from_name, from_title
 from poster2plot.pipeline import closed
@@ -87,7 +87,8 @@ class PlotService:
             # At most what may be in a picture at all, so that a bomb is refused for what it is.
             pixels = min(claimed_pixels(data), MAX_PIXELS)
             self._limiter.count(visitor, "megapixels", math.ceil(pixels / 10**6))
-            return LoadedPoster(Picture(partial(self._decode, data, name)), given_title=given_title)
+            picture = ReleasablePicture(partial(self._decode, data, name))
+            return LoadedPoster(picture, given_title=given_title)
 
     def _decode(self, data: bytes, name: str) -> Image.Image:
         with self._reading:

@@ -23,7 +23,7 @@ from poster2plot.batch.catalogues.listing import items
 from poster2plot.batch.catalogues.trouble import UnreachableError
 from poster2plot.batch.shards import Chunk, Shards, chunks
 from poster2plot.batch.worker import READERS, Worker
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.inputs import LoadedPoster
 from support.drawn_posters import draw_poster, draw_titled_poster, encode
 from support.poster_server import ID, METAHUB, MOVIE, PICTURE, Answer, cinemeta, serve_posters
@@ -159,7 +159,9 @@ def test_an_answer_in_between_lets_a_run_go_on(tiny: Poster2Plot, monkeypatch: p
     monkeypatch.setattr(
         Item,
         "load",
-        lambda item, _: LoadedPoster(Picture(draw_poster)) if item.source in answered else down(),
+        lambda item, _: (
+            LoadedPoster(ReleasablePicture(draw_poster)) if item.source in answered else down()
+        ),
     )
     with serve_posters() as server:
         worker = Worker(tiny, tiny.resolve(SETTINGS), server.finder(), pauses=())
@@ -178,7 +180,7 @@ def test_a_run_stops_when_no_poster_can_be_read_any_more(
 
     def load(item: Item, _: Any) -> LoadedPoster:
         if int(item.source) < 12:
-            return LoadedPoster(Picture(draw_poster))
+            return LoadedPoster(ReleasablePicture(draw_poster))
         raise UnreachableError("expired")
 
     monkeypatch.setattr(Item, "load", load)
@@ -222,7 +224,7 @@ def test_shards_are_reported_with_their_errors(
 def test_waiting_for_posters_is_idle_time(tiny: Poster2Plot, monkeypatch: pytest.MonkeyPatch):
     go_on = threading.Event()
     monkeypatch.setattr(
-        Item, "load", lambda *_: go_on.wait(30) and LoadedPoster(Picture(draw_poster))
+        Item, "load", lambda *_: go_on.wait(30) and LoadedPoster(ReleasablePicture(draw_poster))
     )
     threading.Timer(0.1, go_on.set).start()
     with serve_posters() as server:

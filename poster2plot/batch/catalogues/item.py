@@ -29,7 +29,7 @@ from poster2plot.batch.catalogues.trouble import UnreachableError, raise_failure
 from poster2plot.errors import DamagedImageError, InputError
 from poster2plot.images.decoding import read_image
 from poster2plot.images.limits import MAX_BYTES
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from poster2plot.imdb.ids import looks_like_title
 from poster2plot.inputs import LoadedPoster, from_title
 
@@ -84,7 +84,7 @@ class Item:
         if self.kind == "nothing":
             raise InputError(self.detail)
         name = shortened(self.source.rpartition("/")[2])
-        picture = Picture(lambda: read_image(self.read(), name=name))
+        picture = ReleasablePicture(lambda: read_image(self.read(), name=name))
         return LoadedPoster(picture, given_title=self.title)
 
     def read(self) -> bytes:

@@ -6,13 +6,13 @@ import weakref
 import pytest
 
 from poster2plot import ImageError, read_image
-from poster2plot.images.picture import Picture
+from poster2plot.images.releasable_picture import ReleasablePicture
 from support.drawn_posters import draw_poster, encode
 
 
 def test_a_picture_is_decoded_again_once_it_was_released():
     data = encode(draw_poster("navy"))
-    picture = Picture(lambda: read_image(data))
+    picture = ReleasablePicture(lambda: read_image(data))
     image = picture.image
     assert picture.image is image
     pixels, decoded = image.tobytes(), weakref.ref(image)
@@ -26,4 +26,4 @@ def test_a_picture_is_decoded_again_once_it_was_released():
 
 def test_a_picture_that_cannot_be_decoded_is_refused_at_once():
     with pytest.raises(ImageError):
-        Picture(lambda: read_image(b"GIF89a"))
+        ReleasablePicture(lambda: read_image(b"GIF89a"))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from PIL import Image
 
 
-class Picture:
+class ReleasablePicture:
     """An upright RGB image; after `release` it is decoded anew for whoever asks for it next.
 
     Decoded it takes up to 3 MB, encoded mostly a tenth of that.
