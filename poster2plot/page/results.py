@@ -186,6 +186,7 @@ class Results:
         settings = varied(self._settings, variants.shown)
         key = (*poster, settings, self._desk.p2p.name)
         if key in self._shown:
+            loaded.picture.release()
             card.show_double()
             return
         self._shown.append(key)
@@ -196,6 +197,7 @@ class Results:
         if is_stopped and key not in written_plots():
             not_to_rewrite().add(key)
         if key in written_plots():
+            loaded.picture.release()
             self._show(card, key, variants, loaded)
         elif key in not_to_rewrite():
             card.show_without_plot(key, picture_of(card.entry, loaded))
@@ -287,6 +289,9 @@ class Results:
                 except BusyError as error:
                     self._give_up(job, error)
                     continue
+                finally:  # a visit may have many, and few are asked about again
+                    if job.loaded:
+                        job.loaded.picture.release()
                 request.on_done(news_of_plots().set)
                 being_written()[job.key] = Writing(request, live)
             self._writing[job.key] = job
@@ -311,8 +316,6 @@ class Results:
             return
         self._written += 1
         if isinstance(job, _ContrastJob):
-            if job.loaded:
-                job.loaded.picture.release()
             contrasts()[job.key] = candidates[0].text
             job.place.show(candidates[0].text)
             return
@@ -333,7 +336,6 @@ class Results:
         self._show(job.place, job.key, job.variants, job.loaded)
 
     def _show(self, card: Card, key: PlotKey, variants: Variants, loaded: LoadedPoster) -> None:
-        loaded.picture.release()  # a visit may have many, and few are asked about again
         plots = written_plots()[key]
         shown = _link_of(card.entry, variants)
         link = card.entry.link and links.link_to(card.entry.link, shown, self._desk.p2p)
@@ -361,7 +363,6 @@ class Results:
             job.place.show_without_plot(why)
             self._announcer.say(str(why))
             return
-        job.loaded.picture.release()
         job.place.show_without_plot(job.key, job.picture, why)
         self._announcer.say(f"{job.place.entry.label}: {why}")
 

@@ -225,7 +225,7 @@ def test_a_visit_keeps_no_decoded_poster(page: AppTest):
         return sum(isinstance(each, Image.Image) and each.size == size for each in gc.get_objects())
 
     poster = encode(draw_poster("navy").resize(size))
-    upload(page, ("poster.png", poster))
+    upload(page, ("poster.png", poster), ("double.png", poster))
     [written] = page.session_state.written_plots.values()
     assert decoded() == 0
     client = TestClient(Starlette(routes=served_attention.routes()))
