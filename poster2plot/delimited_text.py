@@ -14,6 +14,13 @@ _lock = threading.Lock()
 _limits: list[int] = []  # that were there before, one for each table that is being read
 
 
+def delimiter_in(line: str) -> str:
+    """The delimiter that a line has most often outside its quotes, or "" where it has none."""
+    outside = "".join(line.split('"')[::2])
+    found = max(DELIMITERS, key=outside.count)
+    return found if found in outside else ""
+
+
 @contextmanager
 def long_cells() -> Iterator[None]:
     """Let `csv` read cells of `LONGEST_CELL`, for as long as anybody needs that.

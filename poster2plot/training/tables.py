@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from poster2plot.delimited_text import DELIMITERS, SEPARATOR, long_cells
+from poster2plot.delimited_text import SEPARATOR, delimiter_in, long_cells
 from poster2plot.errors import InputError
 
 ID_COLUMNS = ("imdb_title_id", "id", "tconst")
@@ -45,8 +45,7 @@ def read_rows(
             said = SEPARATOR.fullmatch(first)
             if said:  # Excel may name the delimiter
                 first = next(lines, "")
-            outside = "".join(first.split('"')[::2])
-            delimiter = said[1] if said else max(DELIMITERS, key=outside.count)
+            delimiter = said[1] if said else delimiter_in(first) or ","
             rows = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
             header = [name.strip().lower() for name in next(rows, [])]
             line = rows.line_num

@@ -28,7 +28,7 @@ from poster2plot.batch.catalogues.passed_over import PassedOver
 from poster2plot.batch.catalogues.stores import MISSING, UNREADABLE, Place, version
 from poster2plot.batch.catalogues.text_files import open_text
 from poster2plot.batch.catalogues.trouble import raise_failure
-from poster2plot.delimited_text import DELIMITERS, SEPARATOR, long_cells
+from poster2plot.delimited_text import DELIMITERS, SEPARATOR, delimiter_in, long_cells
 from poster2plot.errors import InputError
 from poster2plot.images.limits import IMAGE_SUFFIXES
 from poster2plot.imdb.ids import looks_like_title
@@ -108,12 +108,10 @@ def _dialect(place: Place) -> _Dialect:
     lines = list(islice(filter(str.strip, io.StringIO(start, newline=None)), 2))
     separator = SEPARATOR.fullmatch(lines[0]) if lines else None
     said, line = (separator[1], lines[-1]) if separator else ("", "".join(lines[:1]))
-    outside = "".join(line.split('"')[::2])
-    delimiter = said or max(DELIMITERS, key=outside.count)
-    if not said and _is_list(place, line, is_one_column=not outside.count(delimiter)):
+    delimiter = said or delimiter_in(line)
+    if not said and _is_list(place, line, is_one_column=not delimiter):
         return _Dialect("")
-    if not outside.count(delimiter):
-        delimiter = said or ("\t" if place.suffix in (".tsv", ".tab") else ",")
+    delimiter = delimiter or ("\t" if place.suffix in (".tsv", ".tab") else ",")
     plain = _Dialect(delimiter, csv.QUOTE_NONE)
     if delimiter == "\t" and line.startswith(("tconst\t", "nconst\t", "titleId\t")):
         return plain  # https://developer.imdb.com/non-commercial-datasets/
