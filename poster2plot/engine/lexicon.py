@@ -12,8 +12,8 @@ kept from coming, not its tokens as in a repetition penalty, which bends functio
 inflections.
 
 They copy a title with its capitals, too ("a Girls school"), so its words have them inside of a
-sentence only where they are no others ("Atlantis"); a slur in a title is no word to write with. And
-"an" comes before vowels, "a" does not.
+sentence only where they are no others ("Atlantis"); a slur in a title is no word to write with.
+"An" comes before vowels, "a" does not. And what would harm where it stands is out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from poster2plot.engine.topk import largest
-from poster2plot.harmful_texts import is_harmful
+from poster2plot.harmful_texts import harmful_next, is_harmful, kinds
 
 _LIKELIEST = 32  # tokens of a row
 # What is at the end of a text: nothing of a word, at the start of a sentence or later; a word that
@@ -44,6 +44,7 @@ _CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
 _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
 _WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:–—])[\s\"“‘'(]*\Z|[\"“‘(]\Z")
+_SENTENCE = re.compile(r"[.!?]")
 _WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
 _ROOT = 5  # letters that words of one root share
 _FUNCTION_WORDS = {
@@ -142,6 +143,11 @@ def _context(text: str) -> tuple[bool, str, frozenset[str]]:
     return starts, before, frozenset(map(_root, words(text.lower()))) - {""}
 
 
+@lru_cache(1024)
+def _harmful_next(text: str) -> frozenset[str]:
+    return frozenset(harmful_next(_SENTENCE.split(text)[-1]))
+
+
 class _Writing(NamedTuple):
     """What counts of a text so far."""
 
@@ -150,6 +156,7 @@ class _Writing(NamedTuple):
     starts: bool  # it, or what comes next, a sentence
     before: str  # the word before it in the same sentence, in small letters
     roots: frozenset[str]  # of the words before it
+    harmful: frozenset[str]  # kinds of words, if they came next
     title: _Words
 
 
@@ -177,6 +184,10 @@ class Lexicon:
                 self._beginning[root].append(id)
             elif spelling.trail and text == f" {spelling.trail}":
                 self._beginning[spelling.trail.lower()].append(id)
+        self._of_kind: dict[str, list[int]] = defaultdict(list)  # whole words, that may harm
+        for id, text in enumerate(self._texts):
+            for kind in kinds(text[1:].lower()) if text[:1] == " " else ():
+                self._of_kind[kind].append(id)
         self._leading: dict[str, list[int]] = defaultdict(list)  # tokens, by their lead
         for id, spelling in enumerate(self._spellings):
             self._leading[spelling.lead].append(id)
@@ -236,10 +247,11 @@ class Lexicon:
             places += [(index, id) for id in ids]
             values += may
             last = row.word.lower()
-            for word in (*row.roots, _root(last) or last):
-                again = self._beginning.get(word, ())
-                places += [(index, id) for id in again]
-                values += [False] * len(again)
+            out = [self._beginning.get(word, ()) for word in (*row.roots, _root(last) or last)]
+            out += [self._of_kind.get(kind, ()) for kind in row.harmful]
+            for tokens in out:
+                places += [(index, id) for id in tokens]
+                values += [False] * len(tokens)
         at = torch.tensor(places, device=scores.device, dtype=torch.long).view(-1, 2)
         allowed[at[:, 0], at[:, 1]] = torch.tensor(values, device=scores.device, dtype=torch.bool)
         # Better a word that is none than no plot.
@@ -257,7 +269,7 @@ class Lexicon:
         word = written[start:].lstrip(_JOINTS)
         rest = written[: len(written) - len(word)]
         title = self._of_title(tuple(prompt))
-        return _Writing(word, rest[-1:].isdigit(), *_context(rest), title)
+        return _Writing(word, rest[-1:].isdigit(), *_context(rest), _harmful_next(written), title)
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
         title = "".join(map(self._texts.__getitem__, prompt))

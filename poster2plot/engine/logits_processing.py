@@ -32,8 +32,9 @@ def process_logits(
     poster; of these whether they sample, and beam search or not, are the same. Whatever must not
     follow has the log-probability -inf. Minimum length, n-gram ban and the `processors` of each
     poster, by the checkpoint's `rules`, count all tokens, as in `transformers`, and come before the
-    `lexicon`, where there is one, and this before guidance. `word_starts` (V), boolean, marks the
-    tokens that may begin a word.
+    `lexicon`, where there is one, and this before guidance. Under a lexicon the n-gram ban counts
+    only what is written: else no word of several tokens could be copied from a title, but its
+    beginning could. `word_starts` (V), boolean, marks the tokens that may begin a word.
     """
     conditional, tokens = conditional.float(), texts.tokens
     searched = settings[0].is_beam_search
@@ -51,10 +52,11 @@ def process_logits(
         conditional[short] = conditional[short].index_fill(
             -1, rules.end_ids(tokens.device), -torch.inf
         )
+    counted = tokens if lexicon is None else texts.written(PAD)
     sizes = [each.no_repeat_ngram_size for each in settings]
     for posters in grouped(sizes):
         if size := sizes[posters[0]]:
-            _ban_repeated_ngrams(conditional, tokens, size, posters)
+            _ban_repeated_ngrams(conditional, counted, size, posters)
     conditional = rules.process(conditional, tokens, processors)
     if lexicon is not None:
         lexicon.restrict(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 from transformers.modeling_outputs import BaseModelOutput
 
 from poster2plot import GenerationSettings, read_image
@@ -68,7 +69,7 @@ def stock(
         max_length=settings.max_length,
         min_length=settings.min_length,
         num_return_sequences=settings.num_candidates,
-        no_repeat_ngram_size=settings.no_repeat_ngram_size,
+        no_repeat_ngram_size=0 if lexicon else settings.no_repeat_ngram_size,
         decoder_start_token_id=own.decoder_start_token_id,
         eos_token_id=own.eos_token_id,
         pad_token_id=own.pad_token_id,
@@ -83,6 +84,8 @@ def stock(
         guidance = settings.guidance
         processors = LogitsProcessorList()
         if lexicon is not None:
+            if settings.no_repeat_ngram_size:
+                processors.append(NoRepeatNGramBehind(len(prompt), settings.no_repeat_ngram_size))
             processors.append(LexiconLogitsProcessor(lexicon, len(prompt)))
         if guidance not in (None, 1):
             processors.append(GuidanceLogitsProcessor(model, guidance, word_starts, len(prompt)))
@@ -107,6 +110,17 @@ def stock(
         found = [Hypothesis(tuple(ids), score) for ids, score in zip(rows, scores, strict=True)]
         plots.append(sorted(found, key=lambda hypothesis: -hypothesis.score))
     return plots
+
+
+class NoRepeatNGramBehind(LogitsProcessor):  # type: ignore[misc]
+    """The ban of transformers, counting only what comes behind a prompt."""
+
+    def __init__(self, prompt: int, size: int) -> None:
+        self._prompt, self._ban = prompt, NoRepeatNGramLogitsProcessor(size)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        banned: torch.Tensor = self._ban(input_ids[:, self._prompt :], scores)
+        return banned
 
 
 def until_end(ids: list[int], end: int) -> list[int]:
@@ -352,23 +366,46 @@ def shipped_engine(shipped: Checkpoint) -> Engine:
     return Engine(deepcopy(shipped.model), "fp32", word_starts, lexicon)
 
 
+def title_prompt(shipped: Checkpoint, title: str) -> list[int]:
+    return TitlePrompt(**shipped.model.config.title_prompt).token_ids(
+        shipped.tokenizer,
+        title,
+        start=shipped.model.generation_config.decoder_start_token_id,
+        max_length=GenerationSettings.max_length,
+    )
+
+
 @pytest.mark.parametrize("title", ["", "The House on Harrow Hill"])
 @pytest.mark.parametrize("poster", POSTERS, ids=lambda path: path.stem)
 def test_the_bundled_model_writes_what_stock_generate_writes(
     shipped: Checkpoint, shipped_engine: Engine, poster: Path, title: str
 ):
     """At its own guidance, with its lexicon."""
-    model, tokenizer, engine = shipped.model, shipped.tokenizer, shipped_engine
+    model, engine = shipped.model, shipped_engine
     settings = GenerationSettings(guidance=model.config.recommended_guidance)
     pixels = shipped.image_processor(read_image(poster), return_tensors="pt")["pixel_values"]
-    prompt = TitlePrompt(**model.config.title_prompt).token_ids(
-        tokenizer,
-        title,
-        start=model.generation_config.decoder_start_token_id,
-        max_length=settings.max_length,
-    )
+    prompt = title_prompt(shipped, title)
     expected = stock(model, pixels, settings, engine.word_starts, [prompt], engine.lexicon)
     assert_same(engine.decode(engine.encode(pixels), settings, [prompt]), expected)
+
+
+@pytest.mark.parametrize("title", ["MasterChef", "Urusei Yatsura", "Koyaanisqatsi"])
+def test_names_of_several_tokens_are_copied_whole(
+    shipped: Checkpoint, shipped_engine: Engine, title: str
+):
+    settings = GenerationSettings(guidance=shipped.model.config.recommended_guidance)
+    images = [read_image(path) for path in POSTERS]
+    pixels = shipped.image_processor(images, return_tensors="pt")["pixel_values"]
+    plots = shipped_engine.decode(
+        shipped_engine.encode(pixels), settings, [title_prompt(shipped, title)] * len(images)
+    )
+    texts = [
+        shipped.tokenizer.decode(best.token_ids, skip_special_tokens=True) for best, *_ in plots
+    ]
+    assert shipped.lexicon is not None
+    known = {word.lower() for word in (*shipped.lexicon, *words(title))}
+    assert not {word.lower() for word in words(" ".join(texts))} - known
+    assert any(set(words(title)) <= set(words(text)) for text in texts)
 
 
 @pytest.fixture(scope="module")

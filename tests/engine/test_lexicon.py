@@ -167,3 +167,17 @@ def test_words_are_read_as_they_are_spelt():
     assert words("The well-known cat's “Milk” – isn’t it?") == [
         *("The", "well-known", "cat", "Milk", "isn’t", "it")
     ]
+
+
+def test_what_would_harm_does_not_come():
+    sentence = ["A", "Ġmother", "Ġand", "Ġher", "Ġdaughter", "Ġfall"]
+    vocabulary = ["</s>", ".", "Ġfor", "Ġapart", "Ġa", *sentence]
+    known = [token.strip("Ġ").lower() for token in vocabulary[2:]]
+    lexicon = Lexicon(known, byte_level(vocabulary), len(vocabulary))
+    found = following(lexicon, sentence, tokens=vocabulary)
+    assert "Ġapart" in found
+    assert "Ġfor" not in found
+    found = following(
+        lexicon, [*sentence[:4], "Ġmother", ".", *sentence[:2], "Ġfall"], tokens=vocabulary
+    )
+    assert "Ġfor" in found
