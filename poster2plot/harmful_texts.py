@@ -55,8 +55,8 @@ _KINDS = {
             r"lovers?|romances?|romantic(?:ally)?|affairs?|marr(?:y|ies|ied|ying)|weds?|engaged|"
             r"kiss(?:es|ed|ing)?|dat(?:es|ed|ing)"
         ),
-        "love": "love",
-        "for": "for",
+        "in love": "love",
+        "falls for": "for|in",
         "baby": r"bab(?:y|ies)",
     }.items()
 }
@@ -91,8 +91,8 @@ _NEXT = [
             for nobodys in ("small child", "relatives")
             for row in [
                 (nobodys, "", "lovers"),
-                (nobodys, "in", "love"),
-                (nobodys, r"fall\w*|fell", "for"),
+                (nobodys, "in", "in love"),
+                (nobodys, r"fall\w*|fell", "falls for"),
                 (nobodys, r"ha(?:ve|s|ving) a", "baby"),
             ]
         ),

@@ -13,7 +13,7 @@ inflections.
 
 They copy a title with its capitals, too ("a Girls school"), so its words have them inside of a
 sentence only where they are no others ("Atlantis"); a slur in a title is no word to write with.
-"An" comes before vowels, "a" does not. And what would harm where it stands is out.
+"An" comes before vowels, "a" does not; pronouns agree. And what would harm where it stands is out.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tokenizers.decoders import ByteLevel
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
+from poster2plot.engine.pronouns import HE, SHE, disagreeing
 from poster2plot.engine.topk import largest
 from poster2plot.harmful_texts import harmful_next, is_harmful, kinds
 
@@ -46,8 +47,14 @@ _WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:–—])[\s\"“‘'(]*\Z|[\"“‘(]\Z")
 _SENTENCE = re.compile(r"[.!?]")
 _WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
-_ROOT = 5  # letters that words of one root share
+_ROOT = 5  # letters that words of one root share, or one less
 _FUNCTION_WORDS = {
+    *("also", "away", "back", "been", "both", "come", "comes", "does", "done", "down", "each"),
+    *("even", "ever", "find", "finds", "from", "gets", "goes", "have", "here", "hers", "into"),
+    *("just", "like", "made", "make", "makes", "many", "more", "most", "much", "must", "once"),
+    *("only", "onto", "ours", "over", "said", "some", "soon", "such", "take", "takes", "than"),
+    *("that", "them", "then", "they", "this", "thus", "till", "told", "upon", "very", "were"),
+    *("what", "when", "whom", "will", "with", "your"),
     *("about", "after", "against", "along", "among", "another", "around", "because", "before"),
     *("behind", "being", "between", "could", "during", "every", "herself", "himself", "other"),
     *("should", "since", "their", "themselves", "there", "these", "those", "through", "under"),
@@ -80,8 +87,11 @@ def _base(word: str) -> str:
 
 
 def _root(word: str) -> str:
-    """What a long word shares with those of its family; empty for others."""
-    return "" if len(word) < _ROOT or word in _FUNCTION_WORDS else word[:_ROOT]
+    """What a word of some length shares with those of its family; empty for others."""
+    if word in _FUNCTION_WORDS:
+        return ""
+    word = word.removesuffix("s")
+    return "" if len(word) < _ROOT - 1 else word[:_ROOT]
 
 
 class _Spelling(NamedTuple):
@@ -144,8 +154,9 @@ def _context(text: str) -> tuple[bool, str, frozenset[str]]:
 
 
 @lru_cache(1024)
-def _harmful_next(text: str) -> frozenset[str]:
-    return frozenset(harmful_next(_SENTENCE.split(text)[-1]))
+def _unwanted(text: str) -> frozenset[str]:
+    """Kinds of words, and pronouns, that must not come next."""
+    return disagreeing(words(text.lower())).union(harmful_next(_SENTENCE.split(text)[-1]))
 
 
 class _Writing(NamedTuple):
@@ -156,7 +167,7 @@ class _Writing(NamedTuple):
     starts: bool  # it, or what comes next, a sentence
     before: str  # the word before it in the same sentence, in small letters
     roots: frozenset[str]  # of the words before it
-    harmful: frozenset[str]  # kinds of words, if they came next
+    unwanted: frozenset[str]  # next
     title: _Words
 
 
@@ -184,10 +195,12 @@ class Lexicon:
                 self._beginning[root].append(id)
             elif spelling.trail and text == f" {spelling.trail}":
                 self._beginning[spelling.trail.lower()].append(id)
-        self._of_kind: dict[str, list[int]] = defaultdict(list)  # whole words, that may harm
+        self._unwanted: dict[str, list[int]] = defaultdict(list)  # tokens of whole words
         for id, text in enumerate(self._texts):
-            for kind in kinds(text[1:].lower()) if text[:1] == " " else ():
-                self._of_kind[kind].append(id)
+            if text[:1] == " ":
+                word = text[1:].lower()
+                for each in kinds(word) | ({word} & (HE | SHE)):
+                    self._unwanted[each].append(id)
         self._leading: dict[str, list[int]] = defaultdict(list)  # tokens, by their lead
         for id, spelling in enumerate(self._spellings):
             self._leading[spelling.lead].append(id)
@@ -248,7 +261,7 @@ class Lexicon:
             values += may
             last = row.word.lower()
             out = [self._beginning.get(word, ()) for word in (*row.roots, _root(last) or last)]
-            out += [self._of_kind.get(kind, ()) for kind in row.harmful]
+            out += [self._unwanted.get(kind, ()) for kind in row.unwanted]
             for tokens in out:
                 places += [(index, id) for id in tokens]
                 values += [False] * len(tokens)
@@ -269,7 +282,7 @@ class Lexicon:
         word = written[start:].lstrip(_JOINTS)
         rest = written[: len(written) - len(word)]
         title = self._of_title(tuple(prompt))
-        return _Writing(word, rest[-1:].isdigit(), *_context(rest), _harmful_next(written), title)
+        return _Writing(word, rest[-1:].isdigit(), *_context(rest), _unwanted(written), title)
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
         title = "".join(map(self._texts.__getitem__, prompt))

@@ -181,3 +181,25 @@ def test_what_would_harm_does_not_come():
         lexicon, [*sentence[:4], "Ġmother", ".", *sentence[:2], "Ġfall"], tokens=vocabulary
     )
     assert "Ġfor" in found
+
+
+def test_pronouns_agree_with_who_is_named():
+    vocabulary = ["</s>", "A", "Ġgirl", "Ġboy", "Ġfinds", "Ġhis", "Ġher"]
+    known = [token.strip("Ġ").lower() for token in vocabulary[1:]]
+    lexicon = Lexicon(known, byte_level(vocabulary), len(vocabulary))
+    pronouns = {"Ġhis", "Ġher"}
+    for text, expected in [
+        (["A", "Ġgirl", "Ġfinds"], {"Ġher"}),
+        (["A", "Ġboy", "Ġfinds"], {"Ġhis"}),
+        (["A", "Ġboy", "Ġgirl", "Ġfinds"], pronouns),
+    ]:
+        assert following(lexicon, text, tokens=vocabulary) & pronouns == expected
+
+
+def test_a_short_word_does_not_come_again_either():
+    vocabulary = ["</s>", "A", "Ġteam", "Ġteams", "Ġup", "Ġwith", "Ġa"]
+    known = [token.strip("Ġ").lower() for token in vocabulary[1:]]
+    lexicon = Lexicon(known, byte_level(vocabulary), len(vocabulary))
+    found = following(lexicon, ["A", "Ġteam", "Ġup", "Ġwith", "Ġa"], tokens=vocabulary)
+    assert not found & {"Ġteam", "Ġteams"}
+    assert {"Ġup", "Ġwith"} <= found
