@@ -46,6 +46,9 @@ _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
 _WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:–—])[\s\"“‘'(]*\Z|[\"“‘(]\Z")
 _SENTENCE = re.compile(r"[.!?]")
+_BROKEN = re.compile(
+    r"\S*\ufffd\S*"
+)  # a word with a letter of several tokens, which none may write
 _WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
 _ROOT = 5  # letters that words of one root share, or one less
 _FUNCTION_WORDS = {
@@ -285,8 +288,10 @@ class Lexicon:
         return _Writing(word, rest[-1:].isdigit(), *_context(rest), _unwanted(written), title)
 
     def _read_title(self, prompt: Sequence[int]) -> _Words:
-        title = "".join(map(self._texts.__getitem__, prompt))
+        title = _BROKEN.sub(" ", "".join(map(self._texts.__getitem__, prompt)))
         own = [word for word in words(title) if not is_harmful(word)]
+        if len(own) > 1:  # the letters of "K.C." are no names by themselves
+            own = [word for word in own if len(word) > 1]
         names = [word for word in own if not self._known.have(word.lower())]
         return _Words(names + [word.lower() for word in own])
 

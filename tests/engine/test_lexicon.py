@@ -129,6 +129,18 @@ def test_words_of_the_title_are_words(lexicon: Lexicon):
     assert "Ġ(" in following(lexicon, ["Ġzo", "zo"], ["Ġzo", "zo"])
 
 
+def test_parts_of_a_titles_words_are_no_words():
+    vocabulary = ["</s>", "ĠK", ".", "C", "ĠG", "Ã", "¥", "s", "ĠOslo"]
+    lexicon = Lexicon(["the"], byte_level(vocabulary), len(vocabulary))
+    for title, expected in [
+        (["ĠK", ".", "C", ".", "ĠOslo"], {"ĠOslo"}),
+        (["ĠG", "Ã", "¥", "s", "ĠOslo"], {"ĠOslo"}),
+        (["ĠK"], {"ĠK"}),
+    ]:
+        found = following(lexicon, [], title, tokens=vocabulary)
+        assert found & {"ĠK", "ĠG", "ĠOslo", "C", "s"} == expected
+
+
 def test_a_slur_in_a_title_is_no_word():
     vocabulary = ["</s>", "Ġthe", "ĠMother", "ĠWhore", "Ġwhore", "Ġmother"]
     lexicon = Lexicon(["the", "mother"], byte_level(vocabulary), len(vocabulary))
