@@ -43,6 +43,7 @@ _KINDS = {
     kind: re.compile(words)
     for kind, words in {
         "slur": _SLUR,
+        "breed": r"breeds?",
         "child": _CHILD,
         "girl or boy": r"girls?|boys?",
         "old": r"olds?",
@@ -79,6 +80,7 @@ _NEXT = [
     (before, re.compile(rf"(?:\A|\b)(?:{last})\Z"), kind)
     for before, last, kind in [
         ("", "", "slur"),
+        ("", "half", "breed"),
         ("child", "", "sexual"),
         ("sexual", "", "child"),
         ("sexual", "school|little|young|teenage", "girl or boy"),

@@ -7,6 +7,7 @@ from poster2plot.harmful_texts import harmful_next, is_harmful, kinds
     "text",
     [
         "Two retards find a map.",
+        "A half-breed finds a map.",
         "A teenage girl learns how to seduce her teacher.",
         "Seduced in spring. A sexy game begins between a man and a 15-year-old.",
         "A sheriff hunts a Mexican cartel.",
