@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -161,6 +162,27 @@ def test_certificates_are_checked(
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_who_hangs_up_in_the_handshake_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:  # who is hung up on tries again
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(10_000)
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        fetcher = Fetcher(allow_private=True)
+        with pytest.raises(FetchError) as caught:
+            fetcher.get(f"https://{host}/", max_bytes=1, hosts={host})
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert "in time" not in str(caught.value)
 
 
 class _Silent(BaseHTTPRequestHandler):
