@@ -117,13 +117,13 @@ def kinds(word: str) -> frozenset[str]:
     return frozenset(kind for kind, words in _KINDS.items() if words.fullmatch(word))
 
 
-def harmful_next(sentence: str) -> set[str]:
-    """Of which kinds the next word of a sentence must not be."""
-    words = _WORD.findall(sentence.lower())
+def harmful_next(text: str) -> set[str]:
+    """Of which kinds the next word of a text must not be, by its last sentence."""
+    words = _WORD.findall(_SENTENCE_END.split(text)[-1].lower())
     found = set().union(*map(kinds, words))
     if found & {"girl or boy", "old", "child", "relative"}:
-        text = " ".join(words)
-        found |= {kind for kind, phrase in _PHRASES.items() if phrase.search(text)}
+        sentence = " ".join(words)
+        found |= {kind for kind, phrase in _PHRASES.items() if phrase.search(sentence)}
     last = " ".join(words[-_LAST:])
     return {
         kind for before, end, kind in _NEXT if (not before or before in found) and end.search(last)
@@ -135,8 +135,7 @@ def is_harmful(text: str) -> bool:
     by colour, faith or nation.
     """
     return any(
-        kinds(word[0].lower()) & harmful_next(sentence[: word.start()])
-        for sentence in _SENTENCE_END.split(text)
-        for word in _WORD.finditer(sentence)
-        if kinds(word[0].lower())
+        found & harmful_next(text[: word.start()])
+        for word in _WORD.finditer(text)
+        if (found := kinds(word[0].lower()))
     )

@@ -45,10 +45,7 @@ _CHARACTER = rf"(?:[^\W\d_]|[{_JOINTS}])"  # of a word
 _OTHER_CHARACTERS = re.compile(rf"(?!{_CHARACTER}).", re.DOTALL)
 _WORD = re.compile(rf"[^\W\d_]{_CHARACTER}*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?…:–—])[\s\"“‘'(]*\Z|[\"“‘(]\Z")
-_SENTENCE = re.compile(r"[.!?]")
-_BROKEN = re.compile(
-    r"\S*\ufffd\S*"
-)  # a word with a letter of several tokens, which none may write
+_BROKEN = re.compile(r"\S*\ufffd\S*")  # with a letter of several tokens, which none may write
 _WORD_BEFORE = re.compile(rf"({_CHARACTER}+)[ ,;]*\Z")
 _ROOT = 5  # letters that words of one root share, or one less
 _FUNCTION_WORDS = {
@@ -159,7 +156,7 @@ def _context(text: str) -> tuple[bool, str, frozenset[str]]:
 @lru_cache(1024)
 def _unwanted(text: str) -> frozenset[str]:
     """Kinds of words, and pronouns, that must not come next."""
-    return disagreeing(words(text.lower())).union(harmful_next(_SENTENCE.split(text)[-1]))
+    return disagreeing(words(text.lower())).union(harmful_next(text))
 
 
 class _Writing(NamedTuple):
@@ -198,12 +195,12 @@ class Lexicon:
                 self._beginning[root].append(id)
             elif spelling.trail and text == f" {spelling.trail}":
                 self._beginning[spelling.trail.lower()].append(id)
-        self._unwanted: dict[str, list[int]] = defaultdict(list)  # tokens of whole words
+        self._whole: dict[str, list[int]] = defaultdict(list)  # tokens of words, by kind
         for id, text in enumerate(self._texts):
             if text[:1] == " ":
                 word = text[1:].lower()
                 for each in kinds(word) | ({word} & (HE | SHE)):
-                    self._unwanted[each].append(id)
+                    self._whole[each].append(id)
         self._leading: dict[str, list[int]] = defaultdict(list)  # tokens, by their lead
         for id, spelling in enumerate(self._spellings):
             self._leading[spelling.lead].append(id)
@@ -264,7 +261,7 @@ class Lexicon:
             values += may
             last = row.word.lower()
             out = [self._beginning.get(word, ()) for word in (*row.roots, _root(last) or last)]
-            out += [self._unwanted.get(kind, ()) for kind in row.unwanted]
+            out += [self._whole.get(kind, ()) for kind in row.unwanted]
             for tokens in out:
                 places += [(index, id) for id in tokens]
                 values += [False] * len(tokens)
