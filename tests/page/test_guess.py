@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from poster2plot import Poster2Plot
 from poster2plot.page import cached_resources
-from poster2plot.page.escaping import escape_markdown
+from poster2plot.page.escaping import escape_paragraph
 from poster2plot.page.guess import CHOICES, Round, Score, _guess
 from poster2plot.server.rate_limits import Limits
 from poster2plot.server.service import PlotService
@@ -31,7 +31,7 @@ def test_a_round_has_a_plot_and_four_posters(app: AppTest):
     current = next_round(app)
     assert len(current.pictures) == CHOICES
     assert current.answer in current.pictures
-    shown = textwrap.dedent(escape_markdown(current.plot)).strip()  # as Streamlit trims it
+    shown = textwrap.dedent(escape_paragraph(current.plot)).strip()  # as Streamlit trims it
     assert shown in [each.value for each in app.tabs[2].markdown]
     assert "guess next" not in {button.key for button in app.button}  # until there is a guess
 
