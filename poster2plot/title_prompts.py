@@ -10,6 +10,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from poster2plot.title_spelling import as_catalogued
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,5 +66,6 @@ class TitlePrompt:
         It is the start token alone where nothing of the title is left.
         """
         room = min(self.max_tokens, max_length // 2 - 2)
-        [ids] = title_token_ids(tokenizer, [title], max_tokens=max(0, room))
+        spelt = as_catalogued(clean_title(title))
+        [ids] = title_token_ids(tokenizer, [spelt], max_tokens=max(0, room))
         return [start, *ids, self.separator_token_id] if ids else [start]

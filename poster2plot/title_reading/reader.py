@@ -18,6 +18,7 @@ from PIL import Image
 
 from poster2plot.errors import InputError, is_out_of_memory
 from poster2plot.images.decoding import read_picture
+from poster2plot.title_spelling import title_case
 
 if TYPE_CHECKING:
     from poster2plot.title_reading.recognition import TextReader
@@ -30,13 +31,9 @@ LONGEST_ASPECT = 5.0  # of the longer side to the shorter; what is longer is no 
 SMALL = 250  # pixels of the shorter side
 THRESHOLD_WHEN_SMALL = 0.85
 
-_ROMAN = re.compile(r"(?=.)x{0,3}(?:ix|iv|v?i{0,3})\W*", re.IGNORECASE)
 _RUN_TOGETHER = re.compile(r"(?<!\bMc)(?<!\bMac)(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-Þ][a-zß-öø-ÿ]{2})")
 _QUOTES = '"“”„«»‹›*_~|=· '
 _PUNCTUATION = ",.:;-–— "
-# In English titles these are not capitalized.
-_LOWER = frozenset({"a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or"})
-_LOWER |= {"the", "to", "with"}
 
 logger = logging.getLogger(__name__)
 
@@ -191,16 +188,4 @@ def as_title(text: str) -> str:
     text = " ".join("".join(" " if char in '"“”„«»' else char for char in text).split())
     text = _RUN_TOGETHER.sub(" ", text.strip(_QUOTES).strip(_PUNCTUATION))
     letters = [char for char in text if char.upper() != char.lower()]
-    if sum(map(str.isupper, letters)) < 0.7 * len(letters):
-        return text
-    written = [_as_written(word) for word in text.split(" ")]
-    return " ".join([*(word[:1].upper() + word[1:] for word in written[:1]), *written[1:]])
-
-
-def _as_written(word: str) -> str:
-    if _ROMAN.fullmatch(word) or any(map(str.isdigit, word)):
-        return word
-    if word.lower() in _LOWER:
-        return word.lower()
-    # Not str.title, which makes "Don'T".
-    return re.sub(r"[^\W\d_]+(?:['’][^\W\d_]+)*", lambda found: found[0].capitalize(), word)
+    return text if sum(map(str.isupper, letters)) < 0.7 * len(letters) else title_case(text)

@@ -1,0 +1,76 @@
+"""Titles as catalogues spell them, which is how a model has learnt them.
+
+People type "the third man", tables have "THIRD MAN, THE (1949)", and phones make a ’ of a '. To a
+vocabulary of word parts these are other titles than "The Third Man".
+"""
+
+import re
+
+# In English titles these are not capitalized.
+_SMALL = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to"}
+_SMALL |= {"with"}
+_ROMAN = re.compile(r"(?=.)x{0,3}(?:ix|iv|v?i{0,3})\W*", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_VOWEL = re.compile(r"[aeiouyà-ÿ]|[^\W\d_a-zß-öø-ÿ]", re.IGNORECASE)
+_ABBREVIATED = {"mr", "mrs", "ms", "dr", "jr", "sr", "st", "vs"}  # words without a vowel
+_SENTENCE_END = (":", ".", "!", "?", "-", "–", "—")
+_LONGEST_INITIALS = 5  # letters: "NCIS", "JFK", "CSI: NY"
+
+_PLAIN_SIGNS = str.maketrans(
+    {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"'}
+    | {"»": '"', "–": "-", "—": "-", "−": "-", "…": "..."}
+    | {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}
+)
+_QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
+_YEAR_OR_KIND = re.compile(
+    r"\s*[(\[](?=[^()\[\]]*(?:18|19|20|21)\d\d|[^()\[\]]*(?:film|movie|series|anime)[)\]])"
+    r"(?:(?:18|19|20|21)\d\d|[-\s]|film|movie|mini-?series|series|tv|anime)+[)\]]\s*\Z",
+    re.IGNORECASE,
+)
+_ARTICLE_LAST = re.compile(
+    r"(.+), *(the|an?|l[ae]s?|l'|une?|el|los|il|der|die|das|eine?)", re.IGNORECASE
+)
+
+
+def as_catalogued(title: str) -> str:
+    """A title of one line with plain signs, its article first, without its year, in title case.
+
+    >>> as_catalogued("“third man, the” (1949)")
+    'The Third Man'
+    """
+    text = title.translate(_PLAIN_SIGNS)
+    text = _YEAR_OR_KIND.sub("", text) or text
+    if quoted := _QUOTED.fullmatch(text):
+        text = quoted[1] or quoted[2] or text
+    letters = [char for char in text if char.upper() != char.lower()]
+    in_capitals = all(map(str.isupper, letters)) and len(letters) > _LONGEST_INITIALS
+    if in_capitals or all(map(str.islower, letters)):
+        text = title_case(text)
+    if last := _ARTICLE_LAST.fullmatch(text):
+        article = last[2][0].upper() + last[2][1:].lower()
+        return f"{article}{last[1]}" if article.endswith("'") else f"{article} {last[1]}"
+    return text
+
+
+def title_case(text: str) -> str:
+    """A text in capitals, or in none, with those of an English title.
+
+    Roman numbers and what has no vowel keep theirs.
+    """
+    written: list[str] = []
+    for word in text.split(" "):
+        small = word.lower() in _SMALL and written and not written[-1].endswith(_SENTENCE_END)
+        written.append(word.lower() if small else _capitalized(word))
+    return " ".join(written)
+
+
+def _capitalized(word: str) -> str:
+    if _ROMAN.fullmatch(word):
+        return word.upper()
+    is_initials = word.isupper() and not _VOWEL.search(word)
+    if any(map(str.isdigit, word)) or (
+        is_initials and word.rstrip(".").lower() not in _ABBREVIATED
+    ):
+        return word
+    # Not str.title, which makes "Don'T".
+    return _LETTERS.sub(lambda found: found[0].capitalize(), word)
