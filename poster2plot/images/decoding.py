@@ -19,6 +19,7 @@ from poster2plot.errors import (
     InputError,
     UnsupportedImageError,
 )
+from poster2plot.images.bars import without_bars
 from poster2plot.images.limits import (
     FORMATS,
     MAX_BYTES,
@@ -55,7 +56,8 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
     """Decode a picture to upright RGB, at most `MAX_SIDE` px on its long side.
 
     The EXIF orientation is applied, transparency is laid on white, deep greys are scaled to
-    8 bits, an animation gives its first frame, and no metadata is kept. `source` is the picture's
+    8 bits, an animation gives its first frame, no metadata is kept, and the bars beside a poster in
+    a screenshot are cut off (`images.bars`). `source` is the picture's
     bytes or the path of its file. `name` is how errors call the picture; it defaults to the
     file's name.
 
@@ -170,7 +172,7 @@ def read_picture(picture: Image.Image | str | Path) -> Image.Image:
 def _upright_rgb(picture: Image.Image) -> Image.Image:
     page = _flatten(_eight_bit(picture), _fit(picture.size, MAX_SIDE))
     turn = _turn(picture)
-    return page if turn is None else page.transpose(turn)
+    return without_bars(page if turn is None else page.transpose(turn))
 
 
 def _read_bytes(source: bytes | Path, label: str) -> bytes:

@@ -23,8 +23,8 @@ from poster2plot.training.whole import whole_folder
 CARD = Path(__file__).with_name("card.md")
 _PROMPT = """
 The title, where it is known, is a prompt of the decoder: start · title · separator, after which the
-plot comes (`title_prompt` in `config.json`). It is spelt as in catalogues, "The Lighthouse", not "the
-lighthouse" or "Lighthouse, The (2019)".
+plot comes (`title_prompt` in `config.json`). It is spelt as in catalogues, "The Lighthouse", not
+"the lighthouse" or "Lighthouse, The (2019)".
 
 ```python
 separator = model.config.title_prompt["separator_token_id"]
