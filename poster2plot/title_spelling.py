@@ -4,6 +4,7 @@ People type "the third man", tables have "THIRD MAN, THE (1949)", and phones mak
 vocabulary of word parts these are other titles than "The Third Man".
 """
 
+import html
 import re
 
 # In English titles these are not capitalized.
@@ -27,6 +28,8 @@ _YEAR_OR_KIND = re.compile(
     r"(?:(?:18|19|20|21)\d\d|[-\s]|film|movie|mini-?series|series|tv|anime)+[)\]]\s*\Z",
     re.IGNORECASE,
 )
+_ASIDE = re.compile(r"\s*\([^()]*\)\s*\Z")  # "Seven (a.k.a. Se7en) (1995)"
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});")
 _ARTICLE_LAST = re.compile(
     r"(.+), *(the|an?|l[ae]s?|l'|une?|el|los|il|der|die|das|eine?)", re.IGNORECASE
 )
@@ -38,8 +41,8 @@ def as_catalogued(title: str) -> str:
     >>> as_catalogued("“third man, the” (1949)")
     'The Third Man'
     """
-    text = title.translate(_PLAIN_SIGNS)
-    text = _YEAR_OR_KIND.sub("", text) or text
+    text = _ENTITY.sub(lambda found: html.unescape(found[0]), title).translate(_PLAIN_SIGNS)
+    text = _without_asides(text)
     if quoted := _QUOTED.fullmatch(text):
         text = quoted[1] or quoted[2] or text
     letters = [char for char in text if char.upper() != char.lower()]
@@ -50,6 +53,16 @@ def as_catalogued(title: str) -> str:
         article = last[2][0].upper() + last[2][1:].lower()
         return f"{article}{last[1]}" if article.endswith("'") else f"{article} {last[1]}"
     return text
+
+
+def _without_asides(text: str) -> str:
+    """A title less the year and what else a table has behind it in parentheses."""
+    title = _YEAR_OR_KIND.sub("", text)
+    if title == text:
+        return text
+    while title != (shorter := _ASIDE.sub("", title)):
+        title = shorter
+    return title or text
 
 
 def title_case(text: str) -> str:
