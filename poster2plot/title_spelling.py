@@ -11,7 +11,8 @@ import re
 _SMALL = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to"}
 _SMALL |= {"with"}
 _ROMAN = re.compile(r"(?=.)x{0,3}(?:ix|iv|v?i{0,3})\W*", re.IGNORECASE)
-_LETTERS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+# "l'" and its like are words of their own, "don't" is one.
+_LETTERS = re.compile(r"\b[dlo]'(?=[^\W\d_]{2})|[^\W\d_]+(?:['’][^\W\d_]+)*", re.IGNORECASE)
 _VOWEL = re.compile(r"[aeiouyà-ÿ]|[^\W\d_a-zß-öø-ÿ]", re.IGNORECASE)
 _ABBREVIATED = {"mr", "mrs", "ms", "dr", "jr", "sr", "st", "vs"}  # words without a vowel
 _SENTENCE_END = (":", ".", "!", "?", "-", "–", "—")
@@ -36,21 +37,29 @@ _ARTICLE_LAST = re.compile(
 
 
 def as_catalogued(title: str) -> str:
-    """A title of one line with plain signs, its article first, without its year, in title case.
+    """A title of one line as `plain_title`, in title case where it has capitals alone, or none.
 
     >>> as_catalogued("“third man, the” (1949)")
+    'The Third Man'
+    """
+    text = plain_title(title)
+    letters = [char for char in text if char.upper() != char.lower()]
+    in_capitals = all(map(str.isupper, letters)) and len(letters) > _LONGEST_INITIALS
+    return title_case(text) if in_capitals or all(map(str.islower, letters)) else text
+
+
+def plain_title(title: str) -> str:
+    """A title of one line with plain signs and its article first, without its year or quotes.
+
+    >>> plain_title("Third Man, The (1949)")
     'The Third Man'
     """
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), title).translate(_PLAIN_SIGNS)
     text = _without_asides(text)
     if quoted := _QUOTED.fullmatch(text):
         text = quoted[1] or quoted[2] or text
-    letters = [char for char in text if char.upper() != char.lower()]
-    in_capitals = all(map(str.isupper, letters)) and len(letters) > _LONGEST_INITIALS
-    if in_capitals or all(map(str.islower, letters)):
-        text = title_case(text)
     if last := _ARTICLE_LAST.fullmatch(text):
-        article = last[2][0].upper() + last[2][1:].lower()
+        article = last[2] if text.islower() or text.isupper() else last[2].capitalize()
         return f"{article}{last[1]}" if article.endswith("'") else f"{article} {last[1]}"
     return text
 

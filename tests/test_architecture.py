@@ -23,7 +23,7 @@ ALLOWED = {
     "delimited_text": set(),
     "images": {"errors"},
     "checkpoints": {"bundled_files", "errors"},
-    "imdb": {"errors", "images"},
+    "imdb": {"errors", "images", "title_spelling"},
     "pipeline": BASE
     | {"checkpoints", "engine", "harmful_texts", "images", "postprocessing", "title_prompts"},
     "inputs": {"errors", "images", "imdb", "title_prompts", "title_reading"},

@@ -259,7 +259,7 @@ class PosterFinder:
         kept = self._found.get(query.text)
         if kept and time.monotonic() - kept[0] < SEARCH_SECONDS:
             return list(kept[1])
-        matches, whole = self._ask_all(query, query.name, query.year, end)
+        matches, whole = self._ask_all(query, query.spelt, query.year, end)
         if query.year is not None and not any(has_the_year(query, match) for match in matches):
             try:
                 # The year may belong to the name.

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from poster2plot.errors import InvalidTitleError
 from poster2plot.imdb.ids import WIDE
 from poster2plot.imdb.services import TitleMatch
+from poster2plot.title_spelling import plain_title
 
 LONGEST_NAME = 200  # characters
 MOST_MATCHES = 10
@@ -76,6 +77,11 @@ class Query:
         """The text without a year at its end."""
         found = _YEAR_AT_END.fullmatch(self.text)
         return found[1].rstrip(" ,([（") if found else self.text
+
+    @cached_property
+    def spelt(self) -> str:
+        """The name as services have it: "The Third Man" for "Third Man, The (1949)"."""
+        return plain_title(self.text if self.text.endswith(")") else self.name)
 
     @cached_property
     def year(self) -> int | None:
@@ -137,7 +143,7 @@ def has_the_year(query: Query, match: TitleMatch) -> bool:
 def match_closeness(query: Query, match: TitleMatch) -> float:
     """How close a title's names are to the query's, from 0 to 1."""
     names = [name for name in (match.title, match.original_title) if name]
-    asked = {query.name, query.text}
+    asked = {query.name, query.spelt, query.text}
     return max(closeness(wanted, name) for wanted in asked for name in names)
 
 

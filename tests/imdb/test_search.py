@@ -267,6 +267,32 @@ def test_omdb_is_asked_for_the_year_and_then_for_any(server: PosterServer) -> No
     assert [asked.query.get("y") for asked in server.requests] == [["1948"], None]
 
 
+@pytest.mark.parametrize(
+    "name", ["Don't Look Now (1973)", "Don’t Look Now 1973", "“Don't Look Now” (1973)"]
+)
+def test_services_are_asked_in_their_spelling(server: PosterServer, name: str) -> None:
+    film = {"Title": "Don't Look Now", "Year": "1973", "imdbID": ID, "Type": "movie"}
+    server.answers[OMDB] = omdb_search(film)
+    [found] = server.finder(omdb_key=OMDB_KEY).search(name)
+    assert found.title_id == ID
+    [asked] = [each.query for each in server.requests if "s" in each.query]
+    assert (asked["s"], asked["y"]) == (["Don't Look Now"], ["1973"])
+
+
+@pytest.mark.parametrize(
+    ("name", "spelt"),
+    [
+        ("Third Man, The (1949)", "The Third Man"),
+        ("third man, the 1949", "the third man"),
+        ("Postman, The (Postino, Il) (1994)", "The Postman"),
+        ("blade runner 2049", "blade runner"),
+        ("The Office (US)", "The Office (US)"),
+    ],
+)
+def test_a_name_of_a_table_is_searched_as_it_is_spoken(name: str, spelt: str) -> None:
+    assert Query.parse(name).spelt == spelt
+
+
 def test_omdb_is_searched_for_movies_and_series(server: PosterServer) -> None:
     film = {"Title": "Inception", "Year": "2010", "imdbID": ID, "Type": "movie", "Poster": "N/A"}
     server.answers[OMDB] = omdb_search(
