@@ -23,10 +23,10 @@ def without_bars(picture: Image.Image) -> Image.Image:
     width, height = picture.size
     if _is_like_a_poster(width / height):
         return picture
-    pixels = np.asarray(picture)
-    rows = _busy(pixels)
-    columns = _busy(pixels[slice(*rows)].transpose(1, 0, 2))
-    rows = _busy(pixels[:, slice(*columns)])  # without what stood beside it
+    colors = np.stack([np.asarray(band) for band in picture.split()])  # (3, height, width)
+    rows = _busy(colors, across=2)
+    columns = _busy(colors[:, slice(*rows)], across=1)
+    rows = _busy(colors[:, :, slice(*columns)], across=2)  # without what stood beside it
     # A poster may have flat edges of its own, so that its shape tells which bars there are.
     boxes = [
         (left, top, right, bottom)
@@ -54,15 +54,16 @@ def _area(box: tuple[int, int, int, int]) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _busy(pixels: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """From the first row that is not of one bar's colour to behind the last, status lines aside.
+def _busy(colors: npt.NDArray[np.uint8], across: int) -> tuple[int, int]:
+    """From the first line that is not of one bar's colour to behind the last, but status lines.
 
-    `pixels` are (rows, columns, 3). All rows where none is.
+    `across` is the axis of `colors` (3, height, width) along which lines run. All of them where
+    there is none.
     """
-    darkest, brightest = pixels.min(axis=1).astype(int), pixels.max(axis=1).astype(int)
-    flat = (brightest - darkest <= _FLAT).all(axis=-1)
-    ends = [(abs(darkest - darkest[end]) <= _FLAT).all(axis=-1) & flat[end] for end in (0, -1)]
-    busy = np.concatenate([[0], ~(flat & (ends[0] | ends[1])), [0]])
-    runs = np.flatnonzero(np.diff(busy)).reshape(-1, 2).tolist()
-    runs = [run for run in runs if run[1] - run[0] > _STATUS_LINE * len(pixels)]
-    return (runs[0][0], runs[-1][1]) if runs else (0, len(pixels))
+    darkest, brightest = (each(axis=across).astype(int) for each in (colors.min, colors.max))
+    flat = (brightest - darkest <= _FLAT).all(axis=0)
+    of_end = [(abs(darkest - darkest[:, [end]]) <= _FLAT).all(axis=0) for end in (0, -1)]
+    bar = flat & (of_end[0] & flat[0] | of_end[1] & flat[-1])
+    runs = np.flatnonzero(np.diff(np.concatenate([[0], ~bar, [0]]))).reshape(-1, 2).tolist()
+    runs = [run for run in runs if run[1] - run[0] > _STATUS_LINE * len(bar)]
+    return (runs[0][0], runs[-1][1]) if runs else (0, len(bar))
