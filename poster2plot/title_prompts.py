@@ -66,6 +66,8 @@ class TitlePrompt:
         It is the start token alone where nothing of the title is left.
         """
         room = min(self.max_tokens, max_length // 2 - 2)
+        # Not in `title_token_ids`: what is learnt from is spelt so, or otherwise on purpose. That
+        # cleans the title again, in which an entity of HTML may have been a control character.
         spelt = as_catalogued(clean_title(title))
         [ids] = title_token_ids(tokenizer, [spelt], max_tokens=max(0, room))
         return [start, *ids, self.separator_token_id] if ids else [start]

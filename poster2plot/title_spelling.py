@@ -18,10 +18,12 @@ _ABBREVIATED = {"mr", "mrs", "ms", "dr", "jr", "sr", "st", "vs"}  # words withou
 _SENTENCE_END = (":", ".", "!", "?", "-", "–", "—")
 _LONGEST_INITIALS = 5  # letters: "NCIS", "JFK", "CSI: NY"
 
-_PLAIN_SIGNS = str.maketrans(
+# Letters, digits and signs of East Asian keyboards, which are twice as wide. No other form of a
+# digit is plain: a raised or circled one marks a footnote.
+WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_PLAIN_SIGNS = WIDE | str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"'}
     | {"»": '"', "–": "-", "—": "-", "−": "-", "…": "..."}
-    | {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}
 )
 _QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
 _YEAR_OR_KIND = re.compile(
@@ -43,7 +45,7 @@ def as_catalogued(title: str) -> str:
     'The Third Man'
     """
     text = plain_title(title)
-    letters = [char for char in text if char.upper() != char.lower()]
+    letters = cased_letters(text)
     in_capitals = all(map(str.isupper, letters)) and len(letters) > _LONGEST_INITIALS
     return title_case(text) if in_capitals or all(map(str.islower, letters)) else text
 
@@ -74,6 +76,11 @@ def _without_asides(text: str) -> str:
     return title or text
 
 
+def cased_letters(text: str) -> list[str]:
+    """The letters of a text that have a case: none of Japanese ones, say."""
+    return [char for char in text if char.upper() != char.lower()]
+
+
 def title_case(text: str) -> str:
     """A text in capitals, or in none, with those of an English title.
 
@@ -89,10 +96,9 @@ def title_case(text: str) -> str:
 def _capitalized(word: str) -> str:
     if _ROMAN.fullmatch(word):
         return word.upper()
-    is_initials = word.isupper() and not _VOWEL.search(word)
-    if any(map(str.isdigit, word)) or (
-        is_initials and word.rstrip(".").lower() not in _ABBREVIATED
-    ):
+    has_digits = any(map(str.isdigit, word))
+    has_no_vowel = word.isupper() and not _VOWEL.search(word)
+    if has_digits or (has_no_vowel and word.rstrip(".").lower() not in _ABBREVIATED):
         return word
     # Not str.title, which makes "Don'T".
     return _LETTERS.sub(lambda found: found[0].capitalize(), word)

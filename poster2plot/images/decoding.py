@@ -57,9 +57,8 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
 
     The EXIF orientation is applied, transparency is laid on white, deep greys are scaled to
     8 bits, an animation gives its first frame, no metadata is kept, and the bars beside a poster in
-    a screenshot are cut off (`images.bars`). `source` is the picture's
-    bytes or the path of its file. `name` is how errors call the picture; it defaults to the
-    file's name.
+    a screenshot are cut off (`images.bars`). `source` is the picture's bytes or the path of its
+    file. `name` is how errors call the picture; it defaults to the file's name.
 
     Raises InputError (no such file), UnsupportedImageError (not one of `FORMATS`),
     ImageTooLargeError (over `MAX_BYTES`, `MAX_PIXELS` or `MAX_INPUT_SIDE`, or more work than an

@@ -7,6 +7,7 @@ import unicodedata
 from urllib.parse import unquote, urlsplit
 
 from poster2plot.errors import InvalidTitleError
+from poster2plot.title_spelling import WIDE
 
 TITLE_ID = re.compile(r"tt[0-9]{7,10}", re.ASCII)  # in its canonical form
 MAX_TEXT = 2048  # characters; longer text is neither an id nor a URL anyone pastes
@@ -31,9 +32,6 @@ _WRITTEN_ID = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _AROUND = " \t\r\n\"'`“”„‘’«»()[]{}<>,;.!*|:?#"
-# Letters, digits and signs of East Asian keyboards, which are twice as wide. No other form of a
-# digit is plain: a raised or circled one marks a footnote.
-WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _UNSEEN = re.compile("[\u034f\ufe00-\ufe0f]")  # beside the format characters of Unicode
 # Of an address, whose slashes, colon and first letters are lost or doubled on the way.
 _WEB = re.compile(r"h?t?tps?(?::/{1,3}|//)(?=[^/])", re.IGNORECASE | re.ASCII)

@@ -16,9 +16,8 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from poster2plot.errors import InvalidTitleError
-from poster2plot.imdb.ids import WIDE
 from poster2plot.imdb.services import TitleMatch
-from poster2plot.title_spelling import plain_title
+from poster2plot.title_spelling import WIDE, plain_title
 
 LONGEST_NAME = 200  # characters
 MOST_MATCHES = 10
@@ -81,6 +80,7 @@ class Query:
     @cached_property
     def spelt(self) -> str:
         """The name as services have it: "The Third Man" for "Third Man, The (1949)"."""
+        # What else a table has in parentheses is told from the name by the year beside it.
         return plain_title(self.text if self.text.endswith(")") else self.name)
 
     @cached_property

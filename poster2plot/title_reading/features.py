@@ -22,6 +22,7 @@ from poster2plot.title_reading.words import (
     TITLE_WORDS,
     words,
 )
+from poster2plot.title_spelling import cased_letters
 
 _AS_TALL = 0.75  # of two lines' heights, the smaller to the larger, for them to look alike
 _DATE = re.compile(r"\b[0-9]{1,2}[./-][0-9]{1,2}\b")
@@ -234,7 +235,7 @@ def _gap(a: Line, b: Line) -> float:
 
 def _case(text: str) -> str:
     """ "upper", "lower" or "mixed"; empty where a text has no case."""
-    letters = [char for char in text if char.upper() != char.lower()]
+    letters = cased_letters(text)
     if not letters:
         return ""
     if all(map(str.isupper, letters)):

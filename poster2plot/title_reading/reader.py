@@ -18,7 +18,7 @@ from PIL import Image
 
 from poster2plot.errors import InputError, is_out_of_memory
 from poster2plot.images.decoding import read_picture
-from poster2plot.title_spelling import title_case
+from poster2plot.title_spelling import cased_letters, title_case
 
 if TYPE_CHECKING:
     from poster2plot.title_reading.recognition import TextReader
@@ -187,5 +187,5 @@ def as_title(text: str) -> str:
     """
     text = " ".join("".join(" " if char in '"“”„«»' else char for char in text).split())
     text = _RUN_TOGETHER.sub(" ", text.strip(_QUOTES).strip(_PUNCTUATION))
-    letters = [char for char in text if char.upper() != char.lower()]
+    letters = cased_letters(text)
     return text if sum(map(str.isupper, letters)) < 0.7 * len(letters) else title_case(text)
