@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in px
+
 _ASPECT = 2 / 3  # width to height of a poster
 _LIKE_A_POSTER = (0.58, 0.82)  # from that of a slim one to 8 × 10 inches
 _FLAT = 24  # levels that the pixels across a bar may differ by, as JPEG leaves some beside edges
@@ -14,15 +16,15 @@ _STATUS_LINE = 0.08  # of the picture, at most: a clock, a battery, buttons
 _SMALLEST = 0.1  # of the picture that a poster may be
 
 
-def without_bars(picture: Image.Image) -> Image.Image:
-    """The poster in an RGB picture that is of another shape and has flat bars beside it.
+def between_bars(picture: Image.Image) -> Box | None:
+    """Where the poster is in an RGB picture that is of another shape and has flat bars beside it.
 
-    Lines of signs within the bars, such as the clock of a telephone, go with them. A picture that
-    has the shape of a poster, or of which nothing in that shape would be left, stays as it is.
+    Lines of signs within the bars, such as the clock of a telephone, belong to them. None for a
+    picture that has the shape of a poster, or of which nothing in that shape would be left.
     """
     width, height = picture.size
-    if _is_like_a_poster(width / height):
-        return picture
+    if is_like_a_poster(width / height):
+        return None
     colors = np.stack([np.asarray(band) for band in picture.split()])  # (3, height, width)
     rows = _busy(colors, across=2)
     columns = _busy(colors[:, slice(*rows)], across=1)
@@ -35,22 +37,21 @@ def without_bars(picture: Image.Image) -> Image.Image:
     posters = [
         box
         for box in boxes
-        if _is_like_a_poster(_aspect(box)) and _area(box) >= _SMALLEST * width * height
+        if is_like_a_poster(_aspect(box)) and _area(box) >= _SMALLEST * width * height
     ]
-    if not posters:
-        return picture
-    return picture.crop(min(posters, key=lambda box: abs(math.log(_aspect(box) / _ASPECT))))
+    return min(posters, key=lambda box: abs(math.log(_aspect(box) / _ASPECT)), default=None)
 
 
-def _is_like_a_poster(aspect: float) -> bool:
+def is_like_a_poster(aspect: float) -> bool:
+    """Whether that is how width and height of a poster relate."""
     return _LIKE_A_POSTER[0] <= aspect <= _LIKE_A_POSTER[1]
 
 
-def _aspect(box: tuple[int, int, int, int]) -> float:
+def _aspect(box: Box) -> float:
     return (box[2] - box[0]) / (box[3] - box[1])
 
 
-def _area(box: tuple[int, int, int, int]) -> int:
+def _area(box: Box) -> int:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 

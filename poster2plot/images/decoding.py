@@ -19,7 +19,6 @@ from poster2plot.errors import (
     InputError,
     UnsupportedImageError,
 )
-from poster2plot.images.bars import without_bars
 from poster2plot.images.limits import (
     FORMATS,
     MAX_BYTES,
@@ -35,6 +34,7 @@ from poster2plot.images.limits import (
     reader_of,
 )
 from poster2plot.images.repairs import repairs
+from poster2plot.images.surroundings import without_surroundings
 
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS = {
@@ -56,9 +56,10 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
     """Decode a picture to upright RGB, at most `MAX_SIDE` px on its long side.
 
     The EXIF orientation is applied, transparency is laid on white, deep greys are scaled to
-    8 bits, an animation gives its first frame, no metadata is kept, and the bars beside a poster in
-    a screenshot are cut off (`images.bars`). `source` is the picture's bytes or the path of its
-    file. `name` is how errors call the picture; it defaults to the file's name.
+    8 bits, an animation gives its first frame, and no metadata is kept. The bars beside a poster in
+    a screenshot are cut off, and a poster that is seen in a photograph is cut out and made straight
+    (`images.surroundings`). `source` is the picture's bytes or the path of its file. `name` is how
+    errors call the picture; it defaults to the file's name.
 
     Raises InputError (no such file), UnsupportedImageError (not one of `FORMATS`),
     ImageTooLargeError (over `MAX_BYTES`, `MAX_PIXELS` or `MAX_INPUT_SIDE`, or more work than an
@@ -84,7 +85,7 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
             f"save it as {', '.join(FORMATS[:-1])} or {FORMATS[-1]} and try again."
         )
     try:
-        return _decode(data, open_picture)
+        return without_surroundings(_decode(data, open_picture))
     except (
         _TooLargeError,
         Image.DecompressionBombError,
@@ -99,7 +100,7 @@ def read_image(source: bytes | str | Path, *, name: str | None = None) -> Image.
         ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on corrupt data
         if (repaired := _repaired(data, open_picture)) is not None:
-            return repaired
+            return without_surroundings(repaired)
         raise DamagedImageError(
             f"{label} cannot be decoded because it is cut off or damaged; "
             "download it again or save it anew as JPEG or PNG."
@@ -158,7 +159,7 @@ def read_picture(picture: Image.Image | str | Path) -> Image.Image:
         lock = _locks.setdefault(id(picture), threading.Lock())
     try:
         with lock:  # Pillow reads pixels and EXIF when first asked, and from one place in the file
-            return _upright_rgb(picture)
+            return without_surroundings(_upright_rgb(picture), copied_from=picture)
     except MemoryError:
         raise
     except Exception as error:
@@ -171,7 +172,7 @@ def read_picture(picture: Image.Image | str | Path) -> Image.Image:
 def _upright_rgb(picture: Image.Image) -> Image.Image:
     page = _flatten(_eight_bit(picture), _fit(picture.size, MAX_SIDE))
     turn = _turn(picture)
-    return without_bars(page if turn is None else page.transpose(turn))
+    return page if turn is None else page.transpose(turn)
 
 
 def _read_bytes(source: bytes | Path, label: str) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from poster2plot import read_image
-from poster2plot.images.bars import without_bars
+from poster2plot.images.bars import between_bars
 from support.drawn_posters import draw_poster, encode
 
 
@@ -44,14 +44,14 @@ def test_the_poster_of_a_screenshot_is_cut_out(
             stored = io.BytesIO()
             picture.save(stored, "JPEG", quality=quality)
             picture = Image.open(stored).convert("RGB")
-        assert close(without_bars(picture).size, poster)
+        assert close(picture.crop(between_bars(picture)).size, poster)
 
 
 def test_a_poster_keeps_its_own_flat_edges():
     poster = Image.new("RGB", (400, 600), "black")
     poster.paste(draw_poster(size=(400, 420)), (0, 180))
-    assert without_bars(poster) is poster
-    assert close(without_bars(shown_on((1000, 600), poster)).size, (400, 600))
+    assert between_bars(poster) is None
+    assert between_bars(shown_on((1000, 600), poster)) == (300, 0, 700, 600)
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_a_poster_keeps_its_own_flat_edges():
     ],
 )
 def test_other_pictures_stay_as_they_are(picture: Image.Image):
-    assert without_bars(picture) is picture
+    assert between_bars(picture) is None
 
 
 def test_whoever_reads_a_picture_gets_the_poster_alone():
     screenshot = shown_on((960, 540), draw_poster("purple"))
     read = read_image(encode(screenshot))
     assert close(read.size, (360, 540))
-    assert without_bars(read) is read
+    assert between_bars(read) is None
