@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from poster2plot import read_image
+from poster2plot.errors import DamagedImageError
 from poster2plot.images.bars import between_bars
 from support.drawn_posters import draw_poster, encode
 
@@ -74,3 +75,10 @@ def test_whoever_reads_a_picture_gets_the_poster_alone():
     read = read_image(encode(screenshot))
     assert close(read.size, (360, 540))
     assert between_bars(read) is None
+
+
+def test_a_screenshot_whose_end_is_lost_is_damaged_even_if_that_is_a_bar():
+    data = encode(shown_on((473, 1024), draw_poster("purple")), "JPEG")
+    assert read_image(data[:-2]).tobytes() == read_image(data).tobytes()
+    with pytest.raises(DamagedImageError, match="cut off or damaged"):
+        read_image(data[:-200])
