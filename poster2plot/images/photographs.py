@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from poster2plot.images.perspective import straightened
+
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 Edges = NDArray[np.uint8]  # (height, width), 0 where there is none
 Lines = NDArray[np.float64]  # (lines, 2): y at x = 0, and by how much it grows with x
@@ -72,10 +74,7 @@ def find_poster(pixels: Pixels) -> Points | None:
 def cut_out(pixels: Pixels, corners: Points) -> Pixels:
     """What lies between the corners of `find_poster`, made straight, in its own size."""
     width, height = (round(float(side)) for side in _size(corners))
-    straight = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), straight)
-    cut = cv2.warpPerspective(pixels, matrix, (width, height), flags=cv2.INTER_CUBIC)
-    return np.asarray(cut, np.uint8)
+    return straightened(pixels, corners, (width, height))
 
 
 def _edges(pixels: Pixels) -> tuple[Edges, Edges]:

@@ -10,7 +10,6 @@ import ctypes
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import rapidocr
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from PIL import Image
 from rapidocr.ch_ppocr_det import TextDetector
 from rapidocr.ch_ppocr_rec import TextRecInput, TextRecognizer
 
+from poster2plot.images.perspective import straightened
 from poster2plot.title_reading.text_lines import (
     TextLine,
     are_readings_of_the_same,
@@ -155,9 +155,4 @@ def _cut_out(poster: Pixels, corners: NDArray[np.float32]) -> Pixels | None:
     )
     if min(width, height) < _SHORTEST:
         return None
-    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    matrix = cv2.getPerspectiveTransform(corners, target)
-    cut = cv2.warpPerspective(
-        poster, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cut, np.uint8)
+    return straightened(poster, corners, (width, height))
